@@ -337,6 +337,9 @@ func unzipError(err error) error {
 	if errors.As(err, &pathErr) {
 		return err
 	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: truncated: the zipped data ends early", ErrFormat)
+	}
 	return fmt.Errorf("%w: %w", ErrFormat, err)
 }
 
