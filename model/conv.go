@@ -6,10 +6,13 @@ import "fmt"
 //
 // Input {h, w, c}; output {h', w', Filters}. Parameters: kernel {kh, kw, c/Groups, Filters} (HWIO; filters of one group are
 // neighbours), bias {Filters}.
+//
+// With DepthMultiplier m it is Keras' DepthwiseConv2D: m filters for each channel, Groups = c and Filters = c·m. Its kernel is
+// {kh, kw, c, m}, which is the same memory as {kh, kw, 1, c·m}.
 type Conv2D struct {
 	Name         string         `yaml:"name,omitempty"`
 	Inputs       []string       `yaml:"inputs,omitempty"`
-	Filters      int            `yaml:"filters"`
+	Filters      int            `yaml:"filters,omitempty"`
 	KernelSize   Size           `yaml:"kernel_size"`
 	Strides      Size           `yaml:"strides,omitempty"`       // default 1×1
 	Padding      Padding        `yaml:"padding,omitempty"`       // default Valid
@@ -19,10 +22,17 @@ type Conv2D struct {
 	NoBias       NoBias         `yaml:"use_bias,omitempty"`
 	Init         Initializer    `yaml:"kernel_initializer,omitempty"` // default GlorotUniform
 	Frozen       Frozen         `yaml:"trainable,omitempty"`
+
+	DepthMultiplier int `yaml:"depth_multiplier,omitempty"` // above 0: depthwise
 }
 
-// Kind is "conv2d".
-func (Conv2D) Kind() string { return "conv2d" }
+// Kind is "conv2d", or "depthwise_conv2d" with a DepthMultiplier.
+func (c Conv2D) Kind() string {
+	if c.DepthMultiplier != 0 {
+		return "depthwise_conv2d"
+	}
+	return "conv2d"
+}
 
 func (c Conv2D) identity() (string, []string) { return c.Name, c.Inputs }
 
@@ -39,6 +49,13 @@ func (c Conv2D) resolve(inputs []Shape) (resolved, error) {
 		return resolved{}, err
 	}
 	c.Strides, c.DilationRate = c.Strides.or(Square(1)), c.DilationRate.or(Square(1))
+	if c.DepthMultiplier != 0 {
+		if c.DepthMultiplier < 0 || (c.Filters != 0 && c.Filters != in[2]*c.DepthMultiplier) || (c.Groups != 0 && c.Groups != in[2]) {
+			return resolved{}, fmt.Errorf("a depthwise layer has a depth_multiplier of 1 or more and neither filters nor groups, got %d, %d and %d",
+				c.DepthMultiplier, c.Filters, c.Groups)
+		}
+		c.Groups, c.Filters = in[2], in[2]*c.DepthMultiplier
+	}
 	if c.Groups == 0 {
 		c.Groups = 1
 	}
@@ -77,6 +94,11 @@ func (c Conv2D) resolve(inputs []Shape) (resolved, error) {
 		Name: "kernel", Role: Kernel, Shape: []int{c.KernelSize.H, c.KernelSize.W, perGroup, c.Filters},
 		Trainable: !bool(c.Frozen), Init: c.Init, FanIn: area * perGroup, FanOut: area * c.Filters,
 	}}
+	if c.DepthMultiplier != 0 {
+		// Keras computes the fans of {kh, kw, c, m} as those of any kernel.
+		params[0].Shape = []int{c.KernelSize.H, c.KernelSize.W, in[2], c.DepthMultiplier}
+		params[0].FanIn, params[0].FanOut = area*in[2], area*c.DepthMultiplier
+	}
 	if !c.NoBias {
 		params = append(params, Param{Name: "bias", Role: Bias, Shape: []int{c.Filters}, Trainable: !bool(c.Frozen), Init: Zeros})
 	}

@@ -16,6 +16,9 @@ func TestPresetShapes(t *testing.T) {
 	}{
 		{"cnn", 38_254, 86_808, "conv2d max_pooling2d flatten dense dense_1"},
 		{"lenet5", 61_610, 341_256, "conv2d average_pooling2d conv2d_1 average_pooling2d_1 conv2d_2 flatten dense dense_1"},
+		{"vgg-small", 2_360_138, 0, ""},
+		{"resnet9", 6_577_610, 0, ""},
+		{"alexnet", 56_909_194, 0, ""}, // 60,965,224 with 1,000 classes
 	} {
 		n, err := Preset(c.preset, nil, 10)
 		if err != nil {
@@ -29,6 +32,9 @@ func TestPresetShapes(t *testing.T) {
 		for _, node := range n.Nodes {
 			macs += node.MACs
 			names = append(names, node.Name)
+		}
+		if c.names == "" {
+			macs, names = 0, nil
 		}
 		if params != c.params || macs != c.macs || strings.Join(names, " ") != c.names {
 			t.Errorf("%s: %d parameters, %d multiply-adds, layers %v; want %d, %d, %s", c.preset, params, macs, names, c.params, c.macs, c.names)
@@ -108,5 +114,34 @@ func TestInitialWeights(t *testing.T) {
 		if v != 0 {
 			t.Fatalf("a bias starts at %g", v)
 		}
+	}
+}
+
+func TestAlexNetParameters(t *testing.T) {
+	t.Parallel()
+	n, err := Preset("alexnet", nil, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	params := 0
+	for _, p := range n.Params() {
+		params += p.Size()
+	}
+	if params != 60_965_224 {
+		t.Errorf("AlexNet has %d parameters, want 60,965,224", params)
+	}
+}
+
+func TestDepthwise(t *testing.T) {
+	t.Parallel()
+	n, err := New("t", Shape{8, 8, 3}, Conv2D{KernelSize: Square(3), DepthMultiplier: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := n.Nodes[0]
+	conv := node.Layer.(Conv2D)
+	if node.Name != "depthwise_conv2d" || conv.Groups != 3 || conv.Filters != 6 || !node.Out.Equal(Shape{6, 6, 6}) ||
+		!Shape(node.Params[0].Shape).Equal(Shape{3, 3, 3, 2}) {
+		t.Errorf("got %+v", node)
 	}
 }

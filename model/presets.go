@@ -17,6 +17,9 @@ type preset struct {
 var presets = []preset{
 	{"cnn", Shape{28, 28, 1}, cnn},
 	{"lenet5", Shape{28, 28, 1}, lenet5},
+	{"alexnet", Shape{227, 227, 3}, alexnet},
+	{"vgg-small", Shape{32, 32, 3}, vggSmall},
+	{"resnet9", Shape{32, 32, 3}, resnet9},
 }
 
 // Presets lists the names of the networks that Preset makes.
@@ -65,4 +68,68 @@ func lenet5(classes int) []Layer {
 		Dense{Units: 84, Activation: Tanh},
 		Dense{Units: classes, Activation: Softmax},
 	}
+}
+
+// alexnet is the network of ImageNet 2012 (Krizhevsky, Sutskever, Hinton: "ImageNet classification with deep convolutional
+// neural networks"), with the two halves of its two GPUs as groups. The paper's α = 1e-4 multiplies the sum of squares; here it
+// is divided by the size 5, hence 5e-4.
+func alexnet(classes int) []Layer {
+	conv := func(filters, kernel, groups int) Layer {
+		return Conv2D{Filters: filters, KernelSize: Square(kernel), Padding: Same, Groups: groups, Activation: ReLU}
+	}
+	lrn := LocalResponseNormalization{Size: 5, Alpha: 5e-4, Beta: 0.75, Bias: 2}
+	pool := MaxPool2D{PoolSize: Square(3), Strides: Square(2)}
+	return []Layer{
+		Conv2D{Filters: 96, KernelSize: Square(11), Strides: Square(4), Activation: ReLU}, lrn, pool,
+		conv(256, 5, 2), lrn, pool,
+		conv(384, 3, 1),
+		conv(384, 3, 2),
+		conv(256, 3, 2), pool,
+		Flatten{},
+		Dense{Units: 4096, Activation: ReLU}, Dropout{Rate: 0.5},
+		Dense{Units: 4096, Activation: ReLU}, Dropout{Rate: 0.5},
+		Dense{Units: classes, Activation: Softmax},
+	}
+}
+
+// vggSmall stacks 3×3 convolutions as VGG does (Simonyan, Zisserman 2014, "Very deep convolutional networks for large-scale
+// image recognition"), for images of 28 to 64 pixels.
+func vggSmall(classes int) []Layer {
+	conv := func(filters int) Layer {
+		return Conv2D{Filters: filters, KernelSize: Square(3), Padding: Same, Activation: ReLU}
+	}
+	return []Layer{
+		conv(64), conv(64), MaxPool2D{},
+		conv(128), conv(128), MaxPool2D{},
+		Flatten{},
+		Dense{Units: 256, Activation: ReLU}, Dropout{Rate: 0.5},
+		Dense{Units: classes, Activation: Softmax},
+	}
+}
+
+// resnet9 is the residual network of nine weighted layers that David Page's "How to train your ResNet" (2018) ends with, for
+// images of 28 to 64 pixels.
+func resnet9(classes int) []Layer {
+	var layers []Layer
+	block := func(name string, filters int) { // convolution without bias, batch normalisation, relu
+		layers = append(layers,
+			Conv2D{Name: name + "_conv", Filters: filters, KernelSize: Square(3), Padding: Same, NoBias: true},
+			BatchNormalization{Name: name + "_bn", Momentum: 0.9, Epsilon: 1e-5},
+			Activation{Name: name + "_relu", Func: ReLU})
+	}
+	stage := func(name string, filters int, residual bool) {
+		block(name, filters)
+		layers = append(layers, MaxPool2D{Name: name + "_pool"})
+		if !residual {
+			return
+		}
+		block(name+"_res1", filters)
+		block(name+"_res2", filters)
+		layers = append(layers, Add{Name: name + "_add", Inputs: []string{name + "_pool", name + "_res2_relu"}})
+	}
+	block("prep", 64)
+	stage("layer1", 128, true)
+	stage("layer2", 256, false)
+	stage("layer3", 512, true)
+	return append(layers, GlobalMaxPool2D{}, Dense{Units: classes, Activation: Softmax})
 }
