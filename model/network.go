@@ -131,9 +131,8 @@ func autoNames(layers []Layer) []string {
 }
 
 func checkName(name string) error {
-	if len(name) > 100 || strings.ContainsFunc(name, func(r rune) bool {
-		return !(r == '_' || r == '-' || r == '.' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')
-	}) {
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+	if len(name) > 100 || strings.Trim(name, allowed) != "" {
 		return fmt.Errorf("a name has up to 100 letters, digits, '_', '-' and '.', got %q", name)
 	}
 	return nil
