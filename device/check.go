@@ -11,8 +11,9 @@ import (
 	"gcnn/model"
 )
 
-// decimal is the float64 nearest to the shortest decimal that rounds to v: 0.9 for float32(0.9).
-func decimal(v float32) float64 {
+// Decimal is the float64 nearest to the shortest decimal that rounds to v: 0.9 for float32(0.9). It is what a hyper-parameter
+// given in decimal stands for.
+func Decimal(v float32) float64 {
 	d, err := strconv.ParseFloat(strconv.FormatFloat(float64(v), 'g', -1, 32), 64)
 	if err != nil {
 		return float64(v)

@@ -93,8 +93,8 @@ type Training struct {
 	Optimizer      Optimizer
 	WeightDecay    float32   // decoupled, as in Keras: w −= rate·decay·w before the step; 0 is none
 	ClipNorm       float32   // scales all gradients so that their global norm is at most this; 0 is none
-	LabelSmoothing float32   // in [0, 1): targets become y·(1−s) + s/classes
-	ClassWeights   []float32 // a factor of each class' loss; nil is 1
+	LabelSmoothing float32   // in [0, 1): targets become y·(1−s) + s/classes; for Evaluate too, as in Keras
+	ClassWeights   []float32 // a factor of each sample's loss by its class, the mean being still over B; nil is 1; not for Evaluate
 	Augment        Augment   // changes training images as they are gathered
 	Seed           uint64    // of dropout and augmentation
 }

@@ -71,12 +71,12 @@ func (o RMSprop) Slots() []string {
 // StepFactor is α of Adam for step t, which counts from 1: rate·√(1−β₂ᵗ)/(1−β₁ᵗ), in float64 from the decimal values that
 // the float32 betas stand for, rounded once.
 func (o Adam) StepFactor(rate float32, t int64) float32 {
-	b1, b2 := decimal(o.Beta1), decimal(o.Beta2)
+	b1, b2 := Decimal(o.Beta1), Decimal(o.Beta2)
 	return float32(float64(rate) * math.Sqrt(-math.Expm1(float64(t)*math.Log(b2))) / -math.Expm1(float64(t)*math.Log(b1)))
 }
 
 // Complement is 1 − v in float32, of the decimal that the float32 v stands for: 0.1 for 0.9, as Keras computes it in Python.
-func Complement(v float32) float32 { return float32(1 - decimal(v)) }
+func Complement(v float32) float32 { return float32(1 - Decimal(v)) }
 
 func (o SGD) check() error {
 	if !(o.Momentum >= 0 && o.Momentum < 1) {
