@@ -17,6 +17,9 @@ import (
 	"testing/fstest"
 )
 
+// fashionFiles are the files that the package fashionmnist embeds.
+var fashionFiles = os.DirFS("fashionmnist")
+
 // idxBytes builds an IDX file of bytes.
 func idxBytes(body []byte, dims ...uint32) []byte {
 	b := binary.BigEndian.AppendUint32(nil, 0x800+uint32(len(dims)))
@@ -243,7 +246,7 @@ func TestIDXMemoryFollowsTheData(t *testing.T) {
 
 func TestIDXKnowsFashionMNISTByItsLabels(t *testing.T) {
 	t.Parallel()
-	x := IDX{Files: os.DirFS("fashionmnist"), Path: "fashionmnist"}
+	x := IDX{Files: fashionFiles, Path: "fashionmnist"}
 	s, err := x.Test()
 	if err != nil || !slices.Equal(s.Classes, FashionMNISTClasses) || s.Len() != 10000 {
 		t.Errorf("%q, %v", s.Classes, err)
