@@ -1,0 +1,123 @@
+package kernel
+
+// AddPositions adds positions to accumulators: acc[c] += Σ_p x[p][c], vectors, for n consecutive vectors of each position. With ReduceLanes it is the
+// bias gradient and the sums of batch normalisation. stride is in vectors, from one position to the next.
+func (k *Kernels) AddPositions(acc, x []float32, n, stride, positions int) {
+	if n > 0 && positions > 0 {
+		k.impl.addPositions(vectors(acc, n), vectors(x, (positions-1)*stride+n), stride, positions)
+	}
+}
+
+func addPositionsPortable(acc, x []float32, stride, positions int) {
+	for i := 0; i < len(acc); i += 8 {
+		a := (*[8]float32)(acc[i:])
+		a0, a1, a2, a3, a4, a5, a6, a7 := a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]
+		for p := range positions {
+			v := (*[8]float32)(x[p*stride*Lanes+i:])
+			a0 += v[0]
+			a1 += v[1]
+			a2 += v[2]
+			a3 += v[3]
+			a4 += v[4]
+			a5 += v[5]
+			a6 += v[6]
+			a7 += v[7]
+		}
+		*a = [8]float32{a0, a1, a2, a3, a4, a5, a6, a7}
+	}
+}
+
+// AddSquares adds squared distances: acc[c] += Σ_p (x[p][c] − mean[c])², over len(mean) channels.
+func (k *Kernels) AddSquares(acc, x, mean []float32, positions int) {
+	n := len(mean)
+	acc, x = vectors(acc, n), vectors(x, n*positions)
+	for p := range positions {
+		for c, m := range mean {
+			a, v := vec(acc, c*Lanes), vec(x, (p*n+c)*Lanes)
+			for l := range a {
+				d := v[l] - m
+				a[l] += d * d
+			}
+		}
+	}
+}
+
+// AddProducts adds products with distances: acc[c] += Σ_p dy[p][c]·(x[p][c] − mean[c]), over len(mean) channels.
+func (k *Kernels) AddProducts(acc, dy, x, mean []float32, positions int) {
+	n := len(mean)
+	acc, dy, x = vectors(acc, n), vectors(dy, n*positions), vectors(x, n*positions)
+	for p := range positions {
+		for c, m := range mean {
+			a, d, v := vec(acc, c*Lanes), vec(dy, (p*n+c)*Lanes), vec(x, (p*n+c)*Lanes)
+			for l := range a {
+				a[l] += d[l] * (v[l] - m)
+			}
+		}
+	}
+}
+
+// Affine computes y = x·scale[c] + shift[c] for each channel; y may be x.
+func (k *Kernels) Affine(y, x, scale, shift []float32, positions int) {
+	n := len(scale)
+	y, x, shift = vectors(y, n*positions), vectors(x, n*positions), shift[:n]
+	for p := range positions {
+		for c, s := range scale {
+			o, v, b := vec(y, (p*n+c)*Lanes), vec(x, (p*n+c)*Lanes), shift[c]
+			for l := range o {
+				o[l] = v[l]*s + b
+			}
+		}
+	}
+}
+
+// Combine computes dx = a[c]·dy + b[c]·x + d[c] for each channel: the input gradient of batch normalisation. dx may be dy or x.
+func (k *Kernels) Combine(dx, dy, x, a, b, d []float32, positions int) {
+	n := len(a)
+	dx, dy, x = vectors(dx, n*positions), vectors(dy, n*positions), vectors(x, n*positions)
+	b, d = b[:n], d[:n]
+	for p := range positions {
+		for c, s := range a {
+			i := (p*n + c) * Lanes
+			o, g, v, q, r := vec(dx, i), vec(dy, i), vec(x, i), b[c], d[c]
+			for l := range o {
+				o[l] = g[l]*s + (v[l]*q + r)
+			}
+		}
+	}
+}
+
+// Add computes dst = a + b; dst may be a or b.
+func (k *Kernels) Add(dst, a, b []float32) {
+	if len(dst) > 0 {
+		k.impl.add(dst, a[:len(dst)], b[:len(dst)])
+	}
+}
+
+// Mul computes dst = a·b; dst may be a or b.
+func (k *Kernels) Mul(dst, a, b []float32) {
+	if len(dst) > 0 {
+		k.impl.mul(dst, a[:len(dst)], b[:len(dst)])
+	}
+}
+
+// Scale computes dst = a·s; dst may be a.
+func (k *Kernels) Scale(dst, a []float32, s float32) {
+	a = a[:len(dst)]
+	for i, v := range a {
+		dst[i] = v * s
+	}
+}
+
+func addPortable(dst, a, b []float32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i, v := range a {
+		dst[i] = v + b[i]
+	}
+}
+
+func mulPortable(dst, a, b []float32) {
+	a, b = a[:len(dst)], b[:len(dst)]
+	for i, v := range a {
+		dst[i] = v * b[i]
+	}
+}

@@ -1,0 +1,195 @@
+package kernel
+
+import "fmt"
+
+// Init says what a sum starts from.
+type Init uint8
+
+// The starts of a sum.
+const (
+	Zero       Init = iota
+	Bias            // bias[j]
+	Accumulate      // y itself
+)
+
+// GemmSpec describes a tap product: for each position q of the grid and output j, in each of the 16 lanes,
+//
+//	y[q + j·YOut] = init + Σ_t w[t·WTap + j·WOut] · x[q + off(t)]
+//
+// with the taps t of the runs in order. It is the forward and the input gradient of convolution and dense.
+type GemmSpec struct {
+	Grid
+	Taps       []Run
+	Outs       int // outputs j, at least 1
+	YOut       int // vectors from one output to the next; 0 means 1
+	WTap, WOut int // floats from one tap, one output, to the next
+	Init       Init
+	ReLU       bool // y = max(y, 0) at the end; NaN stays NaN
+}
+
+// Gemm is a GemmSpec made ready.
+type Gemm struct {
+	GemmSpec
+	x, w int // extent of a position in vectors of x, of the taps in floats of w
+	run  gemmFunc
+	aux  gemmPlan
+}
+
+type gemmFunc func(g *Gemm, y, x, w, bias []float32, rows int)
+
+// NewGemm checks a spec and makes it ready. The spec's taps are kept, not copied. Errors wrap ErrSpec.
+func (k *Kernels) NewGemm(s GemmSpec) (*Gemm, error) {
+	if s.YOut == 0 {
+		s.YOut = 1
+	}
+	x, rows, err := checkRuns(s.Taps)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	if s.Outs < 1 || s.YOut < 1 || s.WTap < 1 || s.WOut < 1 || s.Init > Accumulate {
+		return nil, fmt.Errorf("%w: outputs and strides are at least 1, got Outs %d, YOut %d, WTap %d, WOut %d, Init %d",
+			ErrSpec, s.Outs, s.YOut, s.WTap, s.WOut, s.Init)
+	}
+	g := &Gemm{GemmSpec: s, x: x, w: (rows-1)*s.WTap + (s.Outs-1)*s.WOut + 1, run: k.impl.gemm}
+	g.aux = k.impl.planGemm(g)
+	return g, nil
+}
+
+// Do computes rows rows. y, x and w start at the first element that is touched; bias has Outs floats and is read with Init Bias alone.
+func (g *Gemm) Do(y, x, w, bias []float32, rows int) {
+	if rows <= 0 {
+		return
+	}
+	y = vectors(y, g.Grid.y(rows, (g.Outs-1)*g.YOut+1))
+	x = vectors(x, g.Grid.x(rows, g.x))
+	w = w[:g.w]
+	if g.Init == Bias {
+		bias = bias[:g.Outs]
+	}
+	g.run(g, y, x, w, bias, rows)
+}
+
+// Flops is the number of floating-point operations of so many rows: two for each tap, output and lane.
+func (g *Gemm) Flops(rows int) int64 {
+	taps := int64(0)
+	for _, r := range g.Taps {
+		taps += int64(r.N)
+	}
+	return 2 * Lanes * taps * int64(g.Outs) * int64(g.Cols) * int64(rows)
+}
+
+// gemmPortable takes two outputs and four lanes at a time: eight sums stay in registers.
+func gemmPortable(g *Gemm, y, x, w, bias []float32, rows int) {
+	for r := range rows {
+		for c := range g.Cols {
+			xq := x[(r*g.XRow+c*g.XCol)*Lanes:]
+			yq := y[(r*g.YRow+c*g.YCol)*Lanes:]
+			j := 0
+			for ; j+2 <= g.Outs; j += 2 {
+				for l := 0; l < Lanes; l += 4 {
+					g.quad2(yq, xq, w, bias, j, l)
+				}
+			}
+			if j < g.Outs {
+				for l := 0; l < Lanes; l += 4 {
+					g.quad1(yq, xq, w, bias, j, l)
+				}
+			}
+		}
+	}
+}
+
+func (g *Gemm) quad2(y, x, w, bias []float32, j, l int) {
+	y0 := (*[4]float32)(y[j*g.YOut*Lanes+l:])
+	y1 := (*[4]float32)(y[(j+1)*g.YOut*Lanes+l:])
+	var a0, a1, a2, a3, b0, b1, b2, b3 float32
+	switch g.Init {
+	case Bias:
+		a0, b0 = bias[j], bias[j+1]
+		a1, a2, a3, b1, b2, b3 = a0, a0, a0, b0, b0, b0
+	case Accumulate:
+		a0, a1, a2, a3 = y0[0], y0[1], y0[2], y0[3]
+		b0, b1, b2, b3 = y1[0], y1[1], y1[2], y1[3]
+	case Zero:
+	}
+	ws, wo := g.WTap, g.WOut
+	for _, t := range g.Taps {
+		xs := x[int(t.X)*Lanes+l:]
+		wi := int(t.W)*ws + j*wo
+		for range int(t.N) {
+			v := (*[4]float32)(xs)
+			p, q := w[wi], w[wi+wo]
+			a0 += p * v[0]
+			a1 += p * v[1]
+			a2 += p * v[2]
+			a3 += p * v[3]
+			b0 += q * v[0]
+			b1 += q * v[1]
+			b2 += q * v[2]
+			b3 += q * v[3]
+			wi += ws
+			if len(xs) < Lanes {
+				break // the last vector of x: nothing follows
+			}
+			xs = xs[Lanes:]
+		}
+	}
+	if g.ReLU {
+		a0, a1, a2, a3 = relu(a0), relu(a1), relu(a2), relu(a3)
+		b0, b1, b2, b3 = relu(b0), relu(b1), relu(b2), relu(b3)
+	}
+	*y0 = [4]float32{a0, a1, a2, a3}
+	*y1 = [4]float32{b0, b1, b2, b3}
+}
+
+func (g *Gemm) quad1(y, x, w, bias []float32, j, l int) {
+	y0 := (*[4]float32)(y[j*g.YOut*Lanes+l:])
+	var a [4]float32
+	switch g.Init {
+	case Bias:
+		a = [4]float32{bias[j], bias[j], bias[j], bias[j]}
+	case Accumulate:
+		a = *y0
+	case Zero:
+	}
+	for _, t := range g.Taps {
+		for i := range int(t.N) {
+			v := (*[4]float32)(x[(int(t.X)+i)*Lanes+l:])
+			p := w[(int(t.W)+i)*g.WTap+j*g.WOut]
+			a[0] += p * v[0]
+			a[1] += p * v[1]
+			a[2] += p * v[2]
+			a[3] += p * v[3]
+		}
+	}
+	if g.ReLU {
+		a = [4]float32{relu(a[0]), relu(a[1]), relu(a[2]), relu(a[3])}
+	}
+	*y0 = a
+}
+
+// relu is max(v, 0) that keeps NaN.
+func relu(v float32) float32 {
+	if v <= 0 {
+		return 0
+	}
+	return v
+}
+
+// FlipKernel copies a kernel [kh][kw][c][f] to dst as [kh][kw][f][c] with both spatial axes reversed: the weights of the input
+// gradient, whose taps (ky, kx, f) then run along dy. For groups, call it with each group's columns: ld is the float stride of a row of
+// w, at least f.
+func FlipKernel(dst, w []float32, taps, c, f, ld int) {
+	for t := range taps {
+		d := dst[(taps-1-t)*c*f:][:c*f]
+		for i := range c {
+			row := w[(t*c+i)*ld:][:f]
+			for j, v := range row {
+				d[j*c+i] = v
+			}
+		}
+	}
+}

@@ -1,0 +1,60 @@
+package kernel
+
+import "gcnn/model"
+
+// implementation is the table of one path. Arguments are checked before.
+type implementation struct {
+	gemm         gemmFunc
+	planGemm     func(g *Gemm) gemmPlan
+	gradLanes    func(g *GradLanes, acc, x, dy []float32, rows int)
+	gradOuter    func(g *GradOuter, dw, x, dy []float32, rows int, add bool)
+	reduceLanes  func(dst, acc []float32, shards, stride, valid int)
+	sumShards    func(dst, parts []float32, shards, stride int)
+	update       func(u *Update, w, g, s1, s2 []float32)
+	sumSquares   func(s *[Lanes]float64, x []float32)
+	toSamples    func(dst, src []float32, n, ld, positions int)
+	gatherFloats func(dst, images []float32, size int, index *[Lanes]int32)
+	gatherBytes  func(dst []float32, images []byte, size int, index *[Lanes]int32, norm *Normalizer)
+	maxPool      func(p *Pool, y []float32, arg []uint8, x []float32, rows int)
+	maxPoolGrad  func(p *Pool, dx, dy []float32, arg []uint8, relu []float32, rows int, add bool)
+	avgPool      func(p *Pool, y, x []float32, rows int)
+	avgPoolGrad  func(p *Pool, dx, dy []float32, rows int, add bool)
+	activate     func(f model.ActivationFunc, alpha float32, y, x []float32)
+	activateGrad func(f model.ActivationFunc, alpha float32, dx, dy, s []float32)
+	softmax      func(y, x []float32, n, positions int)
+	softmaxGrad  func(dx, dy, y []float32, n, positions int)
+	expShifted   func(e, z []float32, max, sum *[Lanes]float32)
+	addPositions func(acc, x []float32, stride, positions int)
+	add, mul     func(dst, a, b []float32)
+}
+
+// gemmPlan is what a path prepares for a Gemm.
+type gemmPlan struct{}
+
+func portable() implementation {
+	return implementation{
+		gemm:         gemmPortable,
+		planGemm:     func(*Gemm) gemmPlan { return gemmPlan{} },
+		gradLanes:    gradLanesPortable,
+		gradOuter:    gradOuterPortable,
+		reduceLanes:  reduceLanesPortable,
+		sumShards:    sumShardsPortable,
+		update:       updatePortable,
+		sumSquares:   sumSquaresPortable,
+		toSamples:    toSamplesPortable,
+		gatherFloats: gatherFloatsPortable,
+		gatherBytes:  gatherBytesPortable,
+		maxPool:      maxPoolPortable[uint8],
+		maxPoolGrad:  maxPoolGradPortable[uint8],
+		avgPool:      avgPoolPortable,
+		avgPoolGrad:  avgPoolGradPortable,
+		activate:     activatePortable,
+		activateGrad: activateGradPortable,
+		softmax:      softmaxPortable,
+		softmaxGrad:  softmaxGradPortable,
+		expShifted:   expShiftedPortable,
+		addPositions: addPositionsPortable,
+		add:          addPortable,
+		mul:          mulPortable,
+	}
+}

@@ -1,0 +1,82 @@
+package kernel
+
+// ToSamples turns positions of n vectors to sample-major rows: dst[(p·16 + l)·ld + i] = src[(p·n + i)·16 + l] for i < n ≤ ld. The rest of each
+// row of dst stays as it is.
+func (k *Kernels) ToSamples(dst, src []float32, n, ld, positions int) {
+	if n <= 0 || positions <= 0 {
+		return
+	}
+	k.impl.toSamples(dst[:(positions*Lanes-1)*ld+n], vectors(src, n*positions), n, ld, positions)
+}
+
+func toSamplesPortable(dst, src []float32, n, ld, positions int) {
+	for p := range positions {
+		for i := range n {
+			v := vec(src, (p*n+i)*Lanes)
+			for l, x := range v {
+				dst[(p*Lanes+l)*ld+i] = x
+			}
+		}
+	}
+}
+
+// GatherFloats makes vectors of 16 images of size floats: dst[i·16 + l] = images[index[l]·size + i]; a negative index gives zeros.
+func (k *Kernels) GatherFloats(dst, images []float32, size int, index *[Lanes]int32) {
+	k.impl.gatherFloats(vectors(dst, size), images, size, index)
+}
+
+func gatherFloatsPortable(dst, images []float32, size int, index *[Lanes]int32) {
+	for l, n := range index {
+		if n < 0 {
+			for i := range size {
+				dst[i*Lanes+l] = 0
+			}
+			continue
+		}
+		for i, v := range images[int(n)*size:][:size] {
+			dst[i*Lanes+l] = v
+		}
+	}
+}
+
+// Normalizer makes floats of an image's bytes: a table of 256 values for each channel.
+type Normalizer struct {
+	tables []float32 // [channels][256]
+	plain  bool      // every table is float32(v)/255
+}
+
+// NewNormalizer takes one table for each channel of an image.
+func NewNormalizer(tables [][256]float32) *Normalizer {
+	n := &Normalizer{plain: true}
+	for _, t := range tables {
+		for v, f := range t {
+			n.plain = n.plain && f == float32(v)/255
+		}
+		n.tables = append(n.tables, t[:]...)
+	}
+	return n
+}
+
+// GatherBytes makes vectors of 16 images of size bytes, channels last: dst[i·16 + l] is the normaliser's value of images[index[l]·size + i]
+// for channel i mod channels; a negative index gives zeros.
+func (k *Kernels) GatherBytes(dst []float32, images []byte, size int, index *[Lanes]int32, norm *Normalizer) {
+	k.impl.gatherBytes(vectors(dst, size), images, size, index, norm)
+}
+
+func gatherBytesPortable(dst []float32, images []byte, size int, index *[Lanes]int32, norm *Normalizer) {
+	for l, n := range index {
+		if n < 0 {
+			for i := range size {
+				dst[i*Lanes+l] = 0
+			}
+			continue
+		}
+		t := 0
+		for i, v := range images[int(n)*size:][:size] {
+			dst[i*Lanes+l] = norm.tables[t+int(v)]
+			if t += 256; t == len(norm.tables) {
+				t = 0
+			}
+		}
+	}
+}
