@@ -54,7 +54,7 @@ DEVICE bool last_block(u32 *ticket, u32 blocks) {
   __syncthreads();
   if (threadIdx.x == 0 && threadIdx.y == 0) {
     last = atomicAdd(ticket, 1u) == blocks - 1;
-    if (last) *ticket = 0;
+    if (last) atomicExch(ticket, 0u);
   }
   __syncthreads();
   bool is = last != 0;
