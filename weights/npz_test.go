@@ -161,7 +161,7 @@ func TestNPZBomb(t *testing.T) {
 	lying := archive(t, zip.Deflate, member{"w.npy", npyFile("<f4", "False", "(1000000000,)", "abcd")})
 	directory := bytes.LastIndex(lying, []byte("PK\x01\x02"))
 	header := len(npyFile("<f4", "False", "(1000000000,)", ""))
-	binary.LittleEndian.PutUint32(lying[directory+24:], uint32(4_000_000_000+header))
+	binary.LittleEndian.PutUint32(lying[directory+24:], uint32(4_000_000_000)+uint32(header))
 
 	for name, b := range map[string][]byte{"honest": honest, "lying": lying} {
 		var err error

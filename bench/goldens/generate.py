@@ -26,7 +26,7 @@ def enter(venv):
     subprocess.run([python, "-m", "pip", "install", "-q", "-r", HERE / "requirements.txt"], check=True)
     # XLA splits work by the number of threads; one thread gives the same bits on every machine.
     env = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1",
-           "GCNN_GOLDENS_VENV": str(venv)}
+           "PYTHONDONTWRITEBYTECODE": "1", "GCNN_GOLDENS_VENV": str(venv)}
     sys.exit(subprocess.run([python, __file__], env=env).returncode)
 
 
