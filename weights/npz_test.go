@@ -115,7 +115,7 @@ func TestNPZRefused(t *testing.T) {
 		{"negative side", w(npyFile("<f4", "False", "(-1, -1)", "abcd")), "a side of -1"},
 		{"no whole side", w(npyFile("<f4", "False", "(1.5,)", "abcd")), "1.5"},
 		{"empty", w(npyFile("<f4", "False", "(3, 0)", "")), "3×0 has no elements"},
-		{"overflow", w(npyFile("<f4", "False", "(4294967296, 4294967296)", "")), "overflows"},
+		{"overflow", w(npyFile("<f4", "False", "(65536, 65536, 65536, 65536)", "")), "overflows"},
 		{"half precision", w(npyFile("<f2", "False", "(1,)", "ab")), `type "f2"`},
 		{"native order", w(npyFile("=f4", "False", "(1,)", "abcd")), `type "=f4"`},
 		{"no order", w(npyFile("|f4", "False", "(1,)", "abcd")), "without a byte order"},
