@@ -81,13 +81,16 @@ func (a Augment) check() error {
 	return nil
 }
 
-// CheckSet reports why a set does not fit a network. labelled asks for labels within the network's classes.
+// CheckSet reports why a set, which has at least one image, does not fit a network. labelled asks for labels within the network's classes.
 func CheckSet(net *model.Network, set *data.Set, labelled bool) error {
 	if got := (model.Shape{set.Height, set.Width, set.Channels}); !got.Equal(net.Input) {
 		return fmt.Errorf("%w: the network's input is %v, the set's images are %v", ErrArgument, net.Input, got)
 	}
 	if err := set.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrArgument, err)
+	}
+	if set.Len() == 0 {
+		return fmt.Errorf("%w: %s has no images", ErrArgument, set.Name)
 	}
 	if !labelled {
 		return nil

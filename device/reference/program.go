@@ -239,9 +239,6 @@ func (p *Program) Predict(ctx context.Context, images *data.Set) (*tensor.Dense,
 	if err := device.CheckSet(p.net, images, false); err != nil {
 		return nil, err
 	}
-	if images.Len() == 0 {
-		return nil, fmt.Errorf("%w: %s has no images", device.ErrArgument, images.Name)
-	}
 	unlabelled := *images
 	unlabelled.Labels = nil
 	out, err := p.predict(ctx, &unlabelled)
@@ -260,9 +257,6 @@ func (p *Program) Evaluate(ctx context.Context, r device.Resident) (device.Evalu
 	set, err := p.labelled(r)
 	if err != nil {
 		return device.Evaluation{}, err
-	}
-	if set.Len() == 0 {
-		return device.Evaluation{}, fmt.Errorf("%w: %s has no images", device.ErrArgument, set.Name)
 	}
 	out, err := p.predict(ctx, set)
 	if err != nil {
