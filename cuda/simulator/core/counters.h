@@ -7,7 +7,7 @@ namespace sim {
 
 struct Counter {
   char name[56];
-  volatile uint64_t value;
+  uint64_t value;
 };
 
 // The counter of a name, made at its first use.
