@@ -60,7 +60,15 @@ func (a Ball) rounded(n int) Ball { return a.within(gamma(n)) }
 
 // within adds a relative error of the result.
 func (a Ball) within(relative float64) Ball {
-	return Ball{a.V, a.R + relative*a.magnitude() + tiny}
+	return Ball{a.V, known(a.R + relative*a.magnitude() + tiny)}
+}
+
+// known is a radius, or infinity where infinite ones cancelled out to NaN.
+func known(r float64) float64 {
+	if math.IsNaN(r) {
+		return math.Inf(1)
+	}
+	return r
 }
 
 // wider adds an absolute error.
@@ -127,7 +135,7 @@ func (s *sum) ball() Ball {
 	if s.n == 0 {
 		return Ball{}
 	}
-	return Ball{s.v, s.outer - s.inner + gamma(s.n+2)*s.outer + float64(s.n)*tiny}
+	return Ball{s.v, known(s.outer - s.inner + gamma(s.n+2)*s.outer + float64(s.n)*tiny)}
 }
 
 func balls(sums []sum) []Ball {

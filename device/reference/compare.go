@@ -60,7 +60,7 @@ func deviation(i int, got float64, want Ball) Deviation {
 	switch {
 	case got == want.V || math.IsNaN(got) && math.IsNaN(want.V): // infinities too
 		return d
-	case math.IsNaN(got) || math.IsNaN(want.V):
+	case math.IsNaN(got) || math.IsNaN(want.V) || math.IsNaN(want.R):
 		d.Absolute, d.Share = math.Inf(1), math.Inf(1)
 	default:
 		d.Absolute = math.Abs(got - want.V)

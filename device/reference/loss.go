@@ -33,9 +33,9 @@ func softmax(z []Ball) probabilities {
 	}
 	for i, e := range z {
 		relative := math.Exp(e.R)*spread*(1+errors[i]+sumError+3*u) - 1
-		s.p[i].R = min(s.p[i].V*relative+2*tiny, 1)
+		s.p[i].R = min(known(s.p[i].V*relative+2*tiny), 1)
 	}
-	s.logSum = Ball{math.Log(total), math.Log(spread) + sumError + logError*math.Log(total)}
+	s.logSum = Ball{math.Log(total), known(math.Log(spread) + sumError + logError*math.Log(total))}
 	return s
 }
 

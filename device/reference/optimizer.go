@@ -34,7 +34,8 @@ func (o update) apply(optimizer device.Optimizer, w, g *Tensor, slots map[string
 		keep := func(name string, v Ball) Ball {
 			next[name].Elems[i] = v
 			if o.seen != nil {
-				return o.seen[name].Elems[i]
+				// The slot that the update used may have had more digits than the one that was stored.
+				return o.seen[name].Elems[i].rounded(1)
 			}
 			return v
 		}

@@ -22,10 +22,7 @@ type Trace struct {
 
 // Trace is TraceBounds without the radii, in float32.
 func (p *Program) Trace(ctx context.Context, in device.TraceInput) (device.Trace, error) {
-	if !p.plan.Trace {
-		return device.Trace{}, fmt.Errorf("%w: the program was compiled without Plan.Trace", device.ErrArgument)
-	}
-	t, err := p.TraceBounds(ctx, in)
+	t, err := p.trace(ctx, in, nil, p.plan.Trace)
 	if err != nil {
 		return device.Trace{}, err
 	}
@@ -38,7 +35,7 @@ func (p *Program) Trace(ctx context.Context, in device.TraceInput) (device.Trace
 // TraceBounds runs one forward and backward pass. Radii grow from layer to layer: a float32 implementation that runs the whole
 // network from the same images and weights is within them. In a deep network they say little; LocalBounds does.
 func (p *Program) TraceBounds(ctx context.Context, in device.TraceInput) (*Trace, error) {
-	return p.trace(ctx, in, nil)
+	return p.trace(ctx, in, nil, true)
 }
 
 // LocalBounds computes what each layer should have made of the values that an implementation had around it: its output from
@@ -56,14 +53,17 @@ func (p *Program) LocalBounds(ctx context.Context, in device.TraceInput, seen de
 			}
 		}
 	}
-	return p.trace(ctx, in, &seen)
+	return p.trace(ctx, in, &seen, true)
 }
 
-func (p *Program) trace(ctx context.Context, in device.TraceInput, seen *device.Trace) (*Trace, error) {
+func (p *Program) trace(ctx context.Context, in device.TraceInput, seen *device.Trace, allowed bool) (*Trace, error) {
 	if err := p.lock(); err != nil {
 		return nil, err
 	}
 	defer p.mu.Unlock()
+	if !allowed {
+		return nil, fmt.Errorf("%w: the program was compiled without Plan.Trace", device.ErrArgument)
+	}
 	if err := in.Check(p.net, p.plan.Batch); err != nil {
 		return nil, err
 	}

@@ -1,0 +1,282 @@
+package devicetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"testing"
+
+	"gorgonia.org/tensor"
+
+	"gcnn/device"
+	"gcnn/device/reference"
+)
+
+// sameState fails where two states differ in any bit.
+func sameState(a, b device.State) error {
+	var all error
+	if a.Step != b.Step {
+		all = fmt.Errorf("the step is %d and %d", a.Step, b.Step)
+	}
+	return errors.Join(all, sameTensors("weight", a.Weights, b.Weights), sameTensors("slot", a.Slots, b.Slots))
+}
+
+func sameTensors(what string, a, b map[string]*tensor.Dense) error {
+	if len(a) != len(b) {
+		return fmt.Errorf("%ss: %v and %v", what, slices.Sorted(maps.Keys(a)), slices.Sorted(maps.Keys(b)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(a)) {
+		if b[name] == nil {
+			return fmt.Errorf("%s %s is missing", what, name)
+		}
+		x, y := a[name].Float32s(), b[name].Float32s()
+		if !slices.Equal(a[name].Shape(), b[name].Shape()) {
+			return fmt.Errorf("%s %s is %v and %v", what, name, a[name].Shape(), b[name].Shape())
+		}
+		for i := range x {
+			if math.Float32bits(x[i]) != math.Float32bits(y[i]) {
+				return fmt.Errorf("%s %s: element %d is %v and %v", what, name, i, x[i], y[i])
+			}
+		}
+	}
+	return nil
+}
+
+func cloneState(s device.State) device.State {
+	c := device.State{Step: s.Step, Weights: map[string]*tensor.Dense{}}
+	for name, t := range s.Weights {
+		c.Weights[name] = t.Clone().(*tensor.Dense)
+	}
+	if s.Slots != nil {
+		c.Slots = map[string]*tensor.Dense{}
+		for name, t := range s.Slots {
+			c.Slots[name] = t.Clone().(*tensor.Dense)
+		}
+	}
+	return c
+}
+
+// stateCase is a training with everything that could carry a hidden state: slots, moving statistics and dropout.
+func stateCase(optimizer device.Optimizer) trainCase {
+	return trainCase{
+		net: branched(), batch: 6, images: 30, samples: 6*4 + 3, seed: 600,
+		training: device.Training{Optimizer: optimizer, WeightDecay: 0.01, ClipNorm: 5, Seed: 1},
+	}
+}
+
+// testState checks that a state is all that a program has learnt, and that runs repeat bit for bit.
+func testState(t *testing.T, dev device.Device) {
+	for name, optimizer := range map[string]device.Optimizer{
+		"sgd": device.SGD{}, "nesterov": device.SGD{Momentum: 0.9, Nesterov: true}, "adam": device.NewAdam(), "rmsprop": device.NewRMSprop(),
+	} {
+		t.Run("repeat "+name, func(t *testing.T) {
+			t.Parallel()
+			if err := checkRepeat(dev, stateCase(optimizer)); err != nil {
+				t.Error(err)
+			}
+		})
+		t.Run("resume "+name, func(t *testing.T) {
+			t.Parallel()
+			if err := checkResume(dev, stateCase(optimizer)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	t.Run("seeds draw apart", func(t *testing.T) {
+		t.Parallel()
+		c := stateCase(device.SGD{})
+		_, a, err := trainOnce(dev, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.training.Seed = 2
+		_, b, err := trainOnce(dev, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sameState(a, b) == nil {
+			t.Error("two seeds of dropout ended in the same weights")
+		}
+	})
+	t.Run("copies", func(t *testing.T) {
+		t.Parallel()
+		if err := checkCopies(dev, stateCase(device.NewAdam())); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("new program", func(t *testing.T) {
+		t.Parallel()
+		c := stateCase(device.NewAdam())
+		p, err := dev.Compile(c.net, c.plan())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeProgram(t, p)
+		got, err := p.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref, err := reference.Open(reference.Options{}).Compile(c.net, c.plan())
+		if err != nil {
+			t.Fatal(err)
+		}
+		zeros, err := ref.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sameState(got, zeros); err != nil {
+			t.Errorf("a new program is zero: %v", err)
+		}
+	})
+}
+
+// trainOnce runs the whole case from its start.
+func trainOnce(dev device.Device, c trainCase) (m device.Metrics, s device.State, err error) {
+	set, state, epoch := c.data()
+	p, resident, err := c.start(dev, state, set)
+	if err != nil {
+		return m, s, err
+	}
+	defer func() { err = errors.Join(err, resident.Close(), p.Close()) }()
+	if m, err = p.Train(context.Background(), resident, epoch); err != nil {
+		return m, s, err
+	}
+	s, err = p.State()
+	return m, s, err
+}
+
+func checkRepeat(dev device.Device, c trainCase) error {
+	m1, s1, err := trainOnce(dev, c)
+	if err != nil {
+		return err
+	}
+	m2, s2, err := trainOnce(dev, c)
+	if err != nil {
+		return err
+	}
+	if m1 != m2 {
+		return fmt.Errorf("two runs of one training: metrics %+v and %+v", m1, m2)
+	}
+	if err := sameState(s1, s2); err != nil {
+		return fmt.Errorf("two runs of one training: %w", err)
+	}
+	return nil
+}
+
+// checkResume stops after two steps, moves the state to another program and goes on there.
+func checkResume(dev device.Device, c trainCase) (err error) {
+	ctx := context.Background()
+	m, want, err := trainOnce(dev, c)
+	if err != nil {
+		return err
+	}
+	set, state, epoch := c.data()
+	p, resident, err := c.start(dev, state, set)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, resident.Close(), p.Close()) }()
+	const steps = 2
+	head := device.Epoch{Order: epoch.Order[:steps*c.batch], Rates: epoch.Rates[:steps]}
+	m1, err := p.Train(ctx, resident, head)
+	if err != nil {
+		return err
+	}
+	half, err := p.State()
+	if err != nil {
+		return err
+	}
+	q, residentQ, err := c.start(dev, half, set)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, residentQ.Close(), q.Close()) }()
+	moved, err := q.State()
+	if err != nil {
+		return err
+	}
+	if err := sameState(half, moved); err != nil {
+		return fmt.Errorf("a state that was set and read: %w", err)
+	}
+	m2, err := q.Train(ctx, residentQ, device.Epoch{Order: epoch.Order[steps*c.batch:], Rates: epoch.Rates[steps:], Start: m1})
+	if err != nil {
+		return err
+	}
+	got, err := q.State()
+	if err != nil {
+		return err
+	}
+	if err := sameState(want, got); err != nil {
+		return fmt.Errorf("a resumed training differs from one in one go: %w", err)
+	}
+	if m2.Correct != m.Correct || m2.Count != m.Count || !closeSums(m2.LossSum, m.LossSum, len(epoch.Order)) {
+		return fmt.Errorf("the metrics of a resumed epoch are %+v, in one go %+v", m2, m)
+	}
+	return nil
+}
+
+// checkCopies changes tensors after they were given and got; without slots the slots become zero.
+func checkCopies(dev device.Device, c trainCase) (err error) {
+	set, state, epoch := c.data()
+	given := cloneState(state)
+	p, resident, err := c.start(dev, given, set)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, resident.Close(), p.Close()) }()
+	spoil(given)
+	if _, err := p.Train(context.Background(), resident, epoch); err != nil {
+		return err
+	}
+	got, err := p.State()
+	if err != nil {
+		return err
+	}
+	_, want, err := trainOnce(dev, c)
+	if err != nil {
+		return err
+	}
+	if err := sameState(got, want); err != nil {
+		return fmt.Errorf("SetState kept a tensor that was changed afterwards: %w", err)
+	}
+	spoil(got)
+	again, err := p.State()
+	if err != nil {
+		return err
+	}
+	if err := sameState(again, want); err != nil {
+		return fmt.Errorf("State gave out the program's own memory: %w", err)
+	}
+	want.Slots = nil
+	if err := p.SetState(want); err != nil {
+		return err
+	}
+	cleared, err := p.State()
+	if err != nil {
+		return err
+	}
+	if len(cleared.Slots) != len(again.Slots) {
+		return fmt.Errorf("%d slots after a state without slots, want %d", len(cleared.Slots), len(again.Slots))
+	}
+	for name, t := range cleared.Slots {
+		for i, v := range t.Float32s() {
+			if v != 0 {
+				return fmt.Errorf("slot %s[%d] is %v after a state without slots", name, i, v)
+			}
+		}
+	}
+	return nil
+}
+
+func spoil(s device.State) {
+	for _, m := range []map[string]*tensor.Dense{s.Weights, s.Slots} {
+		for _, t := range m {
+			for i := range t.Float32s() {
+				t.Float32s()[i] = 1e9
+			}
+		}
+	}
+}
