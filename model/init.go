@@ -9,7 +9,8 @@ import (
 )
 
 // InitialWeights draws every parameter of the network from a seed: float32 tensors in Keras' layout, by name. The numbers are
-// Philox', counted by the parameter's place in the network and the element: the same on every machine.
+// Philox', counted by the parameter's place in the network and the element: the same on every machine. Kernels that start from
+// the training images are zero until Whiten sets them.
 func (n *Network) InitialWeights(seed uint64) map[string]*tensor.Dense {
 	weights := map[string]*tensor.Dense{}
 	for i, p := range n.Params() {
@@ -23,7 +24,7 @@ func (n *Network) InitialWeights(seed uint64) map[string]*tensor.Dense {
 			for k := range values {
 				values[k] = 1
 			}
-		case Zeros:
+		case Zeros, Whitening:
 		}
 		weights[p.Name] = tensor.New(tensor.WithShape(p.Shape...), tensor.WithBacking(values))
 	}

@@ -80,6 +80,9 @@ func New(name string, input Shape, layers ...Layer) (*Network, error) {
 		if err == nil {
 			err = r.out.check()
 		}
+		if err == nil {
+			err = checkWhitening(node.Inputs, r)
+		}
 		if err != nil {
 			return nil, invalid("%s: %w", node.Name, err)
 		}

@@ -112,9 +112,10 @@ const (
 	HeUniform                        // uniform in ±√(6/fan_in)
 	Zeros
 	Ones
+	Whitening // from the training images: see Whiten; only for a convolution that reads the network's input
 )
 
-var initializerNames = [...]string{"glorot_uniform", "he_uniform", "zeros", "ones"}
+var initializerNames = [...]string{"glorot_uniform", "he_uniform", "zeros", "ones", "whitening"}
 
 // String is Keras' name.
 func (i Initializer) String() string {
