@@ -153,21 +153,9 @@ func (l *layerList) place(file strictyaml.Node, err error) error {
 }
 
 func decodeLayer(node strictyaml.Node) (Layer, error) {
-	var options *strictyaml.Node
-	var name string
-	if node.IsString() {
-		if err := node.Decode(&name); err != nil {
-			return nil, err
-		}
-	} else {
-		fields, err := node.Fields()
-		if err != nil {
-			return nil, node.Errorf("a layer is a mapping of its kind to its options, or its kind alone, got %v", node)
-		}
-		if len(fields) != 1 {
-			return nil, node.Errorf("a layer is a mapping of one kind to its options, got %d keys", len(fields))
-		}
-		name, options = fields[0].Key, &fields[0].Value
+	name, options, err := node.OneOf("a layer")
+	if err != nil {
+		return nil, err
 	}
 	k, ok := findKind(name)
 	if !ok {
@@ -179,22 +167,16 @@ func decodeLayer(node strictyaml.Node) (Layer, error) {
 	}
 	layer := reflect.New(reflect.TypeOf(k.prototype))
 	layer.Elem().Set(reflect.ValueOf(k.prototype))
-	given := map[string]bool{}
-	if options != nil {
-		if err := options.Decode(layer.Interface(), k.without...); err != nil {
-			return nil, err
-		}
-		fields, err := options.Fields()
-		if err != nil {
-			return nil, err
-		}
-		for _, f := range fields {
-			given[f.Key] = true
-		}
+	if err := options.Decode(layer.Interface(), k.without...); err != nil {
+		return nil, err
 	}
-	for _, f := range k.fields() {
-		if f.Required && !given[f.Name] {
-			return nil, node.Errorf("%s: the field %s is missing", name, f.Name)
+	fields, err := options.Fields()
+	if err != nil {
+		return nil, err
+	}
+	for _, required := range k.required {
+		if !slices.ContainsFunc(fields, func(f strictyaml.Field) bool { return f.Key == required }) {
+			return nil, node.Errorf("the field %s is missing", required)
 		}
 	}
 	made, ok := layer.Elem().Interface().(Layer)

@@ -254,3 +254,23 @@ func (n Node) Items() ([]Node, error) {
 	}
 	return items, nil
 }
+
+// OneOf reads a choice: a name alone, or a mapping of one name to its options. Without options it returns an empty mapping.
+// what describes the choice in messages.
+func (n Node) OneOf(what string) (name string, options Node, err error) {
+	if name, ok := n.text(); ok {
+		empty := ast.Mapping(n.node.GetToken(), true)
+		return name, Node{n.doc, empty}, nil
+	}
+	if !n.IsMapping() {
+		return "", n, n.Errorf("%s is a mapping of its name to its options, or its name alone, got %v", what, n)
+	}
+	fields, err := n.Fields()
+	if err != nil {
+		return "", n, err
+	}
+	if len(fields) != 1 {
+		return "", n, n.Errorf("%s is a mapping of one name to its options, got %d keys", what, len(fields))
+	}
+	return fields[0].Key, fields[0].Value, nil
+}

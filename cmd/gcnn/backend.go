@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"gcnn/cpu"
+	"gcnn/device"
+	"gcnn/device/reference"
+)
+
+// backend is a kind of device. Which kinds there are is fixed; whether this build can use them is not.
+type backend struct {
+	name  string
+	open  func(index, workers int) (device.Device, error)
+	count func() (int, error) // devices there are; an error that wraps device.ErrUnavailable says why there is none
+}
+
+// backends in the order in which auto tries them.
+func backends() []backend {
+	return []backend{
+		cudaBackend,
+		{"cpu", func(_, workers int) (device.Device, error) { return cpu.Open(cpu.Options{Workers: workers}) }, one},
+		{"reference", func(int, int) (device.Device, error) { return reference.Open(reference.Options{}), nil }, one},
+	}
+}
+
+func one() (int, error) { return 1, nil }
+
+const deviceUsage = "cpu, cuda, cuda:N, auto (CUDA where there is a GPU, else the CPU) or reference (float64, very slow)"
+
+var deviceFlags = []cli.Flag{
+	&cli.StringFlag{Name: "device", Value: "cpu", Usage: deviceUsage, EnvVars: []string{"GCNN_DEVICE"}},
+	&cli.IntFlag{Name: "workers", Usage: "CPU `threads`; the results are the same for any number (default: one for each core)", EnvVars: []string{"GCNN_WORKERS"}},
+}
+
+// openDevice opens the device that --device names. It never takes another one instead.
+func openDevice(name string, workers int) (device.Device, error) {
+	if name == "auto" {
+		if n, err := cudaBackend.count(); err == nil && n > 0 {
+			return cudaBackend.open(0, workers)
+		}
+		name = "cpu"
+	}
+	kind, number, numbered := strings.Cut(name, ":")
+	index := 0
+	if numbered {
+		var err error
+		if index, err = strconv.Atoi(number); err != nil || index < 0 || kind != cudaBackend.name {
+			return nil, usagef("--device is %s, got %q", deviceUsage, name)
+		}
+	}
+	for _, b := range backends() {
+		if b.name != kind {
+			continue
+		}
+		d, err := b.open(index, workers)
+		if err != nil {
+			return nil, fmt.Errorf("device %s: %w", name, err)
+		}
+		return d, nil
+	}
+	return nil, usagef("--device is %s, got %q", deviceUsage, name)
+}

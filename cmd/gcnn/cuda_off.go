@@ -1,0 +1,18 @@
+//go:build !cuda
+
+package main
+
+import (
+	"fmt"
+
+	"gcnn/device"
+)
+
+// errNoCUDA says how to get a build that has what was asked for.
+var errNoCUDA = fmt.Errorf("%w: this build is without CUDA: go build -tags cuda ./cmd/gcnn makes one with it", device.ErrUnavailable)
+
+var cudaBackend = backend{
+	name:  "cuda",
+	open:  func(int, int) (device.Device, error) { return nil, errNoCUDA },
+	count: func() (int, error) { return 0, errNoCUDA },
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"gcnn/device"
+)
+
+func devicesCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "devices",
+		Usage: "list the devices that can train",
+		Description: `Examples:
+  gcnn devices
+  gcnn devices --json | jq '.[].name'`,
+		Flags: []cli.Flag{jsonFlag},
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			return listDevices(c.App.Writer, c.Bool("json"))
+		},
+	}
+}
+
+var jsonFlag = &cli.BoolFlag{Name: "json", Usage: "print JSON"}
+
+// listedDevice is a device, or why there is none of a kind.
+type listedDevice struct {
+	Name        string            `json:"name"`
+	Model       string            `json:"model,omitempty"`
+	Details     map[string]string `json:"details,omitempty"`
+	Unavailable string            `json:"unavailable,omitempty"`
+	order       []device.Detail
+}
+
+func listDevices(w io.Writer, asJSON bool) error {
+	var list []listedDevice
+	for _, b := range backends() {
+		n, err := b.count()
+		if err != nil {
+			list = append(list, listedDevice{Name: b.name, Unavailable: err.Error()})
+			continue
+		}
+		for i := range n {
+			d, err := describe(b, i)
+			if err != nil {
+				d = listedDevice{Name: fmt.Sprintf("%s:%d", b.name, i), Unavailable: err.Error()}
+			}
+			list = append(list, d)
+		}
+	}
+	if asJSON {
+		return writeJSON(w, list)
+	}
+	for _, d := range list {
+		fmt.Fprintf(w, "%-10s %s%s\n", d.Name, d.Model, d.Unavailable)
+		for _, detail := range d.order {
+			fmt.Fprintf(w, "           %s: %s\n", detail.Key, detail.Value)
+		}
+	}
+	return nil
+}
+
+func describe(b backend, index int) (listedDevice, error) {
+	d, err := b.open(index, 0)
+	if err != nil {
+		return listedDevice{}, err
+	}
+	info := d.Info()
+	l := listedDevice{Name: info.Name, Model: info.Model, Details: map[string]string{}, order: info.Details}
+	for _, detail := range info.Details {
+		l.Details[detail.Key] = detail.Value
+	}
+	return l, d.Close()
+}
+
+// writeJSON prints a value as indented JSON.
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"gcnn/device"
+	"gcnn/train"
+)
+
+const (
+	redrawEvery = 50 * time.Millisecond
+	widestBar   = 20
+)
+
+// progress shows a training in Keras' wording: on a terminal one line that is redrawn, else one line an epoch.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	colour   bool
+	columns  func() int
+	now      func() time.Time
+	epochs   int
+	rates    bool // show the learning rate, which changes
+
+	begin time.Time // of the epoch, in this process
+	first int       // steps that were done before
+	drawn time.Time
+	open  bool // a line is drawn that has no end yet
+}
+
+func newProgress(w io.Writer, r train.Recipe) *progress {
+	p := &progress{
+		w: w, epochs: r.Epochs, now: time.Now, columns: func() int { return columns(w) },
+		rates: r.Schedule.Kind() != "constant" || r.Warmup > 0 || r.ReduceLROnPlateau != nil,
+	}
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+		p.terminal = true
+		p.colour = os.Getenv("NO_COLOR") == ""
+	}
+	return p
+}
+
+func (p *progress) observer() train.Observer {
+	return train.Observer{EpochBegin: p.epochBegin, Progress: p.steps, EpochEnd: p.epochEnd}
+}
+
+func (p *progress) epochBegin(epoch int) {
+	p.begin, p.first, p.drawn = p.now(), -1, time.Time{}
+	if p.terminal {
+		fmt.Fprintf(p.w, "Epoch %d/%d\n", epoch+1, p.epochs)
+	}
+}
+
+func (p *progress) steps(s train.Progress) {
+	if p.first < 0 {
+		p.first = s.Step - 1 // the first report comes soon after the first step of this process
+	}
+	now := p.now()
+	if !p.terminal || (now.Sub(p.drawn) < redrawEvery && s.Step < s.Steps) {
+		return
+	}
+	p.drawn = now
+	elapsed := now.Sub(p.begin)
+	step := elapsed / time.Duration(max(1, s.Step-p.first))
+	left := step * time.Duration(s.Steps-s.Step)
+	head := fmt.Sprintf("%*d/%d ", len(fmt.Sprint(s.Steps)), s.Step, s.Steps)
+	metrics := " - " + metricsText(s.Metrics)
+	width := p.columns() - 1 // a line that fills the last column would wrap on some terminals
+	bar := 0
+	var tail string
+	for _, times := range []string{
+		fmt.Sprintf(" %s %s ETA %s", clock(elapsed), perStep(step), clock(left)), fmt.Sprintf(" %s ETA %s", clock(elapsed), clock(left)), "",
+	} {
+		tail = times + metrics
+		if bar = min(widestBar, width-utf8.RuneCountInString(head+tail)); bar >= 5 {
+			break
+		}
+	}
+	line := cut(head+p.bar(max(0, bar), s.Step, s.Steps)+tail, width)
+	fmt.Fprintf(p.w, "\r%s\x1b[K", line)
+	p.open = true
+}
+
+// bar draws the share of steps that are done.
+func (p *progress) bar(width, step, steps int) string {
+	done := width * step / max(1, steps)
+	if p.colour {
+		return "\x1b[32m" + strings.Repeat("━", done) + "\x1b[0m\x1b[37m" + strings.Repeat("━", width-done) + "\x1b[0m"
+	}
+	return strings.Repeat("━", done) + strings.Repeat("─", width-done)
+}
+
+// cut shortens a line to a number of columns, colours not counted.
+func cut(line string, width int) string {
+	var b strings.Builder
+	escape := false
+	for _, r := range line {
+		switch {
+		case r == '\x1b':
+			escape = true
+		case escape:
+			escape = r == '[' || r >= '0' && r <= '9' || r == ';'
+		case width <= 0:
+			continue
+		default:
+			width--
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+func metricsText(m device.Metrics) string {
+	if m.Count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("accuracy: %s - loss: %s", number(m.Accuracy()), number(m.Loss()))
+}
+
+func (p *progress) epochEnd(e train.EpochEnd) error {
+	elapsed := time.Duration(e.Seconds * float64(time.Second))
+	times := []string{clock(elapsed), perStep(elapsed / time.Duration(e.Steps))}
+	metrics := fmt.Sprintf("accuracy: %s - loss: %s", number(e.Accuracy), number(e.Loss))
+	more := ""
+	if e.Validated {
+		more += fmt.Sprintf(" - val_accuracy: %s - val_loss: %s", number(e.ValAccuracy), number(e.ValLoss))
+	}
+	if p.rates {
+		more += " - learning_rate: " + number(e.LearningRate)
+	}
+	if !p.terminal {
+		fmt.Fprintf(p.w, "Epoch %d/%d - %d/%d - %s - %s - %s%s\n", e.Epoch+1, p.epochs, e.Steps, e.Steps, times[0], times[1], metrics, more)
+		return nil
+	}
+	head := fmt.Sprintf("%d/%d ", e.Steps, e.Steps)
+	line := head + p.bar(widestBar, 1, 1) + " " + strings.Join(times, " ") + " - " + metrics
+	if visible := utf8.RuneCountInString(head) + widestBar + 1 + len(strings.Join(times, " ")) + 3 + len(metrics); visible+len(more) >= p.columns() && more != "" {
+		line = cut(line, p.columns()-1) + "\n" + strings.Repeat(" ", len(head)) + strings.TrimPrefix(more, " - ")
+	} else {
+		line += more
+	}
+	fmt.Fprintf(p.w, "\r%s\x1b[K\n", line)
+	p.open = false
+	return nil
+}
+
+// end leaves the line that was being drawn.
+func (p *progress) end() {
+	if p.open {
+		fmt.Fprintln(p.w)
+		p.open = false
+	}
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"gcnn/data/fashionmnist"
+	"gcnn/train"
+)
+
+// setting is a flag of `gcnn train` that stands for a setting: --batch-size is batch_size in a file and GCNN_BATCH_SIZE in the
+// environment.
+type setting struct {
+	flag  string
+	kind  settingKind
+	usage string
+}
+
+type settingKind uint8
+
+const (
+	textSetting settingKind = iota
+	yamlSetting             // a YAML value, for settings with options
+	intSetting
+	floatSetting
+	boolSetting
+)
+
+var settings = []setting{
+	{"model", textSetting, "a preset (" + presetList() + ") or a YAML `FILE` (default: cnn)"},
+	{"data", textSetting, dataUsage + " (default: " + fashionmnist.Name + ")"},
+	{"limit", intSetting, "take the first `N` training images (default: all)"},
+	{"validation-split", floatSetting, "validate on this last share of the training images instead of the test set"},
+	{"normalization", textSetting, "unit: pixels in [0, 1]; standard: mean 0, deviation 1 of each channel (default: unit)"},
+	{"weights", textSetting, "start from the weights in a safetensors or NPZ `FILE`"},
+	{"device", textSetting, deviceUsage + " (default: cpu)"},
+	{"workers", intSetting, "CPU threads; the results are the same for any number (default: one for each core)"},
+	{"epochs", intSetting, "how often to go through the training images (default: the preset's)"},
+	{"batch-size", intSetting, "images of a step (default: the preset's)"},
+	{"optimizer", textSetting, "adam, adamw, sgd or rmsprop (default: the preset's)"},
+	{"learning-rate", floatSetting, "(default: the preset's)"},
+	{"momentum", floatSetting, "of sgd and rmsprop"},
+	{"nesterov", boolSetting, "Nesterov's momentum, of sgd"},
+	{"weight-decay", floatSetting, "decoupled weight decay"},
+	{"clip-norm", floatSetting, "scale gradients to at most this norm, all together"},
+	{"label-smoothing", floatSetting, "share of each label that goes to all classes"},
+	{"class-weights", yamlSetting, "weight of a class' loss, as YAML: 'shirt: 2'"},
+	{"schedule", yamlSetting, "of the learning rate, as YAML: constant, cosine, linear, one_cycle, 'step: {every: 3}', 'exponential: {rate: 0.9}', 'piecewise: {boundaries: [3], values: [0.1, 0.01]}'"},
+	{"warmup", floatSetting, "epochs in which the learning rate rises"},
+	{"augment", yamlSetting, "change training images, as YAML: 'flip: random, shift: 2, cutout: 8, rotate: 10'"},
+	{"ema", yamlSetting, "average the weights, as YAML: 'momentum: 0.99'"},
+	{"early-stopping", yamlSetting, "end when val_loss stops falling, as YAML: 'patience: 3, restore_best_weights: true'"},
+	{"reduce-lr-on-plateau", yamlSetting, "as YAML: 'factor: 0.1, patience: 10'"},
+	{"shuffle", boolSetting, "a new order of the images each epoch (default: true)"},
+	{"seed", intSetting, "of initial weights, order, dropout and augmentation (default: 1)"},
+	{"checkpoint-minutes", floatSetting, "also checkpoint within an epoch, every so many minutes"},
+}
+
+func (s setting) name() string { return strings.ReplaceAll(s.flag, "-", "_") }
+
+// cliFlag makes the flag. The default is said by its usage, since it may come from the file or the preset.
+func (s setting) cliFlag() cli.Flag {
+	env := []string{"GCNN_" + strings.ToUpper(s.name())}
+	switch s.kind {
+	case intSetting:
+		return &cli.IntFlag{Name: s.flag, Usage: s.usage, EnvVars: env}
+	case floatSetting:
+		return &cli.Float64Flag{Name: s.flag, Usage: s.usage, EnvVars: env}
+	case boolSetting:
+		return &cli.BoolFlag{Name: s.flag, Usage: s.usage, EnvVars: env, DefaultText: " "}
+	case textSetting, yamlSetting:
+	}
+	return &cli.StringFlag{Name: s.flag, Usage: s.usage, EnvVars: env}
+}
+
+// readSettings makes the effective settings: flags over the environment over the file of --config over the preset.
+func readSettings(c *cli.Context) (train.Settings, error) {
+	var text []byte
+	file := c.String("config")
+	name := "cnn"
+	if file != "" {
+		var err error
+		if text, err = os.ReadFile(file); err != nil {
+			return train.Settings{}, err
+		}
+		inFile, err := train.ModelOf(file, text)
+		if err != nil {
+			return train.Settings{}, err
+		}
+		if inFile != "" {
+			name = inFile
+		}
+	}
+	if c.IsSet("model") {
+		name = c.String("model")
+	}
+	s := train.NewSettings(name)
+	if file != "" {
+		if err := s.Merge(file, text); err != nil {
+			return s, err
+		}
+	}
+	if err := override(c, &s); err != nil {
+		return s, err
+	}
+	if err := s.Check(); err != nil {
+		return s, usageError{err}
+	}
+	return s, s.Absolute(isEmbedded)
+}
+
+// override applies flags and environment.
+func override(c *cli.Context, s *train.Settings) error {
+	texts := map[string]*string{
+		"data": &s.Data, "normalization": &s.Normalization, "weights": &s.Weights, "device": &s.Device, "optimizer": &s.Optimizer,
+	}
+	for _, f := range settings {
+		if !c.IsSet(f.flag) {
+			continue
+		}
+		if f.flag == "model" {
+			s.Model = train.ModelSetting{Name: c.String(f.flag)}
+			continue
+		}
+		if text, ok := texts[f.name()]; ok {
+			*text = c.String(f.flag)
+			continue
+		}
+		value := fmt.Sprint(c.Value(f.flag))
+		if f.kind == yamlSetting && !strings.HasPrefix(value, "{") && (f.flag != "schedule" || strings.Contains(value, ":")) {
+			value = "{" + value + "}"
+		}
+		if err := s.Set(f.name(), "--"+f.flag, value); err != nil {
+			return usageError{err}
+		}
+	}
+	return nil
+}
+
+// onResume are the settings that may change when a run goes on.
+var onResume = []string{"device", "workers", "epochs", "checkpoint-minutes"}
+
+// resumeSettings are those of a run that goes on, with the few flags that may change them.
+func resumeSettings(c *cli.Context, run train.Settings) (train.Settings, error) {
+	for _, f := range settings {
+		if c.IsSet(f.flag) && !slices.Contains(onResume, f.flag) {
+			return run, usagef("--%s cannot change a run that goes on (--resume); only --%s can", f.flag, strings.Join(onResume, ", --"))
+		}
+	}
+	for _, other := range []string{"config", "out", "force"} {
+		if c.IsSet(other) {
+			return run, usagef("--%s does not go with --resume", other)
+		}
+	}
+	if err := override(c, &run); err != nil {
+		return run, err
+	}
+	return run, run.Check()
+}

@@ -1,0 +1,335 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"gorgonia.org/tensor"
+
+	"gcnn/data"
+	"gcnn/device"
+	"gcnn/model"
+	"gcnn/train"
+)
+
+func trainCommand() *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "config", Usage: "settings from a YAML `FILE`, such as a run's config.yaml", EnvVars: []string{"GCNN_CONFIG"}},
+	}
+	for _, s := range settings {
+		flags = append(flags, s.cliFlag())
+	}
+	flags = append(flags,
+		&cli.StringFlag{Name: "out", Usage: "the run's `DIR` (default: runs/MODEL-TIME)"},
+		&cli.BoolFlag{Name: "force", Usage: "replace the run that DIR holds"},
+		&cli.StringFlag{Name: "resume", Usage: "go on with an interrupted `RUN`"},
+		&cli.BoolFlag{Name: "dry-run", Usage: "print settings, memory and plan, and train nothing"},
+		&cli.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
+	)
+	return &cli.Command{
+		Name:  "train",
+		Usage: "train a network",
+		Description: `Without options: the lesson's network, cnn, on Fashion-MNIST. A preset brings its optimiser,
+batch size and epochs. Settings come from flags, then GCNN_… in the environment (GCNN_BATCH_SIZE),
+then --config, then the preset.
+
+The run's folder gets config.yaml, history.csv, weights.safetensors, best.safetensors,
+checkpoint.safetensors, accuracy.png, loss.png, samples.png and predictions.png.
+Ctrl-C ends after the running step and keeps what there is. SIGTERM writes a checkpoint and ends;
+SIGUSR1 writes one and goes on.
+
+Examples:
+  gcnn train
+  gcnn train --model lenet5 --epochs 20 --out runs/lenet
+  gcnn train --optimizer sgd --learning-rate 0.1 --momentum 0.9 --schedule cosine --warmup 1
+  gcnn train --model my.yaml --data ~/mnist --early-stopping 'patience: 2'
+  gcnn train --resume runs/lenet
+  gcnn train --config runs/lenet/config.yaml --seed 2`,
+		Flags: flags,
+		Action: func(c *cli.Context) error {
+			if err := noArguments(c); err != nil {
+				return err
+			}
+			ctx, stop := untilSignal(c.Context)
+			defer stop()
+			r := &trainRun{out: c.App.Writer, quiet: c.Bool("quiet"), begin: time.Now()}
+			if err := r.prepare(c); err != nil {
+				return err
+			}
+			defer r.close()
+			if c.Bool("dry-run") {
+				return r.describe()
+			}
+			return r.run(ctx)
+		},
+	}
+}
+
+// trainRun is a run of `gcnn train`.
+type trainRun struct {
+	out      io.Writer
+	quiet    bool
+	begin    time.Time
+	settings train.Settings
+	folder   *train.Folder // nil in a dry run
+	start    *train.Checkpoint
+
+	train, validation, test *data.Set
+	net                     *model.Network
+	norm                    model.Normalization
+	plan                    device.Plan
+	device                  device.Device
+	program                 device.Program
+	epochs                  int // with weights on disk
+}
+
+func (r *trainRun) printf(format string, args ...any) {
+	if !r.quiet {
+		fmt.Fprintf(r.out, format, args...)
+	}
+}
+
+// prepare does all that comes before the first step.
+func (r *trainRun) prepare(c *cli.Context) (err error) {
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	if r.folder, err = r.open(c); err != nil {
+		return err
+	}
+	// Reading the set takes longest by far: all else happens beside it.
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		r.device, err = openDevice(r.settings.Device, r.settings.Workers)
+		opened <- err
+	}()
+	dataErr := r.openSets()
+	if err := <-opened; err != nil || dataErr != nil {
+		return errors.Join(err, dataErr)
+	}
+	input := model.Shape{r.train.Height, r.train.Width, r.train.Channels}
+	if r.net, err = r.settings.MakeNetwork(input, len(r.train.Classes)); err != nil {
+		return err
+	}
+	if r.norm, err = r.settings.MakeNormalization(r.train); err != nil {
+		return err
+	}
+	if r.plan, err = r.settings.Plan(r.norm, r.train.Classes); err != nil {
+		return err
+	}
+	if c.Bool("dry-run") {
+		return nil
+	}
+	weights, err := r.weights()
+	if err != nil {
+		return err
+	}
+	if r.folder == nil {
+		if r.folder, err = train.CreateFolder(c.String("out"), r.net.Name, r.begin, c.Bool("force")); err != nil {
+			return err
+		}
+	}
+	if r.program, err = r.device.Compile(r.net, r.plan); err != nil {
+		return fmt.Errorf("device %s: %w", r.device.Info().Name, err)
+	}
+	return r.program.SetState(device.State{Weights: weights})
+}
+
+// open reads the settings, and the checkpoint of a run that goes on.
+func (r *trainRun) open(c *cli.Context) (*train.Folder, error) {
+	path := c.String("resume")
+	if path == "" {
+		var err error
+		r.settings, err = readSettings(c)
+		return nil, err
+	}
+	folder, err := train.OpenFolder(path)
+	if err != nil {
+		return nil, err
+	}
+	saved, err := train.ReadSettings(folder.File(train.ConfigFile))
+	if err != nil {
+		return folder, err
+	}
+	checkpoint, err := train.ReadCheckpoint(folder.File(train.CheckpointFile))
+	switch {
+	case err == nil:
+		r.start = &checkpoint
+		// The settings that the checkpoint was trained with count, whatever was done to the file.
+		saved = train.NewSettings("")
+		if err := saved.Merge(folder.File(train.CheckpointFile)+", settings", []byte(checkpoint.Settings)); err != nil {
+			return folder, err
+		}
+	case !errors.Is(err, fs.ErrNotExist): // without one the run ended before its first and begins anew
+		return folder, err
+	}
+	r.settings, err = resumeSettings(c, saved)
+	return folder, err
+}
+
+func (r *trainRun) openSets() error {
+	var err error
+	if r.train, r.test, err = openData(r.settings.Data); err != nil {
+		return err
+	}
+	if r.settings.Limit > 0 {
+		if r.train, err = r.train.Limit(r.settings.Limit); err != nil {
+			return err
+		}
+	}
+	r.validation = r.test
+	if r.settings.ValidationSplit > 0 {
+		r.train, r.validation, err = r.train.Split(r.settings.ValidationSplit)
+	}
+	return err
+}
+
+// weights are those to start from.
+func (r *trainRun) weights() (map[string]*tensor.Dense, error) {
+	if r.settings.Weights != "" {
+		return train.ReadWeights(r.settings.Weights, r.net)
+	}
+	return r.net.InitialWeights(r.settings.Seed), nil
+}
+
+func (r *trainRun) close() {
+	if r.program != nil {
+		_ = r.program.Close() // the process is about to end
+	}
+	if r.device != nil {
+		_ = r.device.Close()
+	}
+	if r.folder != nil {
+		_ = r.folder.Close()
+	}
+}
+
+// run trains and leaves the folder's files.
+func (r *trainRun) run(ctx context.Context) error {
+	config, err := r.settings.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := r.folder.Write(train.ConfigFile, func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "# gcnn %s\n# Again: gcnn train --config %s\n%s", version(), train.ConfigFile, config)
+		return err
+	}); err != nil {
+		return err
+	}
+	r.introduce()
+	var shown *progress
+	observers := []train.Observer{{
+		EpochEnd: r.epochEnd,
+		Checkpoint: func(c train.Checkpoint) error {
+			c.Settings = string(config)
+			return train.WriteCheckpoint(r.folder.File(train.CheckpointFile), c)
+		},
+	}}
+	if !r.quiet {
+		shown = newProgress(r.out, r.settings.Recipe)
+		observers = append([]train.Observer{shown.observer()}, observers...)
+	}
+	asked, stop := snapshots()
+	defer stop()
+	history, err := train.Fit(ctx, train.Config{
+		Network: r.net, Program: r.program, Recipe: r.settings.Recipe, Train: r.train, Validation: r.validation,
+		Start: r.start, Observers: observers, Snapshots: asked,
+		CheckpointEvery: time.Duration(r.settings.CheckpointMinutes * float64(time.Minute)),
+	})
+	if shown != nil {
+		shown.end()
+	}
+	if err != nil && !errors.Is(err, errInterrupted) {
+		return err // after SIGTERM there is no time for pictures
+	}
+	// After Ctrl-C: the weights, the history and the pictures of what there is.
+	return errors.Join(err, r.finish(history))
+}
+
+// introduce says what is trained.
+func (r *trainRun) introduce() {
+	info := r.device.Info()
+	r.printf("%s, %s parameters, on %s: %s training and %s validation images\n", r.net.Name, thousands(r.net.Summarize().Params),
+		r.settings.DataName(), thousands(r.train.Len()), thousands(r.validation.Len()))
+	r.printf("%s (%s), %s, learning rate %g, batch %d, seed %d\n", info.Name, info.Model, r.settings.Optimizer,
+		r.settings.LearningRate, r.settings.BatchSize, r.settings.Seed)
+	if r.start != nil {
+		r.printf("going on after epoch %d, step %d\n", r.start.Epoch, r.start.Step)
+	}
+}
+
+// epochEnd writes what an epoch came to. The weights come before the checkpoint: a run killed in between repeats the epoch.
+func (r *trainRun) epochEnd(e train.EpochEnd) error {
+	state, err := e.State()
+	if err != nil {
+		return err
+	}
+	if err := r.writeWeights(train.WeightsFile, state, e.Epoch+1); err != nil {
+		return err
+	}
+	if e.Best {
+		if err := r.writeWeights(train.BestFile, state, e.Epoch+1); err != nil {
+			return err
+		}
+	}
+	r.epochs = e.Epoch + 1
+	return r.folder.Write(train.HistoryFile, e.History.Write)
+}
+
+func (r *trainRun) writeWeights(name string, state device.State, epochs int) error {
+	return train.Trained{
+		Network: r.net, Weights: state.Weights, Classes: r.train.Classes, Normalization: r.norm, Data: r.settings.Data,
+		Epoch: epochs, Version: version(),
+	}.Write(r.folder.File(name))
+}
+
+// finish writes final weights and pictures, and says how it went.
+func (r *trainRun) finish(history train.History) error {
+	state, err := r.program.State()
+	if err != nil {
+		return err
+	}
+	epochs := len(history.Records)
+	if err := r.writeWeights(train.WeightsFile, state, epochs); err != nil {
+		return err
+	}
+	if err := r.folder.Write(train.HistoryFile, history.Write); err != nil {
+		return err
+	}
+	if err := r.pictures(history); err != nil {
+		return err
+	}
+	if r.quiet {
+		return nil
+	}
+	if epochs > 0 {
+		last := history.Records[epochs-1]
+		line := fmt.Sprintf("accuracy: %s - loss: %s", number(last.Accuracy), number(last.Loss))
+		if history.Validation {
+			line += fmt.Sprintf(" - val_accuracy: %s - val_loss: %s", number(last.ValAccuracy), number(last.ValLoss))
+		}
+		r.printf("\n%s after %s in %s:\n  %s\n", r.net.Name, plural(epochs, "epoch"), clock(time.Since(r.begin)), line)
+	}
+	entries, err := os.ReadDir(r.folder.Path)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	r.printf("%s:\n%s\n", r.folder.Path, fill(names, "  ", defaultColumns))
+	return nil
+}

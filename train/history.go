@@ -1,0 +1,70 @@
+package train
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+)
+
+// Record is what an epoch came to.
+type Record struct {
+	Epoch        int     `json:"epoch"` // from 0, as in Keras
+	Accuracy     float64 `json:"accuracy"`
+	Loss         float64 `json:"loss"`
+	ValAccuracy  float64 `json:"val_accuracy"`
+	ValLoss      float64 `json:"val_loss"`
+	LearningRate float64 `json:"learning_rate"` // of the epoch's last step
+	Seconds      float64 `json:"seconds"`
+}
+
+// History is the record of each epoch, in order.
+type History struct {
+	Records    []Record
+	Validation bool // whether the records have validation figures
+}
+
+// columns of history.csv: those of Keras' CSVLogger, then the learning rate.
+func (h History) columns() []string {
+	if h.Validation {
+		return []string{"epoch", "accuracy", "loss", "val_accuracy", "val_loss", "learning_rate"}
+	}
+	return []string{"epoch", "accuracy", "loss", "learning_rate"}
+}
+
+// Write writes the history as CSV with full precision.
+func (h History) Write(w io.Writer) error {
+	c := csv.NewWriter(w)
+	rows := [][]string{h.columns()}
+	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	for _, r := range h.Records {
+		row := []string{strconv.Itoa(r.Epoch), number(r.Accuracy), number(r.Loss)}
+		if h.Validation {
+			row = append(row, number(r.ValAccuracy), number(r.ValLoss))
+		}
+		rows = append(rows, append(row, number(r.LearningRate)))
+	}
+	return c.WriteAll(rows)
+}
+
+// Values is a column of the history by its name in history.csv.
+func (h History) Values(column string) ([]float64, error) {
+	values := make([]float64, len(h.Records))
+	for i, r := range h.Records {
+		switch column {
+		case "accuracy":
+			values[i] = r.Accuracy
+		case "loss":
+			values[i] = r.Loss
+		case "val_accuracy":
+			values[i] = r.ValAccuracy
+		case "val_loss":
+			values[i] = r.ValLoss
+		case "learning_rate":
+			values[i] = r.LearningRate
+		default:
+			return nil, fmt.Errorf("a history has no column %q", column)
+		}
+	}
+	return values, nil
+}
