@@ -18,7 +18,7 @@ from keras_nets import make
 
 
 class Keras:
-    def setup(self, model, threads, data="", images=0, jit=True, steps_per_execution=1):
+    def setup(self, model, threads, data="", images=0, limit=None, jit=True, steps_per_execution=1):
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
             if tf.config.threading.get_intra_op_parallelism_threads() != threads:
@@ -26,6 +26,7 @@ class Keras:
         keras.utils.set_random_seed(1)
         self.net, self.batch = make(model, jit_compile=jit, steps_per_execution=steps_per_execution)
         x, y = peer.load_idx(data) if data else peer.random_set(images, 32, 3, 10)
+        x, y = x[:limit], y[:limit]
         self.x, self.y = x.astype(np.float32) / 255, y.astype(np.int64)
         return {"version": keras.__version__, "backend": keras.backend.backend(), "batch": self.batch,
                 "steps": -(-len(x) // self.batch), "images": len(x)}

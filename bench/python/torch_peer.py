@@ -3,7 +3,7 @@
 
 {"do": "setup", "model": "cnn", "data": DIR or "images": N, "size": 32, "threads": 2, "channels_last": true, "compile": false,
  "fused": true}: makes the network, its optimiser and the set. The gradient of denormals is flushed and the samples of an epoch are
- gathered at its start: both were faster on every processor tried.
+ gathered at its start: both were faster on every processor tried. "limit": N takes the first N images of the set alone.
 {"do": "train", "steps": K}: K steps (without: to the end of the epoch); shuffling and gathering are counted.
 {"do": "predict", "images": N, "batch": B}: probabilities of N images, held in memory, in batches of B.
 {"do": "predict_files", "folder": DIR}: reads the folder's pictures and predicts their classes.
@@ -21,7 +21,7 @@ from torch_nets import make, make_optimizer
 
 
 class Torch:
-    def setup(self, model, threads, data="", images=0, size=32, channels_last=False, compile=False, fused=False):
+    def setup(self, model, threads, data="", images=0, size=32, limit=None, channels_last=False, compile=False, fused=False):
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
         torch.manual_seed(0)
@@ -31,6 +31,7 @@ class Torch:
             x, y = peer.load_idx(data)
         else:
             x, y = peer.random_set(images, size, 3, 10)
+        x, y = x[:limit], y[:limit]
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.net = self.net.to(memory_format=self.format)
         self.x = torch.from_numpy(x.astype(np.float32) / 255).permute(0, 3, 1, 2).contiguous(memory_format=self.format)

@@ -1,6 +1,10 @@
 package measure
 
-import "golang.org/x/sys/cpu"
+import (
+	"os"
+
+	"golang.org/x/sys/cpu"
+)
 
 //go:noescape
 func fmaAVX512(iterations int)
@@ -8,9 +12,11 @@ func fmaAVX512(iterations int)
 //go:noescape
 func fmaAVX2(iterations int)
 
+// GCNN_CPU bounds what gcnn's kernels use, and so the peak that they are compared with.
 var (
-	hasAVX512 = cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL
-	hasAVX2   = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+	bound     = os.Getenv("GCNN_CPU")
+	hasAVX512 = cpu.X86.HasAVX512F && bound != "avx2" && bound != "portable"
+	hasAVX2   = cpu.X86.HasAVX2 && cpu.X86.HasFMA && bound != "portable"
 )
 
 // ProbeName says which instructions Peak runs.

@@ -94,3 +94,19 @@ func TestRoot(t *testing.T) {
 		t.Error("a folder outside the repository has a root")
 	}
 }
+
+func TestParseSetting(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Setting{
+		"1": {Threads: 1}, "2,channels_last,compile,fused": {Threads: 2, ChannelsLast: true, Compile: true, Fused: true},
+	} {
+		if got, err := ParseSetting(text); err != nil || got != want {
+			t.Errorf("%q is %v, %v, want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "0", "fused", "2,fast"} {
+		if s, err := ParseSetting(text); err == nil {
+			t.Errorf("%q is read as %v", text, s)
+		}
+	}
+}

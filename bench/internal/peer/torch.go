@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Setting is how PyTorch is run.
@@ -108,4 +110,28 @@ func (p *Peer) try(t *Trial, setup, warm, work Request) error {
 		}
 	}
 	return nil
+}
+
+// ParseSetting reads a setting such as "2,channels_last,compile,fused": the threads and what is on.
+func ParseSetting(text string) (Setting, error) {
+	var s Setting
+	for i, word := range strings.Split(text, ",") {
+		switch {
+		case i == 0:
+			n, err := strconv.Atoi(word)
+			if err != nil || n < 1 {
+				return s, fmt.Errorf("a setting starts with the number of threads, got %q", text)
+			}
+			s.Threads = n
+		case word == "channels_last":
+			s.ChannelsLast = true
+		case word == "compile":
+			s.Compile = true
+		case word == "fused":
+			s.Fused = true
+		default:
+			return s, fmt.Errorf("a setting is the threads, then channels_last, compile or fused, got %q", word)
+		}
+	}
+	return s, nil
 }

@@ -27,6 +27,7 @@ type Workload struct {
 	Images    int // of noise, for networks whose speed alone is asked; 0: Fashion-MNIST
 	Size      int // of an image of noise, Size×Size×3
 	Trial     int // steps of a timed trial of a setting
+	Limit     int // images of an epoch, the first of the set; 0 takes all
 }
 
 // Small rates and noise: the networks of 3 channels are measured for speed alone, and nothing blows up.
@@ -86,7 +87,10 @@ func (w Workload) Network() (*model.Network, error) {
 func (w Workload) Set() (*data.Set, error) {
 	if w.Images == 0 {
 		train, _, err := fashionmnist.Load()
-		return train, err
+		if err != nil || w.Limit == 0 {
+			return train, err
+		}
+		return train.Limit(w.Limit)
 	}
 	set := &data.Set{
 		Name: "noise", Height: w.Size, Width: w.Size, Channels: 3,
@@ -99,15 +103,24 @@ func (w Workload) Set() (*data.Set, error) {
 	for i := range set.Labels {
 		set.Labels[i] = uint16(draw.UintN(Classes))
 	}
+	if w.Limit > 0 {
+		return set.Limit(w.Limit)
+	}
 	return set, nil
 }
 
 // Peer is the part of a peer's set-up that says what it trains: the model and its set.
 func (w Workload) Peer(root string) peer.Request {
+	r := peer.Request{"model": w.Name}
 	if w.Images == 0 {
-		return peer.Request{"model": w.Name, "data": Data(root)}
+		r["data"] = Data(root)
+	} else {
+		r["images"], r["size"] = w.Images, w.Size
 	}
-	return peer.Request{"model": w.Name, "images": w.Images, "size": w.Size}
+	if w.Limit > 0 {
+		r["limit"] = w.Limit
+	}
+	return r
 }
 
 // Data is the folder of the Fashion-MNIST files in the repository.

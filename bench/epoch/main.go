@@ -1,0 +1,257 @@
+// Command epoch measures the seconds of a training epoch: gcnn on the CPU beside the best setting of PyTorch that it finds, in
+// turns in the same minutes, with the processor's FMA peak taken in between.
+//
+//	go run ./bench/epoch                                  cnn and lenet5
+//	go run ./bench/epoch -networks vgg,resnet9 -rounds 3
+//	go run ./bench/epoch -keras jax -json
+//
+// It exits with status 1 and no table where the machine is too noisy to tell.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"strings"
+
+	"gcnn/bench/internal/measure"
+	"gcnn/bench/internal/peer"
+	"gcnn/bench/internal/workload"
+	"gcnn/cpu"
+	"gcnn/data"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "epoch:", err)
+		os.Exit(1)
+	}
+}
+
+// row is what is found about a network.
+type row struct {
+	Network  string          `json:"network"`
+	Images   int             `json:"images"` // of an epoch
+	Batch    int             `json:"batch"`
+	FLOPs    int64           `json:"flops"`   // of an epoch
+	Torch    string          `json:"pytorch"` // version
+	Setting  peer.Setting    `json:"setting"` // the fastest of trials
+	Trials   []peer.Trial    `json:"trials,omitempty"`
+	Loss     float64         `json:"loss"`       // gcnn's, of the last epoch: a sign that it learns
+	PeerLoss float64         `json:"peer_loss"`  // PyTorch's
+	Noise    *measure.Result `json:"measured"`   // all seconds, by contestant
+	Seconds  float64         `json:"seconds"`    // gcnn's median
+	Peer     float64         `json:"seconds_pt"` // PyTorch's median
+	Ratio    float64         `json:"ratio"`      // the median of the rounds' ratios
+	GFLOPS   float64         `json:"gflops"`
+	Share    float64         `json:"share_of_peak"`
+	Scaling  float64         `json:"scaling"` // one worker's time by all workers', the median of the rounds' ratios; 0 on one core
+}
+
+type report struct {
+	Host measure.Host `json:"host"`
+	Unit string       `json:"peak_instructions"`
+	Rows []row        `json:"networks"`
+}
+
+type options struct {
+	measure.Flags
+	networks string
+	keras    string
+	workers  int
+	setting  string
+	limit    int
+}
+
+func run(ctx context.Context) error {
+	var o options
+	flags := flag.NewFlagSet("epoch", flag.ExitOnError)
+	o.Register(flags, 5)
+	flags.StringVar(&o.networks, "networks", "cnn,lenet5", "which to measure: "+strings.Join(workload.Names(), ", "))
+	flags.StringVar(&o.keras, "keras", "", "Keras' backends to measure too, from tensorflow and jax (cnn, lenet5, vgg and vgg-small)")
+	flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "gcnn's workers and PyTorch's most threads")
+	flags.StringVar(&o.setting, "setting", "", "PyTorch's setting instead of a search, such as 2,channels_last,compile,fused")
+	flags.IntVar(&o.limit, "limit", 0, "train on the first N images alone, to try the command out")
+	if err := flags.Parse(os.Args[1:]); err != nil {
+		return err
+	}
+	if err := o.Check(flags.Args()); err != nil {
+		return err
+	}
+	works, err := workload.Find(o.networks)
+	if err != nil {
+		return err
+	}
+	root, err := peer.Root()
+	if err != nil {
+		return err
+	}
+	python, err := peer.Python(root, os.Stderr)
+	if err != nil {
+		return err
+	}
+	d, err := cpu.Open(cpu.Options{Workers: o.workers})
+	if err != nil {
+		return err
+	}
+	r := report{Host: measure.NewHost(d.Info().Model), Unit: measure.ProbeName()}
+	if err := d.Close(); err != nil {
+		return err
+	}
+	for _, w := range works {
+		fmt.Fprintf(os.Stderr, "== %s\n", w.Name)
+		w.Limit = o.limit
+		row, err := measureNetwork(ctx, root, python, w, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.Name, err)
+		}
+		r.Rows = append(r.Rows, row)
+	}
+	if o.JSON {
+		return measure.PrintJSON(r)
+	}
+	r.print()
+	return nil
+}
+
+// closers are closed in the reverse order, and what fails is joined.
+type closers []func() error
+
+func (c closers) close(err error) error {
+	for i := len(c) - 1; i >= 0; i-- {
+		err = errors.Join(err, c[i]())
+	}
+	return err
+}
+
+func measureNetwork(ctx context.Context, root, python string, w workload.Workload, o options) (r row, err error) {
+	var open closers
+	defer func() { err = open.close(err) }()
+	net, err := w.Network()
+	if err != nil {
+		return r, err
+	}
+	set, err := w.Set()
+	if err != nil {
+		return r, err
+	}
+	r = row{Network: w.Name, Images: set.Len(), Batch: w.Batch, FLOPs: workload.TrainingFLOPs(net) * int64(set.Len())}
+
+	all, err := trainer(w, set, o.workers, &open)
+	if err != nil {
+		return r, err
+	}
+	contestants := []measure.Contestant{{Name: "gcnn", Run: func() (float64, error) { return all.Epochs(ctx, 1) }}}
+	torch, err := torchContestant(root, python, w, o, &r, &open)
+	if err != nil {
+		return r, err
+	}
+	contestants = append(contestants, torch)
+	if o.workers > 1 {
+		one, err := trainer(w, set, 1, &open)
+		if err != nil {
+			return r, err
+		}
+		contestants = append(contestants, measure.Contestant{Name: "gcnn, 1 worker", Run: func() (float64, error) { return one.Epochs(ctx, 1) }})
+	}
+	for backend := range strings.SplitSeq(o.keras, ",") {
+		if backend == "" {
+			continue
+		}
+		keras, err := kerasContestant(root, python, backend, w, o, &open)
+		if err != nil {
+			return r, err
+		}
+		contestants = append(contestants, keras)
+	}
+	for _, c := range contestants { // warm-up
+		if _, err := c.Run(); err != nil {
+			return r, fmt.Errorf("%s: %w", c.Name, err)
+		}
+	}
+	if r.Noise, err = o.Turns(os.Stderr).Run(ctx, contestants...); err != nil {
+		return r, err
+	}
+	seconds := r.Noise.Seconds
+	r.Loss = all.Loss
+	r.Seconds, r.Peer = measure.Median(seconds["gcnn"]), measure.Median(seconds["PyTorch"])
+	r.Ratio = measure.Median(measure.Ratios(seconds["PyTorch"], seconds["gcnn"]))
+	r.Scaling = measure.Median(measure.Ratios(seconds["gcnn, 1 worker"], seconds["gcnn"]))
+	r.GFLOPS = float64(r.FLOPs) / r.Seconds / 1e9
+	r.Share = r.GFLOPS / r.Noise.Peak
+	return r, nil
+}
+
+func trainer(w workload.Workload, set *data.Set, workers int, open *closers) (*workload.Trainer, error) {
+	d, err := cpu.Open(cpu.Options{Workers: workers})
+	if err != nil {
+		return nil, err
+	}
+	*open = append(*open, d.Close)
+	t, err := workload.NewTrainer(d, w, set)
+	if err != nil {
+		return nil, err
+	}
+	*open = append(*open, t.Close)
+	return t, nil
+}
+
+// torchContestant starts PyTorch, finds its best setting and prepares an epoch with it.
+func torchContestant(root, python string, w workload.Workload, o options, r *row, open *closers) (measure.Contestant, error) {
+	var c measure.Contestant
+	p, err := peer.Start(root, python, "torch_peer.py")
+	if err != nil {
+		return c, err
+	}
+	*open = append(*open, p.Close)
+	if o.setting != "" {
+		if r.Setting, err = peer.ParseSetting(o.setting); err != nil {
+			return c, err
+		}
+	} else {
+		steps := peer.Request{"do": "train", "steps": w.Trial}
+		if r.Setting, r.Trials, err = p.Best(peer.Settings(o.workers), w.Peer(root), steps, steps, os.Stderr); err != nil {
+			return c, err
+		}
+	}
+	a, err := p.Ask(r.Setting.Request(w.Peer(root)))
+	if err != nil {
+		return c, err
+	}
+	r.Torch = a.Version
+	return measure.Contestant{Name: "PyTorch", PID: p.PID(), Run: func() (float64, error) {
+		a, err := p.Ask(peer.Request{"do": "train"})
+		r.PeerLoss = a.Loss
+		return a.Seconds, err
+	}}, nil
+}
+
+// kerasContestant starts Keras with the settings that were the fastest wherever they were tried.
+func kerasContestant(root, python, backend string, w workload.Workload, o options, open *closers) (measure.Contestant, error) {
+	var c measure.Contestant
+	p, err := peer.Start(root, python, "keras_peer.py", "KERAS_BACKEND="+backend)
+	if err != nil {
+		return c, err
+	}
+	*open = append(*open, p.Close)
+	setup := w.Peer(root)
+	delete(setup, "size")
+	setup["do"], setup["threads"], setup["jit"] = "setup", o.workers, true
+	setup["steps_per_execution"] = 32
+	if w.Images > 0 {
+		setup["steps_per_execution"] = 1
+	}
+	if _, err := p.Ask(setup); err != nil {
+		return c, err
+	}
+	return measure.Contestant{Name: "Keras on " + backend, PID: p.PID(), Run: func() (float64, error) {
+		a, err := p.Ask(peer.Request{"do": "train"})
+		return a.Seconds, err
+	}}, nil
+}
