@@ -51,7 +51,7 @@ func (p mutantProgram) Trace(ctx context.Context, in device.TraceInput) (device.
 }
 
 func newMutant(m mutant) mutant {
-	m.Device = reference.Open(reference.Options{Float32State: true})
+	m.Device = reference.Open(reference.Options{})
 	return m
 }
 

@@ -15,9 +15,9 @@ import (
 
 // Options are the choices for opening the device.
 type Options struct {
-	// Float32State rounds weights, moving statistics and slots to float32 after each step. Other devices store them so; the
-	// reference, without it, keeps what State and SetState, which are float32, cannot carry.
-	Float32State bool
+	// Float64State keeps weights, moving statistics and slots in float64 from step to step. Otherwise they are rounded to
+	// float32 after each step, as every device stores them, so that State and SetState carry them whole.
+	Float64State bool
 }
 
 // Device is the reference. It is made by Open.

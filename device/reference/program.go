@@ -3,6 +3,7 @@ package reference
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 
 	"gorgonia.org/tensor"
@@ -156,6 +157,28 @@ func (p *Program) gather(set *data.Set, order []int32) *Tensor {
 		}
 	}
 	return x
+}
+
+// Batch makes the network's input of some images of a set, normalised: [n, h, w, c] as TraceInput.X takes it.
+func (p *Program) Batch(set *data.Set, order []int32) (*tensor.Dense, error) {
+	if err := device.CheckSet(p.net, set, false); err != nil {
+		return nil, err
+	}
+	for _, k := range order {
+		if k < 0 || int(k) >= set.Len() {
+			return nil, fmt.Errorf("%w: image %d of %d", device.ErrArgument, k, set.Len())
+		}
+	}
+	return p.gather(set, order).Values(), nil
+}
+
+// Weights are the parameters and moving statistics in float64, which State rounds.
+func (p *Program) Weights() (map[string]*Tensor, error) {
+	if err := p.lock(); err != nil {
+		return nil, err
+	}
+	defer p.mu.Unlock()
+	return maps.Clone(p.weights), nil
 }
 
 // newPass is a pass over the program's weights.

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"gorgonia.org/tensor"
-
 	"gcnn/data"
 	"gcnn/data/fashionmnist"
 	"gcnn/device"
@@ -47,7 +45,7 @@ func TestGoldenRuns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p, err := Open(Options{}).Program(net, device.Plan{Batch: c.batch, Training: &device.Training{Optimizer: c.optimizer}})
+			p, err := Open(Options{Float64State: true}).Program(net, device.Plan{Batch: c.batch, Training: &device.Training{Optimizer: c.optimizer}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,15 +102,11 @@ func batch(step, size int) []int32 {
 
 func firstGradients(t *testing.T, p *Program, train *data.Set, run goldenCase, tolerance float64) {
 	t.Helper()
-	x := p.gather(train, batch(0, p.plan.Batch))
-	values := make([]float32, len(x.Elems))
-	for i, e := range x.Elems {
-		values[i] = float32(e.V)
+	x, err := p.Batch(train, batch(0, p.plan.Batch))
+	if err != nil {
+		t.Fatal(err)
 	}
-	trace, err := p.TraceBounds(context.Background(), device.TraceInput{
-		X:      tensor.New(tensor.WithShape(x.Shape...), tensor.WithBacking(values)),
-		Labels: train.Labels[:p.plan.Batch],
-	})
+	trace, err := p.TraceBounds(context.Background(), device.TraceInput{X: x, Labels: train.Labels[:p.plan.Batch]})
 	if err != nil {
 		t.Fatal(err)
 	}

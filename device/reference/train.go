@@ -126,9 +126,9 @@ func (p *Program) Train(ctx context.Context, r device.Resident, epoch device.Epo
 func (p *Program) take(s *Step) {
 	p.step++
 	for name, t := range s.Weights {
-		p.weights[name] = t.settled(p.device.options.Float32State)
+		p.weights[name] = t.settled(!p.device.options.Float64State)
 	}
 	for name, t := range s.Slots {
-		p.slots[name] = t.settled(p.device.options.Float32State)
+		p.slots[name] = t.settled(!p.device.options.Float64State)
 	}
 }
