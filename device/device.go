@@ -81,7 +81,7 @@ type Resident interface {
 // Plan says what a network is compiled for.
 type Plan struct {
 	Batch         int                 // samples of a step, at least 1
-	Normalization model.Normalization // how bytes become floats
+	Normalization model.Normalization // how bytes become floats; a set of floats is not divided by 255
 	Training      *Training           // nil: forward only, for Evaluate and Predict
 	Trace         bool                // nothing is fused away, so that Trace can show every layer
 	Profile       bool                // take the time of each task

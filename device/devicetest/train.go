@@ -295,17 +295,21 @@ func testNetworks(t *testing.T, dev device.Device) {
 			}
 		})
 	}
-	t.Run("floats", func(t *testing.T) {
-		t.Parallel()
-		net := tiny()
-		s := newSource(320)
-		set := s.images(net, 19)
-		set.Floats, set.Pixels = fill(s.real, len(set.Pixels)).Float32s(), nil
-		c := trainCase{net: net, batch: 8, samples: 30, set: set, seed: 321, training: device.Training{Optimizer: device.SGD{}}}
-		if err := c.check(dev); err != nil {
-			t.Error(err)
-		}
-	})
+	for name, norm := range map[string]model.Normalization{
+		"floats": {}, "normalised floats": {Mean: []float32{0.5}, Std: []float32{0.3}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			net := tiny()
+			s := newSource(320)
+			set := s.images(net, 19)
+			set.Floats, set.Pixels = fill(s.real, len(set.Pixels)).Float32s(), nil
+			c := trainCase{net: net, batch: 8, samples: 30, set: set, norm: norm, seed: 321, training: device.Training{Optimizer: device.SGD{}}}
+			if err := c.check(dev); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // testExactSteps trains where every implementation has the same bits: black and white images, classes and batches that are

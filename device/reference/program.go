@@ -141,6 +141,10 @@ func (p *Program) gather(set *data.Set, order []int32) *Tensor {
 	size := set.ImageSize()
 	x := newTensor(len(order), set.Height, set.Width, set.Channels)
 	norm := p.plan.Normalization
+	tables := make([][256]float32, set.Channels)
+	for c := range tables {
+		tables[c] = norm.Table(c)
+	}
 	for s, k := range order {
 		for i := range size {
 			c := i % set.Channels
@@ -151,7 +155,7 @@ func (p *Program) gather(set *data.Set, order []int32) *Tensor {
 					v = (v - norm.Mean[c]) / norm.Std[c]
 				}
 			} else {
-				v = norm.Table(c)[set.Image(int(k))[i]]
+				v = tables[c][set.Image(int(k))[i]]
 			}
 			x.Elems[s*size+i] = given(v)
 		}

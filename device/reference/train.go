@@ -32,7 +32,12 @@ func (p *Program) StepBounds(set *data.Set, order []int32, rate float32, epoch i
 		return nil, err
 	}
 	if p.plan.Training == nil {
-		return nil, device.ErrNoTraining
+		return nil, fmt.Errorf("the program was %w", device.ErrNoTraining)
+	}
+	if seen != nil {
+		if err := (device.State{Weights: valuesOf(p.weights), Slots: seen}).Check(p.net, p.optimizer()); err != nil {
+			return nil, err
+		}
 	}
 	return p.trainStep(set, order, rate, epoch, seen), nil
 }
