@@ -1,6 +1,10 @@
 // Errors of the simulated device, and where its messages go.
 #pragma once
 #include <cuda.h>
+// CUDA 13's header renames these; the library exports the old names too.
+#undef cuCtxCreate
+#undef cuDeviceGetUuid
+#undef cuEventElapsedTime
 
 #include <stdexcept>
 #include <string>
