@@ -26,6 +26,7 @@ func testLayers(t *testing.T, dev device.Device) {
 	cases = append(cases, activationCases()...)
 	cases = append(cases, normalizationCases()...)
 	cases = append(cases, shapeCases()...)
+	cases = append(cases, sampleCases()...)
 	for i, c := range cases {
 		for _, tier := range []tier{exactTier, derivedTier} {
 			if c.derived && tier == exactTier {
@@ -279,4 +280,16 @@ func shapeCases() []layerCase {
 		{name: "batch norm then add", derived: true, net: mustNet(model.Shape{4, 4, 2},
 			model.BatchNormalization{Name: "n"}, model.Activation{Name: "r", Func: model.ReLU}, model.Add{Inputs: []string{"n", "r", "input"}}), batch: 5, n: 5},
 	}
+}
+
+// sampleCases are every number of samples in one batch.
+func sampleCases() []layerCase {
+	net := mustNet(model.Shape{6, 5, 2},
+		model.Conv2D{Filters: 3, KernelSize: model.Square(3), Padding: model.Same, Activation: model.ReLU},
+		model.MaxPool2D{}, model.Flatten{}, model.Dense{Units: 5, Activation: model.ReLU}, model.Dense{Units: 2})
+	var cases []layerCase
+	for n := 1; n <= 34; n++ {
+		cases = append(cases, layerCase{name: fmt.Sprintf("%d samples of 34", n), net: net, batch: 34, n: n})
+	}
+	return cases
 }

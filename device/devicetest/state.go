@@ -107,6 +107,18 @@ func testState(t *testing.T, dev device.Device) {
 			t.Error(err)
 		}
 	})
+	t.Run("inference within", func(t *testing.T) {
+		t.Parallel()
+		if err := checkInferenceWithin(dev, stateCase(device.NewAdam())); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("traces of other sizes", func(t *testing.T) {
+		t.Parallel()
+		if err := checkTraceSizes(dev); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("new program", func(t *testing.T) {
 		t.Parallel()
 		c := stateCase(device.NewAdam())
@@ -266,6 +278,94 @@ func checkCopies(dev device.Device, c trainCase) (err error) {
 			if v != 0 {
 				return fmt.Errorf("slot %s[%d] is %v after a state without slots", name, i, v)
 			}
+		}
+	}
+	return nil
+}
+
+// checkInferenceWithin evaluates and predicts between the steps of a training, which must not change it.
+func checkInferenceWithin(dev device.Device, c trainCase) (err error) {
+	ctx := context.Background()
+	_, want, err := trainOnce(dev, c)
+	if err != nil {
+		return err
+	}
+	set, state, epoch := c.data()
+	p, resident, err := c.start(dev, state, set)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, resident.Close(), p.Close()) }()
+	for k := range epoch.Rates {
+		if _, err := p.Train(ctx, resident, part(epoch, c.batch, k)); err != nil {
+			return err
+		}
+		e, err := p.Evaluate(ctx, resident)
+		if err != nil {
+			return err
+		}
+		probabilities, err := p.Predict(ctx, set)
+		if err != nil {
+			return err
+		}
+		if err := sameTensors("result", map[string]*tensor.Dense{"": e.Probabilities}, map[string]*tensor.Dense{"": probabilities}); err != nil {
+			return fmt.Errorf("evaluate and predict: %w", err)
+		}
+	}
+	got, err := p.State()
+	if err != nil {
+		return err
+	}
+	if err := sameState(want, got); err != nil {
+		return fmt.Errorf("inference between steps changed the training: %w", err)
+	}
+	return nil
+}
+
+// checkTraceSizes traces batches of other sizes one after the other in one program: nothing of a larger one may be left.
+func checkTraceSizes(dev device.Device) (err error) {
+	net := branched()
+	s := newSource(610)
+	state := device.State{Weights: s.realWeights(net)}
+	const batch = 18
+	trace := func(p device.Program, n int) (device.Trace, error) {
+		s := newSource(uint64(n))
+		return p.Trace(context.Background(), device.TraceInput{
+			X: fill(s.real, batchShape(n, net.Input)...), DY: fill(s.real, batchShape(n, net.Output())...),
+		})
+	}
+	compile := func() (device.Program, error) {
+		p, err := dev.Compile(net, device.Plan{Batch: batch, Trace: true})
+		if err != nil {
+			return nil, err
+		}
+		return p, p.SetState(state)
+	}
+	used, err := compile()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, used.Close()) }()
+	for _, n := range []int{18, 1, 17, 2, 16} {
+		got, err := trace(used, n)
+		if err != nil {
+			return err
+		}
+		fresh, err := compile()
+		if err != nil {
+			return err
+		}
+		want, err := trace(fresh, n)
+		if err := errors.Join(err, fresh.Close()); err != nil {
+			return err
+		}
+		same := map[string]*tensor.Dense{"input": got.InputGrad}
+		if err := errors.Join(
+			sameTensors("output", want.Outputs, got.Outputs), sameTensors("gradient", want.OutputGrads, got.OutputGrads),
+			sameTensors("gradient", want.ParamGrads, got.ParamGrads), sameTensors("statistic", want.Updated, got.Updated),
+			sameTensors("gradient", map[string]*tensor.Dense{"input": want.InputGrad}, same),
+		); err != nil {
+			return fmt.Errorf("%d samples after other numbers of them: %w", n, err)
 		}
 	}
 	return nil
