@@ -10,9 +10,11 @@ package cpu
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"sync"
 
+	"gcnn/cpu/kernel"
 	"gcnn/device"
 	"gcnn/model"
 )
@@ -28,9 +30,11 @@ const MaxWorkers = 1024
 // Device is the processor. It is made by Open.
 type Device struct {
 	workers int
+	kernels *kernel.Kernels
 
-	mu     sync.Mutex
-	closed bool
+	mu       sync.Mutex
+	closed   bool
+	programs int
 }
 
 // Open makes a device of the processor's cores. Usable cores are GOMAXPROCS, which respects a container's CPU limit.
@@ -41,30 +45,63 @@ func Open(o Options) (device.Device, error) {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	return &Device{workers: o.Workers}, nil
+	k, err := kernel.Open(os.Getenv("GCNN_CPU"))
+	if err != nil {
+		return nil, fmt.Errorf("GCNN_CPU: %w: %w", device.ErrUnavailable, err)
+	}
+	return &Device{workers: o.Workers, kernels: k}, nil
 }
 
 // Info is the processor's name and what the device uses of it.
 func (d *Device) Info() device.Info {
 	return device.Info{Name: "cpu", Model: processor(), Details: []device.Detail{
+		{Key: "kernels", Value: string(d.kernels.Path())},
 		{Key: "workers", Value: fmt.Sprint(d.workers)},
 	}}
 }
 
-// Compile makes a program for the network.
+// Compile makes a program for the network. All its memory is taken here, but for that of a trace, which is taken at the first
+// trace of its kind.
 func (d *Device) Compile(net *model.Network, plan device.Plan) (device.Program, error) {
-	return nil, fmt.Errorf("%w: the program compiler is being written", device.ErrUnavailable)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, fmt.Errorf("the device is %w", device.ErrClosed)
+	}
+	p, err := newProgram(d.kernels, d.workers, net, plan, false)
+	if err != nil {
+		return nil, err
+	}
+	d.programs++
+	p.shut = func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.programs--
+	}
+	return p, nil
 }
 
 // Outline tells what Compile would make.
 func (d *Device) Outline(net *model.Network, plan device.Plan) (device.Outline, error) {
-	return device.Outline{}, fmt.Errorf("%w: the program compiler is being written", device.ErrUnavailable)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return device.Outline{}, fmt.Errorf("the device is %w", device.ErrClosed)
+	}
+	p, err := newProgram(d.kernels, d.workers, net, plan, true)
+	if err != nil {
+		return device.Outline{}, err
+	}
+	return p.outline(), nil
 }
 
-// Close frees the device.
+// Close frees the device. It is an error while programs are open.
 func (d *Device) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.programs > 0 {
+		return fmt.Errorf("%w: %d programs of the device are still open", device.ErrArgument, d.programs)
+	}
 	d.closed = true
 	return nil
 }

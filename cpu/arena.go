@@ -1,0 +1,136 @@
+package cpu
+
+import (
+	"slices"
+	"unsafe"
+
+	"gcnn/cpu/kernel"
+)
+
+// scope says how many copies of a buffer there are.
+type scope uint8
+
+const (
+	perGroup  scope = iota // one for each group of 16 samples
+	perWorker              // one for each worker: dead once the group's chain of tasks has passed
+	perSet                 // one for each set of groups whose partial sums are kept apart
+	single
+)
+
+// buffer is a part of a plan's memory. Which copy a task sees depends on the worker and the group that it works on.
+type buffer struct {
+	name   string
+	words  int // float32 words of one copy
+	scope  scope
+	fixed  bool // the scope is given
+	pinned bool // its content is read after the step
+
+	first, last int // tasks that use it
+	phase       int // of the first task
+	lastPhase   int // of the last
+	offset      int // of the first copy
+	stride      int // words from one copy to the next
+	mem         []float32
+}
+
+// at is the buffer's copy for a worker and the group that it works on.
+func (b *buffer) at(w *worker, g int) []float32 {
+	i := 0
+	switch b.scope {
+	case perGroup:
+		i = g
+	case perWorker:
+		i = w.id
+	case perSet:
+		i = w.set
+	case single:
+	}
+	return b.copy(i)
+}
+
+// copy is copy i of the buffer.
+func (b *buffer) copy(i int) []float32 {
+	return b.mem[i*b.stride : i*b.stride+b.words : i*b.stride+b.words]
+}
+
+// bytes sees floats as n bytes.
+func bytesOf(f []float32, n int) []uint8 {
+	return unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(f))), 4*len(f))[:n]
+}
+
+// int32s sees floats as integers.
+func int32sOf(f []float32) []int32 {
+	return unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(f))), len(f))
+}
+
+// uint16s sees floats as n half words.
+func uint16sOf(f []float32, n int) []uint16 {
+	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(f))), 2*len(f))[:n]
+}
+
+// aligned allocates floats that start on a cache line.
+func aligned(n int) []float32 {
+	const line = 16
+	f := make([]float32, n+line)
+	skip := (64 - int(uintptr(unsafe.Pointer(unsafe.SliceData(f)))%64)) % 64 / 4
+	return f[skip : skip+n : skip+n]
+}
+
+// place gives every buffer its offset. Those that are never in use at the same time may overlap. It returns the words of the arena.
+func place(buffers []*buffer, groups, workers, sets int) int {
+	for i, b := range buffers {
+		b.words = kernel.Padded(b.words)
+		// Copies and neighbours start at different places of a 4 KiB page: the core mistakes a load for one that depends on
+		// an earlier store when the low 12 bits of their addresses agree.
+		b.stride = b.words + 16*(5+i%7)
+	}
+	order := slices.Clone(buffers)
+	copies := func(b *buffer) int {
+		switch b.scope {
+		case perGroup:
+			return groups
+		case perWorker:
+			return workers
+		case perSet:
+			return sets
+		case single:
+		}
+		return 1
+	}
+	slices.SortStableFunc(order, func(a, b *buffer) int { return b.stride*copies(b) - a.stride*copies(a) })
+	total := 0
+	var placed []*buffer
+	for _, b := range order {
+		size := b.stride * copies(b)
+		offset := 0
+		for _, p := range placed { // sorted by offset
+			if !apart(b, p) && offset+size > p.offset && offset < p.offset+p.stride*copies(p) {
+				offset = p.offset + p.stride*copies(p)
+			}
+		}
+		b.offset = offset
+		total = max(total, offset+size)
+		at, _ := slices.BinarySearchFunc(placed, b, func(x, y *buffer) int { return x.offset - y.offset })
+		placed = slices.Insert(placed, at, b)
+	}
+	return total
+}
+
+// apart reports whether two buffers are never in use at the same time. Tasks of one phase run in order for each worker, but not
+// for all groups together.
+func apart(a, b *buffer) bool {
+	switch {
+	case a.pinned || b.pinned || a.scope == perSet || b.scope == perSet:
+		return false
+	case a.scope == perWorker && b.scope == perWorker:
+		return a.last < b.first || b.last < a.first
+	}
+	return a.lastPhase < b.phase || b.lastPhase < a.phase
+}
+
+// bind points every buffer into the arena.
+func bind(buffers []*buffer, arena []float32) {
+	for _, b := range buffers {
+		b.mem = arena[b.offset:]
+	}
+}

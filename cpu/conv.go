@@ -1,0 +1,250 @@
+package cpu
+
+import (
+	"gcnn/cpu/kernel"
+	"gcnn/device"
+	"gcnn/model"
+)
+
+// bandFloats bounds a band of a convolution's output, in floats: what the next task of a fusion reads while it is in the first
+// level of cache.
+const bandFloats = 24 << 10 / 4
+
+// convState is what a convolution's forward pass leaves for its backward pass.
+type convState struct {
+	bank    filterBank
+	x, z, y *buffer // z is the sum before the activation where it is kept, y the activated output, nil where it is not kept
+	out     *buffer // of the block
+	pool    *bandPool
+	arg     *buffer
+}
+
+// convForward emits a convolution with its bias; in a fused plan also the activation and the pooling, a band of rows at a time.
+func (c *compiler) convForward(b *block, l model.Conv2D) {
+	i := b.nodes[0]
+	node := &c.net.Nodes[i]
+	bank := newFilterBank(l, node.In[0])
+	kern, bias := c.param(i, model.Kernel), c.param(i, model.Bias)
+	s := &convState{bank: bank, x: c.vals[slot(node.Inputs[0])]}
+	c.conv[i] = s
+	f, alpha := b.activation(c.net)
+	fusedReLU := f == model.ReLU && !c.purpose.unfused
+	spec := kernel.GemmSpec{Outs: bank.fg, WTap: bank.filters, WOut: 1, ReLU: fusedReLU}
+	var biases []float32
+	if bias != nil {
+		spec.Init, biases = kernel.Bias, bias.w
+	}
+	slide := bank.forwardSlide()
+	plain := f == model.Linear || fusedReLU
+	inPlace := !plain && !c.purpose.unfused && !kernel.NeedsInput(f)
+
+	pool := b.pool(c.net)
+	if pool == nil {
+		s.y = c.value(b.last())
+		s.out = s.y
+		dst := s.y
+		if !plain && !inPlace {
+			s.z = c.buffer(node.Name+" sums", node.Out.Size()*kernel.Lanes)
+			dst = s.z
+		}
+		bands := c.bands(slide, spec, bank.v.Out, bank.rowsOf(bandFloats), bank.fg*bank.filters)
+		rowFloats := bank.outW * bank.filters * kernel.Lanes
+		c.task(c.convTask(b, "forward", bands), []*buffer{s.x, dst, s.y}, func(w *worker, n int) {
+			x, z := s.x.at(w, n), dst.at(w, n)
+			for k := range bands {
+				bd := &bands[k]
+				rows := z[bd.lo*rowFloats : bd.hi*rowFloats]
+				runGemms(bd.calls, rows, x, kern.w, biases)
+				fillRegions(bd.empty, bank.fg, rows, biases)
+				if fusedReLU && bd.empty != nil || inPlace {
+					c.activate(f, alpha, rows, rows, bank.filters)
+				}
+			}
+		})
+		if !plain && !inPlace {
+			c.task(device.Task{Name: node.Name + " " + f.String(), Layers: c.layers(b.nodes...), Kernel: c.kernelName("activation")},
+				[]*buffer{s.z, s.y}, func(w *worker, n int) { c.activate(f, alpha, s.y.at(w, n), s.z.at(w, n), bank.filters) })
+		}
+		return
+	}
+
+	// A band is the rows of one row of windows. Max pooling needs the convolution's output no more; the gradient of average
+	// pooling needs it where the activation's gradient does.
+	s.out = c.value(b.last())
+	s.pool = c.newBandPool(pool, node.Out)
+	if s.pool.max {
+		s.arg = c.buffer(node.Name+" argmax", c.net.Nodes[b.last()].Out.Size()*kernel.Lanes/4)
+	} else if f != model.Linear && c.purpose.mode != inference {
+		s.y = c.buffer(node.Name, node.Out.Size()*kernel.Lanes)
+	}
+	rowFloats := bank.outW * bank.filters * kernel.Lanes
+	height := s.pool.v.Kernel
+	var scratch *buffer
+	if s.y == nil {
+		scratch = c.buffer(node.Name+" band", height*rowFloats)
+	}
+	bands := c.bands(slide, spec, s.pool.v.Out*height, height, 0)
+	outFloats := s.pool.h.Out * bank.filters * kernel.Lanes
+	keepArg := s.arg != nil && c.purpose.mode != inference
+	c.task(c.convTask(b, "forward", bands), []*buffer{s.x, s.y, scratch, s.out, s.arg}, func(w *worker, n int) {
+		x, out := s.x.at(w, n), s.out.at(w, n)
+		var rows []float32
+		var arg []uint8
+		if scratch != nil {
+			rows = scratch.at(w, n)
+		}
+		if keepArg {
+			arg = bytesOf(s.arg.at(w, n), len(out))
+		}
+		for k := range bands {
+			bd := &bands[k]
+			if scratch == nil {
+				rows = s.y.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
+			}
+			runGemms(bd.calls, rows, x, kern.w, biases)
+			fillRegions(bd.empty, bank.fg, rows, biases)
+			if fusedReLU && bd.empty != nil || inPlace {
+				c.activate(f, alpha, rows, rows, bank.filters)
+			}
+			var a []uint8
+			if keepArg {
+				a = arg[k*outFloats:]
+			}
+			s.pool.forward(out[k*outFloats:], a, rows)
+		}
+	})
+}
+
+// convBackward emits the gradients of the sums, of the parameters for each set of groups, and of the input.
+func (c *compiler) convBackward(b *block, l model.Conv2D) {
+	i := b.nodes[0]
+	node := &c.net.Nodes[i]
+	s := c.conv[i]
+	bank := &s.bank
+	kern, bias := c.param(i, model.Kernel), c.param(i, model.Bias)
+	f, alpha := b.activation(c.net)
+	dy := c.grads[slot(b.last())]
+	wantsInput := c.needs[slot(node.Inputs[0])]
+	rowFloats := bank.outW * bank.filters * kernel.Lanes
+
+	// dz is the gradient at the sums: whole where the input's gradient is wanted or nothing is pooled, else a band.
+	dz := dy
+	whole := true
+	switch {
+	case s.pool != nil && wantsInput:
+		dz = c.buffer(node.Name+" sums gradient", node.Out.Size()*kernel.Lanes)
+	case s.pool != nil:
+		whole = false
+		dz = c.buffer(node.Name+" sums gradient band", s.pool.v.Kernel*rowFloats)
+	case f != model.Linear:
+		dz = c.activationGrad(i, f, alpha, dy, s.z, s.y)
+	}
+	height := bank.rowsOf(bandFloats)
+	rows := bank.v.Out
+	if s.pool != nil {
+		height = s.pool.v.Kernel
+		rows = s.pool.v.Out * height
+	}
+	g := c.newConvGrad(i, bank, kern, bias, rows, height)
+	outFloats := 0
+	var pooled *buffer
+	if s.pool != nil {
+		outFloats = s.pool.h.Out * bank.filters * kernel.Lanes
+		if s.pool.max && f != model.Linear && f != model.ReLU {
+			pooled = c.buffer(node.Name+" pooled gradient", outFloats)
+		}
+	}
+	uses := append([]*buffer{s.x, dy, dz, s.y, s.out, s.arg, pooled}, g.uses...)
+	c.task(device.Task{
+		Name: c.title(b.nodes, "gradient"), Layers: c.layers(b.nodes...), Kernel: c.kernelName(g.kernel), FLOPs: g.flops * int64(c.plan.groups),
+	}, uses, func(w *worker, n int) {
+		g.begin(w)
+		x := s.x.at(w, n)
+		for k := range g.bands {
+			bd := &g.bands[k]
+			grad := dz.at(w, n)
+			if whole {
+				grad = grad[bd.lo*rowFloats : bd.hi*rowFloats]
+			}
+			if s.pool != nil {
+				s.unpool(c, w, n, k, outFloats, f, alpha, dy, pooled, grad)
+				if !s.pool.max && f != model.Linear {
+					c.activateGrad(f, alpha, grad, grad, s.y.at(w, n)[bd.lo*rowFloats:bd.hi*rowFloats], bank.filters)
+				}
+			}
+			g.band(w, k, x, grad)
+		}
+		if s.pool != nil && whole {
+			clear(dz.at(w, n)[rows*rowFloats : node.Out.Size()*kernel.Lanes])
+		}
+	})
+	g.finish(i)
+	c.into(node.Inputs[0], func(dx *buffer) {
+		slide := bank.backwardSlide()
+		calls, empty := c.gemms(slide.regions(0, bank.v.In), kernel.GemmSpec{Outs: bank.cg, WTap: bank.cg, WOut: 1}, bank.kernelRows*bank.fg, 0)
+		c.flip(kern, bank)
+		c.task(device.Task{
+			Name: node.Name + " input gradient", Layers: c.layers(i), Kernel: c.kernelName("gemm"), FLOPs: gemmFlops(calls) * int64(c.plan.groups),
+		}, []*buffer{dz, dx}, func(w *worker, n int) {
+			y := dx.at(w, n)
+			runGemms(calls, y, dz.at(w, n), kern.flipped, nil)
+			fillRegions(empty, bank.cg, y, nil)
+		})
+	})
+}
+
+// unpool sends a row of the pooled output's gradient to the rows that were pooled.
+func (s *convState) unpool(c *compiler, w *worker, n, k, outFloats int, f model.ActivationFunc, alpha float32, dy, pooled *buffer, grad []float32) {
+	d := dy.at(w, n)[k*outFloats:][:outFloats]
+	if !s.pool.max {
+		s.pool.averageGrad(grad, d)
+		return
+	}
+	y := s.out.at(w, n)[k*outFloats:][:outFloats]
+	arg := bytesOf(s.arg.at(w, n), len(s.out.at(w, n)))[k*outFloats:][:outFloats]
+	switch f {
+	case model.Linear:
+		s.pool.maxGrad(grad, d, arg, nil)
+	case model.ReLU:
+		s.pool.maxGrad(grad, d, arg, y)
+	default:
+		// The winner's slope follows from the pooled value, so that it is computed once for each window.
+		p := pooled.at(w, n)[:outFloats]
+		c.activateGrad(f, alpha, p, d, y, s.bank.filters)
+		s.pool.maxGrad(grad, p, arg, nil)
+	}
+}
+
+// convTask describes the forward task of a block.
+func (c *compiler) convTask(b *block, what string, bands []convBand) device.Task {
+	flops := int64(0)
+	for _, bd := range bands {
+		flops += gemmFlops(bd.calls)
+	}
+	return device.Task{
+		Name: c.title(b.nodes, what), Layers: c.layers(b.nodes...), Kernel: c.kernelName("gemm"), FLOPs: flops * int64(c.plan.groups),
+	}
+}
+
+// convBand is rows lo to hi of a convolution's output.
+type convBand struct {
+	lo, hi int
+	calls  []gemmCall
+	empty  []region
+}
+
+// bands cuts rows of the output into bands of height rows.
+func (c *compiler) bands(s slide, spec kernel.GemmSpec, rows, height, _ int) []convBand {
+	var all []convBand
+	for lo := 0; lo < rows; lo += height {
+		bd := convBand{lo: lo, hi: min(lo+height, rows)}
+		bd.calls, bd.empty = c.gemms(s.regions(bd.lo, bd.hi), spec, s.yGroup, s.yGroup)
+		all = append(all, bd)
+	}
+	return all
+}
+
+// rowsOf is how many rows of the output make a band of so many floats.
+func (b *filterBank) rowsOf(floats int) int {
+	return min(b.v.Out, max(1, floats/(b.outW*b.filters*kernel.Lanes)))
+}

@@ -1,0 +1,217 @@
+package cpu
+
+import (
+	"gcnn/cpu/kernel"
+)
+
+// convGrad sums the gradients of a convolution's kernel and bias over bands of rows, for each set of groups.
+type convGrad struct {
+	c          *compiler
+	bank       *filterBank
+	kern, bias *param
+	lanes      bool // the lanes of the kernel's sums are samples, else outputs
+	acc        *buffer
+	biasAcc    *buffer
+	turned     *buffer // dz with samples before filters, where the lanes are outputs
+	bands      []gradBand
+	uses       []*buffer
+	flops      int64 // of a group
+	kernel     string
+}
+
+// gradBand is rows lo to hi of the output.
+type gradBand struct {
+	lo, hi int
+	lanes  []gradLanesCall
+	outer  []gradOuterCall
+}
+
+type gradLanesCall struct {
+	g         *kernel.GradLanes
+	acc, x, y int
+	rows      int
+}
+
+type gradOuterCall struct {
+	g        *kernel.GradOuter
+	dw, x, y int
+	rows     int
+}
+
+// newConvGrad prepares the sums over rows rows of the output in bands of height rows. kern and bias are nil or frozen where
+// no gradient of theirs is wanted.
+func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, rows, height int) *convGrad {
+	name := c.net.Nodes[node].Name
+	g := &convGrad{c: c, bank: b, kern: kern, bias: bias, lanes: kernel.PreferLanes(b.fg), kernel: "unpool"}
+	ld := kernel.Padded(b.fg)
+	if bias.trains() {
+		g.biasAcc = c.global(name+" bias sums", b.filters*kernel.Lanes, perSet)
+		g.uses = append(g.uses, g.biasAcc)
+	}
+	if kern.trains() {
+		floats := b.weightCount
+		g.kernel = "grad_outer"
+		if g.lanes {
+			floats *= kernel.Lanes
+			g.kernel = "grad_lanes"
+		} else {
+			g.turned = c.buffer(name+" turned band", min(height, rows)*b.outW*b.groups*ld*kernel.Lanes)
+		}
+		g.acc = c.global(name+" kernel sums", floats, perSet)
+		g.uses = append(g.uses, g.acc, g.turned)
+	}
+	slide := b.forwardSlide()
+	for lo := 0; lo < rows; lo += height {
+		bd := gradBand{lo: lo, hi: min(lo+height, rows)}
+		if kern.trains() {
+			for _, r := range slide.regions(bd.lo, bd.hi) {
+				if len(r.taps) > 0 {
+					g.call(&bd, r, ld)
+				}
+			}
+		}
+		g.bands = append(g.bands, bd)
+	}
+	return g
+}
+
+// call makes the kernel of a region.
+func (g *convGrad) call(bd *gradBand, r region, ld int) {
+	b := g.bank
+	spec := kernel.GradSpec{Grid: r.grid, Taps: r.taps, Outs: b.fg}
+	g.flops += spec.Flops(r.rows)
+	if g.lanes {
+		k, err := g.c.k.NewGradLanes(spec)
+		if err != nil {
+			g.c.fail(err)
+			return
+		}
+		bd.lanes = append(bd.lanes, gradLanesCall{
+			k, r.group * b.kernelRows * b.fg * kernel.Lanes, r.x * kernel.Lanes, r.y * kernel.Lanes, r.rows,
+		})
+		return
+	}
+	// Turned, a position has ld vectors, and the groups follow each other.
+	spec.YRow, spec.YCol = spec.YRow/b.filters*ld, spec.YCol/b.filters*ld
+	k, err := g.c.k.NewGradOuter(spec, b.filters)
+	if err != nil {
+		g.c.fail(err)
+		return
+	}
+	position := (r.y - r.group*b.fg) / b.filters
+	y := (r.group*(bd.hi-bd.lo)*b.outW + position) * ld * kernel.Lanes
+	bd.outer = append(bd.outer, gradOuterCall{k, r.group * b.fg, r.x * kernel.Lanes, y, r.rows})
+}
+
+// begin zeroes the sums at the first group of a set.
+func (g *convGrad) begin(w *worker) {
+	if !w.first {
+		return
+	}
+	if g.acc != nil {
+		clear(g.acc.at(w, 0))
+	}
+	if g.biasAcc != nil {
+		clear(g.biasAcc.at(w, 0))
+	}
+}
+
+// band adds band k of the gradient at the sums, grad, which meets the whole input x.
+func (g *convGrad) band(w *worker, k int, x, grad []float32) {
+	b, bd := g.bank, &g.bands[k]
+	positions := (bd.hi - bd.lo) * b.outW
+	if g.biasAcc != nil {
+		g.c.k.AddPositions(g.biasAcc.at(w, 0), grad, b.filters, b.filters, positions)
+	}
+	if g.acc == nil {
+		return
+	}
+	acc := g.acc.at(w, 0)
+	if g.lanes {
+		for i := range bd.lanes {
+			q := &bd.lanes[i]
+			q.g.Do(acc[q.acc:], x[q.x:], grad[q.y:], q.rows)
+		}
+		return
+	}
+	turned := g.turned.at(w, 0)
+	ld := kernel.Padded(b.fg)
+	if b.groups == 1 {
+		g.c.k.ToSamples(turned, grad, b.fg, ld, positions)
+	} else {
+		for grp := range b.groups {
+			for p := range positions {
+				g.c.k.ToSamples(turned[(grp*positions+p)*ld*kernel.Lanes:], grad[(p*b.filters+grp*b.fg)*kernel.Lanes:], b.fg, ld, 1)
+			}
+		}
+	}
+	for i := range bd.outer {
+		q := &bd.outer[i]
+		q.g.Do(acc[q.dw:], x[q.x:], turned[q.y:], q.rows, true)
+	}
+}
+
+// finish leaves the jobs that add the sets and update the parameters.
+func (g *convGrad) finish(node int) {
+	c, b := g.c, g.bank
+	name := c.net.Nodes[node].Name
+	if g.biasAcc != nil {
+		c.learn(g.bias, 1, b.filters, 1, int64(b.filters*c.plan.sets*kernel.Lanes), []*buffer{g.biasAcc}, func(int) fillFunc {
+			return func(w *worker, dst []float32, _ int) {
+				c.k.ReduceLanes(dst, g.biasAcc.mem, b.filters, c.plan.activeSets(w.step.groups), g.biasAcc.stride/kernel.Lanes, kernel.Lanes)
+			}
+		})
+	}
+	if g.acc == nil {
+		return
+	}
+	uses := []*buffer{g.acc}
+	cost := int64(b.weightCount * c.plan.sets)
+	var part *buffer
+	if g.lanes {
+		cost *= kernel.Lanes
+		if b.groups > 1 {
+			part = c.global(name+" group sums", b.kernelRows*b.fg, perWorker)
+			uses = append(uses, part)
+		}
+	}
+	c.learn(g.kern, b.kernelRows, b.filters, b.cg, cost, uses, func(rows int) fillFunc {
+		return func(w *worker, dst []float32, lo int) {
+			sets := c.plan.activeSets(w.step.groups)
+			switch {
+			case !g.lanes:
+				c.k.SumShards(dst, g.acc.mem[lo*b.filters:], sets, g.acc.stride)
+			case b.groups == 1:
+				c.k.ReduceLanes(dst, g.acc.mem[lo*b.filters*kernel.Lanes:], rows*b.filters, sets, g.acc.stride/kernel.Lanes, kernel.Lanes)
+			default:
+				for grp := range b.groups {
+					sum := part.at(w, 0)[:rows*b.fg]
+					c.k.ReduceLanes(sum, g.acc.mem[(grp*b.kernelRows+lo)*b.fg*kernel.Lanes:], len(sum), sets, g.acc.stride/kernel.Lanes, kernel.Lanes)
+					for r := range rows {
+						copy(dst[r*b.filters+grp*b.fg:][:b.fg], sum[r*b.fg:])
+					}
+				}
+			}
+		}
+	})
+}
+
+// flip keeps a copy of a convolution's kernel for the input's gradient: both axes reversed, filters before channels, group
+// after group. It is renewed with every update.
+func (c *compiler) flip(p *param, b *filterBank) {
+	if p.flipped != nil || c.prog.dry {
+		p.copied = b.weightCount
+		return
+	}
+	p.copied, p.flipped = b.weightCount, aligned(b.weightCount)
+	p.renew = func(lo, hi int) {
+		taps := b.v.Kernel * b.h.Kernel
+		t0, t1 := lo/b.cg, hi/b.cg
+		for g := range b.groups {
+			dst := p.flipped[g*b.kernelRows*b.fg+(taps-t1)*b.cg*b.fg:]
+			kernel.FlipKernel(dst, p.w[t0*b.cg*b.filters+g*b.fg:], t1-t0, b.cg, b.fg, b.filters)
+		}
+	}
+	p.rows = b.kernelRows
+	p.renew(0, b.kernelRows)
+}

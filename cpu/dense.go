@@ -1,0 +1,126 @@
+package cpu
+
+import (
+	"gcnn/cpu/kernel"
+	"gcnn/device"
+	"gcnn/model"
+)
+
+// denseState is what a dense layer's forward pass leaves for its backward pass.
+type denseState struct {
+	x, z, y *buffer // z is the sum before the activation where it is kept, else nil
+}
+
+// denseForward emits y = f(x·kernel + bias). The activation is part of the task in a fused plan. Of the network's final softmax
+// the sums alone are made: the loss goes on from there.
+func (c *compiler) denseForward(b *block, l model.Dense) {
+	i := b.nodes[0]
+	node := &c.net.Nodes[i]
+	in, out := node.In[0][0], l.Units
+	kern, bias := c.param(i, model.Kernel), c.param(i, model.Bias)
+	s := &denseState{x: c.vals[slot(node.Inputs[0])]}
+	c.dense[i] = s
+	fused := l.Activation == model.ReLU && !c.purpose.unfused
+	spec := kernel.GemmSpec{
+		Grid: kernel.Grid{Cols: 1, XRow: in, XCol: in, YRow: out, YCol: out},
+		Taps: []kernel.Run{{N: int32(in)}}, Outs: out, WTap: out, WOut: 1, ReLU: fused,
+	}
+	var biases []float32
+	if bias != nil {
+		spec.Init, biases = kernel.Bias, bias.w
+	}
+	g, err := c.k.NewGemm(spec)
+	if err != nil {
+		c.fail(err)
+		return
+	}
+	flops := g.Flops(1) * int64(c.plan.groups)
+	keep := l.Activation == model.Linear || fused
+	final := c.finalSoftmax(i)
+	dst := c.value(i)
+	s.y = dst
+	if final || !keep && (kernel.NeedsInput(l.Activation) || c.purpose.unfused) {
+		s.z = c.buffer(node.Name+" sums", out*kernel.Lanes)
+		dst = s.z
+	}
+	inPlace := !c.purpose.unfused && !keep && !final
+	y := s.y
+	c.task(device.Task{Name: c.title(b.nodes, "forward"), Layers: c.layers(i), Kernel: c.kernelName("gemm"), FLOPs: flops},
+		[]*buffer{s.x, dst, y}, func(w *worker, n int) {
+			d := dst.at(w, n)
+			g.Do(d, s.x.at(w, n), kern.w, biases, 1)
+			if inPlace {
+				c.activate(l.Activation, l.Activation.DefaultAlpha(), y.at(w, n), d, out)
+			}
+		})
+	if final || keep || inPlace {
+		return
+	}
+	c.task(device.Task{Name: node.Name + " " + l.Activation.String(), Layers: c.layers(i), Kernel: c.kernelName("activation")},
+		[]*buffer{dst, y}, func(w *worker, n int) {
+			c.activate(l.Activation, l.Activation.DefaultAlpha(), y.at(w, n), dst.at(w, n), out)
+		})
+}
+
+// denseBackward emits the gradients at the sums and at the input; the gradients of the parameters wait for the whole batch.
+func (c *compiler) denseBackward(b *block, l model.Dense) {
+	i := b.nodes[0]
+	node := &c.net.Nodes[i]
+	in, out := node.In[0][0], l.Units
+	kern, bias := c.param(i, model.Kernel), c.param(i, model.Bias)
+	s := c.dense[i]
+	dz := c.grads[slot(i)]
+	if l.Activation != model.Linear && !(c.finalSoftmax(i) && c.purpose.labels) {
+		dz = c.activationGrad(i, l.Activation, l.Activation.DefaultAlpha(), dz, s.z, s.y)
+	}
+	if bias.trains() {
+		acc := c.global(node.Name+" bias sums", out*kernel.Lanes, perWorker)
+		c.learn(bias, 1, out, 1, int64(out*c.spec.Batch), []*buffer{dz, acc}, func(int) fillFunc {
+			return func(w *worker, dst []float32, _ int) {
+				a := acc.at(w, 0)
+				clear(a)
+				c.k.AddPositions(a, dz.mem, out, dz.stride/kernel.Lanes, w.step.groups)
+				c.k.ReduceLanes(dst, a, out, 1, out, kernel.Lanes)
+			}
+		})
+	}
+	if kern.trains() {
+		ld := kernel.Padded(out)
+		turned := c.buffer(node.Name+" turned gradient", kernel.Lanes*ld)
+		c.task(device.Task{Name: node.Name + " turn", Layers: c.layers(i), Kernel: c.kernelName("transpose")},
+			[]*buffer{dz, turned}, func(w *worker, n int) { c.k.ToSamples(turned.at(w, n), dz.at(w, n), out, ld, 1) })
+		c.learn(kern, in, out, 1, 2*int64(in)*int64(out)*int64(c.plan.groups*kernel.Lanes), []*buffer{turned, s.x}, func(rows int) fillFunc {
+			return c.denseKernelGrad(s.x, turned, rows, in, out)
+		})
+	}
+	c.into(node.Inputs[0], func(dx *buffer) {
+		g, err := c.k.NewGemm(kernel.GemmSpec{
+			Grid: kernel.Grid{Cols: 1, XRow: out, XCol: out, YRow: in, YCol: in},
+			Taps: []kernel.Run{{N: int32(out)}}, Outs: in, WTap: 1, WOut: out,
+		})
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		c.task(device.Task{
+			Name: node.Name + " input gradient", Layers: c.layers(i), Kernel: c.kernelName("gemm"), FLOPs: g.Flops(1) * int64(c.plan.groups),
+		}, []*buffer{dz, dx}, func(w *worker, n int) { g.Do(dx.at(w, n), dz.at(w, n), kern.w, nil, 1) })
+	})
+}
+
+// denseKernelGrad computes so many rows of the kernel's gradient: Σ over the samples of x·dz, in the order of the batch.
+func (c *compiler) denseKernelGrad(x, turned *buffer, rows, in, out int) fillFunc {
+	// The strides are known once the buffers have their places.
+	var g *kernel.GradOuter
+	c.placed = append(c.placed, func() error {
+		var err error
+		g, err = c.k.NewGradOuter(kernel.GradSpec{
+			Grid: kernel.Grid{Cols: 1, XRow: x.stride / kernel.Lanes, XCol: 0, YRow: turned.stride / kernel.Lanes, YCol: 0},
+			Taps: []kernel.Run{{N: int32(rows)}}, Outs: out,
+		}, out)
+		return err
+	})
+	return func(w *worker, dst []float32, lo int) {
+		g.Do(dst, x.mem[lo*kernel.Lanes:], turned.mem, w.step.groups, false)
+	}
+}

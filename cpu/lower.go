@@ -1,0 +1,360 @@
+package cpu
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gcnn/cpu/kernel"
+	"gcnn/device"
+	"gcnn/model"
+)
+
+// compile makes a plan of a program's network.
+func (prog *program) compile(purpose purpose) (*plan, error) {
+	batch := prog.spec.Batch
+	if purpose.mode == inference {
+		batch = kernel.Lanes // a group at a time
+	}
+	groups := (batch + kernel.Lanes - 1) / kernel.Lanes
+	c := &compiler{
+		k: prog.k, prog: prog, net: prog.net, spec: prog.spec, purpose: purpose,
+		plan:  &plan{batch: batch, groups: groups, sets: min(groups, maxSets)},
+		vals:  make([]*buffer, len(prog.net.Nodes)+1),
+		grads: make([]*buffer, len(prog.net.Nodes)+1),
+		needs: make([]bool, len(prog.net.Nodes)+1),
+		dense: map[int]*denseState{}, conv: map[int]*convState{}, pools: map[int]*poolState{}, norms: map[int]*normState{},
+		masks: map[int]*buffer{}, lrns: map[int]*buffer{}, gemmCache: map[string]*kernel.Gemm{},
+	}
+	c.wants()
+	c.gather()
+	blocks := fuse(c.net, purpose, prog.spec)
+	for i := range blocks {
+		c.forward(&blocks[i])
+	}
+	c.loss()
+	if purpose.mode != inference {
+		for i := len(blocks) - 1; i >= 0; i-- {
+			c.backward(&blocks[i])
+		}
+	}
+	c.plan.vals, c.plan.grads = c.vals, c.grads
+	c.plan.output = c.vals[slot(len(c.net.Nodes)-1)]
+	return c.finish()
+}
+
+// wants marks whose gradients are wanted: what comes after a trainable parameter, and everything in a trace.
+func (c *compiler) wants() {
+	if c.purpose.mode == inference {
+		return
+	}
+	c.needs[slot(model.Input)] = c.purpose.mode == tracing
+	for i, node := range c.net.Nodes {
+		need := c.purpose.mode == tracing
+		for _, in := range node.Inputs {
+			need = need || c.needs[slot(in)]
+		}
+		for _, p := range node.Params {
+			need = need || p.Trainable
+		}
+		c.needs[slot(i)] = need
+	}
+}
+
+// forward emits the tasks of a block's forward pass.
+func (c *compiler) forward(b *block) {
+	i := b.nodes[0]
+	node := &c.net.Nodes[i]
+	switch l := node.Layer.(type) {
+	case model.Conv2D:
+		c.convForward(b, l)
+	case model.MaxPool2D:
+		c.maxPoolForward(i, l.PoolSize, l.Windows)
+	case model.AveragePool2D:
+		c.averagePoolForward(i, l.Windows)
+	case model.GlobalMaxPool2D:
+		c.maxPoolForward(i, model.Size{H: node.In[0][0], W: node.In[0][1]}, globalWindows)
+	case model.GlobalAveragePool2D:
+		c.averagePoolForward(i, globalWindows)
+	case model.Flatten:
+		c.vals[slot(i)] = c.vals[slot(node.Inputs[0])]
+	case model.Dense:
+		c.denseForward(b, l)
+	case model.Activation:
+		c.activationForward(i, l)
+	case model.BatchNormalization:
+		c.batchNormForward(i, l)
+	case model.Dropout:
+		c.dropoutForward(i, l)
+	case model.LocalResponseNormalization:
+		c.lrnForward(i, l)
+	case model.ZeroPadding2D:
+		c.padForward(i, l)
+	case model.Add:
+		c.addForward(i)
+	case model.Concatenate:
+		c.concatenateForward(i)
+	}
+}
+
+// backward emits the tasks of a block's backward pass, and leaves the jobs of its parameters for the end of the step.
+func (c *compiler) backward(b *block) {
+	i := b.nodes[0]
+	node := &c.net.Nodes[i]
+	if !c.needs[slot(i)] {
+		return
+	}
+	switch l := node.Layer.(type) {
+	case model.Conv2D:
+		c.convBackward(b, l)
+	case model.MaxPool2D:
+		c.maxPoolBackward(i, l.PoolSize, l.Windows)
+	case model.AveragePool2D:
+		c.averagePoolBackward(i, l.Windows)
+	case model.GlobalMaxPool2D:
+		c.maxPoolBackward(i, model.Size{H: node.In[0][0], W: node.In[0][1]}, globalWindows)
+	case model.GlobalAveragePool2D:
+		c.averagePoolBackward(i, globalWindows)
+	case model.Flatten:
+		c.passBack(node.Inputs[0], c.grads[slot(i)])
+	case model.Dense:
+		c.denseBackward(b, l)
+	case model.Activation:
+		c.activationBackward(i, l)
+	case model.BatchNormalization:
+		c.batchNormBackward(i, l)
+	case model.Dropout:
+		c.dropoutBackward(i, l)
+	case model.LocalResponseNormalization:
+		c.lrnBackward(i, l)
+	case model.ZeroPadding2D:
+		c.padBackward(i, l)
+	case model.Add:
+		c.addBackward(i)
+	case model.Concatenate:
+		c.concatenateBackward(i)
+	}
+}
+
+// buffer makes a buffer of so many floats for each group, or for each worker where one phase alone uses it.
+func (c *compiler) buffer(name string, floats int) *buffer {
+	b := &buffer{name: name, words: floats, first: -1}
+	c.plan.buffers = append(c.plan.buffers, b)
+	return b
+}
+
+// value makes the buffer of a node's output.
+func (c *compiler) value(node int) *buffer {
+	b := c.buffer(c.net.Nodes[node].Name, c.net.Nodes[node].Out.Size()*kernel.Lanes)
+	b.pinned = c.purpose.mode == tracing
+	c.vals[slot(node)] = b
+	return b
+}
+
+// global makes a buffer with one copy, or with one for each set of groups.
+func (c *compiler) global(name string, floats int, s scope) *buffer {
+	b := c.buffer(name, floats)
+	b.scope, b.fixed = s, true
+	return b
+}
+
+// shapeOf is the shape of a node's output, or of the network's input.
+func (c *compiler) shapeOf(node int) model.Shape {
+	if node == model.Input {
+		return c.net.Input
+	}
+	return c.net.Nodes[node].Out
+}
+
+// task appends a task of each group to the chain.
+func (c *compiler) task(t device.Task, uses []*buffer, run func(w *worker, g int)) {
+	index := len(c.plan.tasks)
+	c.plan.tasks = append(c.plan.tasks, t)
+	c.touch(index, uses)
+	c.chain = append(c.chain, chainTask{index, run})
+}
+
+// touch notes that a task of the current phase uses buffers.
+func (c *compiler) touch(index int, uses []*buffer) {
+	for _, b := range uses {
+		if b == nil {
+			continue
+		}
+		if b.first < 0 {
+			b.first, b.phase = index, len(c.plan.phases)
+		}
+		b.last, b.lastPhase = index, len(c.plan.phases)
+	}
+}
+
+// flush ends the chain: what comes next sees all groups.
+func (c *compiler) flush() {
+	if len(c.chain) > 0 {
+		c.plan.phases = append(c.plan.phases, &phase{chain: c.chain})
+		c.chain = nil
+	}
+}
+
+// work is a job in the making.
+type work struct {
+	device.Task
+	uses []*buffer
+	run  func(w *worker)
+}
+
+// sync ends the chain and runs jobs on the whole batch before the next one.
+func (c *compiler) sync(works []work) {
+	c.flush()
+	if len(works) == 0 {
+		return
+	}
+	ph := &phase{}
+	for _, job := range works {
+		ph.jobs = append(ph.jobs, c.job(job))
+	}
+	c.plan.phases = append(c.plan.phases, ph)
+}
+
+func (c *compiler) job(wk work) job {
+	index := len(c.plan.tasks)
+	if index > 0 && c.plan.tasks[index-1].Name == wk.Name { // a shard of the same task
+		index--
+		c.plan.tasks[index].FLOPs += wk.FLOPs
+	} else {
+		c.plan.tasks = append(c.plan.tasks, wk.Task)
+	}
+	c.touch(index, wk.uses)
+	return job{index, wk.FLOPs, wk.run}
+}
+
+// into lets emit write a gradient for a node's output, and adds it to what other readers of that output have sent.
+func (c *compiler) into(node int, emit func(dst *buffer)) {
+	if !c.needs[slot(node)] {
+		return
+	}
+	dst := c.buffer(c.nameOf(node)+" gradient", c.shapeOf(node).Size()*kernel.Lanes)
+	emit(dst)
+	c.passBack(node, dst)
+}
+
+// passBack adds a finished gradient to what other readers of a node's output have sent. Gradients are never changed in place,
+// so that one buffer may be the gradient of several nodes.
+func (c *compiler) passBack(node int, g *buffer) {
+	if !c.needs[slot(node)] {
+		return
+	}
+	g.pinned = g.pinned || c.purpose.mode == tracing
+	have := c.grads[slot(node)]
+	if have == nil {
+		c.grads[slot(node)] = g
+		return
+	}
+	sum := c.buffer(c.nameOf(node)+" gradient", g.words)
+	sum.pinned = c.purpose.mode == tracing
+	c.task(device.Task{Name: c.nameOf(node) + " gradient sum", Layers: c.layers(node), Kernel: c.kernelName("add")},
+		[]*buffer{sum, have, g}, func(w *worker, i int) { c.k.Add(sum.at(w, i), have.at(w, i), g.at(w, i)) })
+	c.grads[slot(node)] = sum
+}
+
+func (c *compiler) nameOf(node int) string {
+	if node == model.Input {
+		return model.InputName
+	}
+	return c.net.Nodes[node].Name
+}
+
+func (c *compiler) layers(nodes ...int) []string {
+	var names []string
+	for _, n := range nodes {
+		if n != model.Input {
+			names = append(names, c.net.Nodes[n].Name)
+		}
+	}
+	return names
+}
+
+// title names a block's task: "conv2d+relu+max_pooling2d forward".
+func (c *compiler) title(nodes []int, what string) string {
+	var parts []string
+	for _, n := range nodes {
+		parts = append(parts, c.net.Nodes[n].Name)
+		if f := model.OutputActivation(c.net.Nodes[n].Layer); f != model.Linear {
+			parts = append(parts, f.String())
+		}
+	}
+	return strings.Join(parts, "+") + " " + what
+}
+
+func (c *compiler) kernelName(name string) string { return name + " " + string(c.k.Path()) }
+
+// fail keeps an error for finish.
+func (c *compiler) fail(err error) {
+	if err != nil {
+		c.errs = append(c.errs, err)
+	}
+}
+
+// finish ends the last chain, appends the late jobs, places the buffers and deals the items out to the workers.
+func (c *compiler) finish() (*plan, error) {
+	if len(c.errs) > 0 {
+		return nil, fmt.Errorf("compiling %s: %w", c.net.Name, errors.Join(c.errs...))
+	}
+	c.flush()
+	for _, level := range c.late {
+		c.sync(level)
+	}
+	if c.purpose.mode == training && len(c.plan.phases) == 1 {
+		c.plan.phases = append(c.plan.phases, &phase{}) // nothing is learnt, but the step's end must come after all losses
+	}
+	p := c.plan
+	for _, b := range p.buffers {
+		if b.first < 0 { // no task uses it
+			b.words, b.first, b.phase = 0, 0, 0
+		}
+		if !b.fixed && b.phase == b.lastPhase && !b.pinned && p.phases[b.phase].chain != nil {
+			b.scope = perWorker
+		}
+	}
+	p.losses = make([]kernel.Scores, p.groups)
+	p.words = place(p.buffers, p.groups, c.prog.workers, p.sets)
+	for _, f := range c.placed {
+		if err := f(); err != nil {
+			return nil, fmt.Errorf("compiling %s: %w", c.net.Name, err)
+		}
+	}
+	for _, ph := range p.phases {
+		ph.deal(p.sets, c.prog.workers)
+	}
+	return p, nil
+}
+
+// deal gives each item of a phase an owner, the same in every step, so that what a worker wrote is in its own cache when it
+// reads it again: sets of groups in turn, jobs by cost to whoever has least to do.
+func (ph *phase) deal(sets, workers int) {
+	if ph.chain != nil {
+		ph.owners, ph.claims = make([]int, sets), make([]claim, sets)
+		for i := range ph.owners {
+			ph.owners[i] = i % workers
+		}
+		return
+	}
+	ph.owners, ph.claims = make([]int, len(ph.jobs)), make([]claim, len(ph.jobs))
+	order := make([]int, len(ph.jobs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(ph.jobs[b].cost, ph.jobs[a].cost) })
+	load := make([]int64, workers)
+	for _, i := range order {
+		least := 0
+		for w := range load {
+			if load[w] < load[least] {
+				least = w
+			}
+		}
+		ph.owners[i] = least
+		load[least] += ph.jobs[i].cost + 1
+	}
+}

@@ -1,0 +1,201 @@
+package cpu
+
+import (
+	"math"
+
+	"gcnn/cpu/kernel"
+	"gcnn/device"
+	"gcnn/model"
+)
+
+// param is a parameter in a program: its values in Keras' layout, and what goes with them.
+type param struct {
+	model.Param
+	slots []string // the optimiser's, of trainable parameters
+	w     []float32
+	s     [2][]float32 // values of the slots
+	grad  []float32    // where plans keep the whole gradient: in traces and with clipping
+	moved []float32    // what a trace would make of a moving statistic
+
+	flipped []float32        // of a convolution's kernel: see flip
+	renew   func(lo, hi int) // brings flipped up to date with rows lo to hi
+	rows    int              // that renew counts
+	copied  int              // floats of grad and flipped
+}
+
+// trains reports whether a gradient is wanted of a parameter, which may be nil.
+func (p *param) trains() bool { return p != nil && p.Trainable }
+
+func newParam(p model.Param, spec device.Plan) *param {
+	q := &param{Param: p}
+	if spec.Training != nil && p.Trainable {
+		q.slots = spec.Training.Optimizer.Slots()
+	}
+	return q
+}
+
+// bytes is what the parameter's own values, its slots and its gradients take.
+func (p *param) bytes() (values, slots, grads int64) {
+	n := 4 * int64(p.Size())
+	return n, n * int64(len(p.slots)), 4 * int64(p.copied)
+}
+
+// param is the parameter of a node with a role, nil where there is none.
+func (c *compiler) param(node int, role model.Role) *param {
+	for _, p := range c.net.Nodes[node].Params {
+		if p.Role == role {
+			return c.prog.params[p.Name]
+		}
+	}
+	return nil
+}
+
+// fillFunc computes rows of a parameter's gradient from row lo on into dst.
+type fillFunc func(w *worker, dst []float32, lo int)
+
+// Shards of a parameter's gradient and update are as many as its size asks for, whatever the number of workers; a block of
+// rows goes from its sums to its update while it is in the first level of cache.
+const (
+	shardFloats = 4 << 10
+	maxShards   = 16
+	blockFloats = 2 << 10
+)
+
+// learn leaves the jobs that compute the gradient of a parameter of rows × width elements, and update it. Shards begin at
+// multiples of unit rows. fill makes the function that computes so many rows.
+func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*buffer, fill func(rows int) fillFunc) {
+	units := rows / unit
+	shards := max(1, min(rows*width/shardFloats, maxShards, units))
+	made := map[int]fillFunc{}
+	fillOf := func(n int) fillFunc {
+		if made[n] == nil {
+			made[n] = fill(n)
+		}
+		return made[n]
+	}
+	task := device.Task{Name: p.Name + " gradient", Layers: c.layersOf(p), Kernel: c.kernelName("gradient"), FLOPs: flops / int64(shards)}
+	whole := c.purpose.mode == tracing || c.spec.Training.ClipNorm > 0
+	if !whole {
+		task.Name = p.Name + " gradient and update"
+	} else if p.grad == nil {
+		p.grad = c.prog.floats(rows * width)
+		p.copied += rows * width
+	}
+	for s := range shards {
+		lo, hi := units*s/shards*unit, units*(s+1)/shards*unit
+		if whole {
+			f := fillOf(hi - lo)
+			norm := len(c.plan.norms)
+			c.plan.norms = append(c.plan.norms, 0)
+			c.later(0, work{Task: task, uses: uses, run: func(w *worker) {
+				g := p.grad[lo*width : hi*width]
+				f(w, g, lo)
+				c.plan.norms[norm] = c.k.SumSquares(g)
+			}})
+			if c.purpose.mode == training {
+				c.later(1, work{Task: device.Task{Name: p.Name + " update", Layers: task.Layers, Kernel: c.kernelName("update")}, run: func(w *worker) {
+					w.clipped = w.step.update
+					w.clipped.Scale = c.plan.clip(c.spec.Training.ClipNorm)
+					c.update(&w.clipped, p, lo, hi, width, p.grad[lo*width:hi*width])
+					p.renewed(lo, hi)
+				}})
+			}
+			continue
+		}
+		block := min(hi-lo, max(1, blockFloats/width))
+		scratch := c.global(p.Name+" block", block*width, perWorker)
+		f, tail := fillOf(block), fillFunc(nil)
+		if rest := (hi - lo) % block; rest != 0 {
+			tail = fillOf(rest)
+		}
+		c.later(0, work{Task: task, uses: append([]*buffer{scratch}, uses...), run: func(w *worker) {
+			for a := lo; a < hi; a += block {
+				n, f := block, f
+				if a+n > hi {
+					n, f = hi-a, tail
+				}
+				g := scratch.at(w, 0)[:n*width]
+				f(w, g, a)
+				c.update(&w.step.update, p, a, a+n, width, g)
+			}
+			p.renewed(lo, hi)
+		}})
+	}
+}
+
+// update applies an optimiser's step to rows lo to hi.
+func (c *compiler) update(u *kernel.Update, p *param, lo, hi, width int, g []float32) {
+	var s1, s2 []float32
+	if p.s[0] != nil {
+		s1 = p.s[0][lo*width : hi*width]
+	}
+	if p.s[1] != nil {
+		s2 = p.s[1][lo*width : hi*width]
+	}
+	c.k.Update(u, p.w[lo*width:hi*width], g, s1, s2)
+}
+
+// renewed brings the copies of rows lo to hi up to date.
+func (p *param) renewed(lo, hi int) {
+	if p.renew != nil {
+		p.renew(lo, hi)
+	}
+}
+
+// clip is the factor that brings the global norm of the gradients down to limit: limit/max(norm, limit).
+func (p *plan) clip(limit float32) float32 {
+	sum := 0.0
+	for _, n := range p.norms {
+		sum += n
+	}
+	return float32(float64(limit) / math.Max(math.Sqrt(sum), float64(limit)))
+}
+
+// later leaves a job for the end of the step, on one of two levels.
+func (c *compiler) later(level int, wk work) { c.late[level] = append(c.late[level], wk) }
+
+func (c *compiler) layersOf(p *param) []string {
+	for _, node := range c.net.Nodes {
+		for _, q := range node.Params {
+			if q.Name == p.Name {
+				return []string{node.Name}
+			}
+		}
+	}
+	return nil
+}
+
+// rule is an optimiser's formula, with what does not change from step to step.
+func rule(o device.Optimizer) kernel.Update {
+	u := kernel.Update{Scale: 1}
+	switch o := o.(type) {
+	case device.SGD:
+		u.Rule, u.Mu = kernel.SGD, o.Momentum
+		if o.Momentum != 0 {
+			u.Rule = kernel.Momentum
+		}
+		if o.Nesterov {
+			u.Rule = kernel.Nesterov
+		}
+	case device.Adam:
+		u.Rule, u.C1, u.C2, u.Epsilon = kernel.Adam, device.Complement(o.Beta1), device.Complement(o.Beta2), o.Epsilon
+	case device.RMSprop:
+		u.Rule, u.Rho, u.C2, u.Mu, u.Epsilon = kernel.RMSprop, o.Rho, device.Complement(o.Rho), o.Momentum, o.Epsilon
+		if o.Momentum != 0 {
+			u.Rule = kernel.RMSpropMomentum
+		}
+	}
+	return u
+}
+
+// stepUpdate is the update of a step with a learning rate, when so many steps have been taken.
+func stepUpdate(base kernel.Update, t *device.Training, rate float32, taken int64) kernel.Update {
+	base.Rate = rate
+	if adam, ok := t.Optimizer.(device.Adam); ok {
+		base.Rate = adam.StepFactor(rate, taken+1)
+	}
+	if t.WeightDecay != 0 {
+		base.Decay = rate * t.WeightDecay
+	}
+	return base
+}

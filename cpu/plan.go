@@ -1,0 +1,181 @@
+package cpu
+
+import (
+	"sync/atomic"
+
+	"gcnn/cpu/kernel"
+	"gcnn/device"
+	"gcnn/model"
+)
+
+// maxSets is the number of sets of groups whose partial weight gradients are kept apart: a constant, so that sums have one
+// order whatever the number of workers.
+const maxSets = 8
+
+// plan is a network compiled for one purpose: phases that are run in order, with a barrier after each.
+type plan struct {
+	phases  []*phase
+	tasks   []device.Task // all of them, in order; a task's index counts here
+	buffers []*buffer
+	words   int // of all buffers
+
+	batch  int
+	groups int // of 16 samples
+	sets   int // of groups
+
+	round    uint32    // of the claims, that was taken last
+	prologue []func()  // run before the first step of a call
+	vals     []*buffer // by slot: outputs
+	grads    []*buffer // by slot: gradients at the outputs
+	output   *buffer   // of the last layer
+
+	losses []kernel.Scores // by group
+	norms  []float64       // Σ of the squares of the gradients, in shards
+}
+
+// phase is either a chain of tasks that each group of samples passes through, with one worker for a set of groups, or jobs
+// that need all groups and can run in any order.
+type phase struct {
+	chain  []chainTask
+	jobs   []job
+	owners []int // of each item: the worker that takes it unless another is idle
+	claims []claim
+}
+
+// chainTask is a task of one group of 16 samples.
+type chainTask struct {
+	index int
+	run   func(w *worker, g int)
+}
+
+// job is a task, or a shard of one, that sees the whole batch.
+type job struct {
+	index int
+	cost  int64
+	run   func(w *worker)
+}
+
+// claim says in which round an item was last taken; each lies on a cache line of its own.
+type claim struct {
+	round atomic.Uint32
+	_     [60]byte
+}
+
+// take claims an item for a round; only the first worker to ask gets it.
+func (c *claim) take(round uint32) bool {
+	old := c.round.Load()
+	return old != round && c.round.CompareAndSwap(old, round)
+}
+
+// groupsOf is the range of groups of a set, of all groups of the plan.
+func (p *plan) groupsOf(set int) (lo, hi int) {
+	return set * p.groups / p.sets, (set + 1) * p.groups / p.sets
+}
+
+// activeSets is the number of sets that a step of so many groups has samples for.
+func (p *plan) activeSets(groups int) int {
+	n := 0
+	for n < p.sets {
+		if lo, _ := p.groupsOf(n); lo >= groups {
+			break
+		}
+		n++
+	}
+	return n
+}
+
+// run takes a worker through the phases of one step. Every worker calls it with the same round, one higher each step.
+func (p *plan) run(w *worker, b *barrier, round uint32, profile bool, epoch *epochRun) {
+	for k, ph := range p.phases {
+		items := len(ph.jobs)
+		if ph.chain != nil {
+			items = p.activeSets(w.step.groups)
+		}
+		for i := range items {
+			if ph.owners[i] == w.id && ph.claims[i].take(round) {
+				p.item(w, ph, i, profile)
+			}
+		}
+		for i := range items {
+			if ph.claims[i].take(round) {
+				p.item(w, ph, i, profile)
+			}
+		}
+		if epoch != nil && w.id == 0 && k == len(p.phases)-1 {
+			epoch.stepDone(w)
+		}
+		b.wait()
+	}
+}
+
+// item runs one item of a phase: a job, or a set of groups through the chain.
+func (p *plan) item(w *worker, ph *phase, i int, profile bool) {
+	if ph.chain == nil {
+		j := &ph.jobs[i]
+		if profile {
+			w.timed(j.index, func() { j.run(w) })
+			return
+		}
+		j.run(w)
+		return
+	}
+	lo, hi := p.groupsOf(i)
+	w.set, w.first = i, true
+	for g := lo; g < min(hi, w.step.groups); g++ {
+		for k := range ph.chain {
+			t := &ph.chain[k]
+			if profile {
+				w.timed(t.index, func() { t.run(w, g) })
+				continue
+			}
+			t.run(w, g)
+		}
+		w.first = false
+	}
+}
+
+// purpose is what a plan is for.
+type purpose struct {
+	mode    mode
+	labels  bool // the gradient starts from the loss, not from a gradient at the output
+	infer   bool // dropout and batch normalisation as in inference
+	unfused bool
+}
+
+type mode uint8
+
+const (
+	training mode = iota
+	tracing
+	inference
+)
+
+// compiler turns a network into a plan.
+type compiler struct {
+	k       *kernel.Kernels
+	prog    *program
+	net     *model.Network
+	spec    device.Plan
+	purpose purpose
+	plan    *plan
+	chain   []chainTask // of the phase being made
+
+	vals  []*buffer // by slot: outputs
+	grads []*buffer // by slot: gradients at the outputs, as far as they are summed
+	needs []bool    // by slot: a gradient is wanted
+
+	dense map[int]*denseState // by node: what forward passes leave for backward passes
+	conv  map[int]*convState
+	pools map[int]*poolState
+	norms map[int]*normState
+	masks map[int]*buffer // of dropout
+	lrns  map[int]*buffer // of local response normalisation
+
+	placed    []func() error // what is made once the buffers have their places
+	late      [2][]work      // after the last chain: gradients with their updates; updates that need all gradients
+	gemmCache map[string]*kernel.Gemm
+	errs      []error
+}
+
+// slot is the index of a node, or of the input, in vals, grads and needs.
+func slot(node int) int { return node + 1 }

@@ -1,0 +1,279 @@
+package cpu
+
+import (
+	"fmt"
+	"sync"
+
+	"gorgonia.org/tensor"
+
+	"gcnn/cpu/kernel"
+	"gcnn/data"
+	"gcnn/device"
+	"gcnn/model"
+)
+
+// program is a network compiled for the processor.
+type program struct {
+	k       *kernel.Kernels
+	workers int
+	net     *model.Network
+	spec    device.Plan
+	dry     bool // for an outline: no memory is taken for parameters
+
+	mu     sync.Mutex // held while a method runs
+	closed bool
+	crew   *crew
+	params map[string]*param
+	step   int64 // State.Step
+
+	train  *plan // nil without Plan.Training
+	infer  *plan
+	traces map[purpose]*plan // made at the first trace of each kind
+	shut   func()            // tells the device
+}
+
+// newProgram compiles the plans.
+func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.Plan, dry bool) (*program, error) {
+	if err := spec.Check(net); err != nil {
+		return nil, err
+	}
+	for _, node := range net.Nodes {
+		if node.Out.Size() > maxElements || node.In[0].Size() > maxElements {
+			return nil, fmt.Errorf("%w: %s: %v to %v is more than the %d elements of a sample that the cpu computes with",
+				device.ErrArgument, node.Name, node.In[0], node.Out, maxElements)
+		}
+	}
+	p := &program{k: k, workers: workers, net: net, spec: spec, dry: dry, params: map[string]*param{}, traces: map[purpose]*plan{}}
+	for _, q := range net.Params() {
+		r := newParam(q, spec)
+		r.w = p.floats(q.Size())
+		for s := range r.slots {
+			r.s[s] = p.floats(q.Size())
+		}
+		p.params[q.Name] = r
+	}
+	_, notClassifier := net.Classes()
+	var err error
+	if p.infer, err = p.compile(purpose{mode: inference, labels: notClassifier == nil}); err != nil {
+		return nil, err
+	}
+	if spec.Training != nil && notClassifier == nil {
+		if p.train, err = p.compile(purpose{mode: training, labels: true, unfused: spec.Trace}); err != nil {
+			return nil, err
+		}
+	}
+	if !dry {
+		p.infer.allocate()
+		if p.train != nil {
+			p.train.allocate()
+		}
+		p.crew = newCrew(workers)
+	}
+	return p, nil
+}
+
+// maxElements bounds the elements of one sample's activation: offsets of 16 samples are 32-bit numbers in the kernels.
+const maxElements = 1 << 27
+
+// floats allocates values of a parameter.
+func (p *program) floats(n int) []float32 {
+	if p.dry {
+		return nil
+	}
+	return aligned(n)
+}
+
+// allocate takes the plan's memory.
+func (p *plan) allocate() { bind(p.buffers, aligned(p.words)) }
+
+// lock takes the program for one call. The caller unlocks mu where there is no error.
+func (p *program) lock() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return fmt.Errorf("the program is %w", device.ErrClosed)
+	}
+	return nil
+}
+
+// Close frees the program's memory and ends its workers.
+func (p *program) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil
+	}
+	p.closed = true
+	p.crew.close()
+	p.params, p.train, p.infer, p.traces = nil, nil, nil, nil
+	p.shut()
+	return nil
+}
+
+func (p *program) optimizer() device.Optimizer {
+	if p.spec.Training == nil {
+		return nil
+	}
+	return p.spec.Training.Optimizer
+}
+
+// State copies what was learnt.
+func (p *program) State() (device.State, error) {
+	if err := p.lock(); err != nil {
+		return device.State{}, err
+	}
+	defer p.mu.Unlock()
+	s := device.State{Step: p.step, Weights: map[string]*tensor.Dense{}, Slots: map[string]*tensor.Dense{}}
+	for name, q := range p.params {
+		s.Weights[name] = dense(q.w, q.Shape...)
+		for i, slot := range q.slots {
+			s.Slots[name+"/"+slot] = dense(q.s[i], q.Shape...)
+		}
+	}
+	return s, nil
+}
+
+// dense is a tensor with a copy of values.
+func dense(values []float32, shape ...int) *tensor.Dense {
+	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(append([]float32(nil), values...)))
+}
+
+// SetState replaces what was learnt.
+func (p *program) SetState(s device.State) error {
+	if err := p.lock(); err != nil {
+		return err
+	}
+	defer p.mu.Unlock()
+	if err := s.Check(p.net, p.optimizer()); err != nil {
+		return err
+	}
+	values := map[string][]float32{}
+	for _, tensors := range []map[string]*tensor.Dense{s.Weights, s.Slots} {
+		for name, t := range tensors {
+			v, err := floatsOf(t)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			values[name] = v
+		}
+	}
+	p.step = s.Step
+	for name, q := range p.params {
+		copy(q.w, values[name])
+		for i, slot := range q.slots {
+			clear(q.s[i])
+			copy(q.s[i], values[name+"/"+slot])
+		}
+		q.renewed(0, q.rows)
+	}
+	return nil
+}
+
+// floatsOf is a tensor's elements in row-major order.
+func floatsOf(t *tensor.Dense) ([]float32, error) {
+	if t.Dtype() != tensor.Float32 {
+		return nil, fmt.Errorf("%w: a tensor of float32 is wanted, got %v", device.ErrArgument, t.Dtype())
+	}
+	if t.RequiresIterator() || !t.DataOrder().IsRowMajor() {
+		t = t.Clone().(*tensor.Dense)
+		if m, ok := t.Materialize().(*tensor.Dense); ok {
+			t = m
+		}
+	}
+	v, ok := t.Data().([]float32)
+	if !ok {
+		return []float32{t.Data().(float32)}, nil
+	}
+	return v, nil
+}
+
+// resident is a set that a program was given. The processor computes on the set's own memory.
+type resident struct {
+	program  *program
+	set      *data.Set
+	unusable error // why it cannot be trained on or evaluated
+
+	mu     sync.Mutex
+	closed bool
+}
+
+func (r *resident) Len() int { return r.set.Len() }
+
+func (r *resident) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	return nil
+}
+
+// Load checks a set and keeps it.
+func (p *program) Load(set *data.Set) (device.Resident, error) {
+	if err := p.lock(); err != nil {
+		return nil, err
+	}
+	defer p.mu.Unlock()
+	if set == nil {
+		return nil, fmt.Errorf("%w: no set", device.ErrArgument)
+	}
+	if err := device.CheckSet(p.net, set, false); err != nil {
+		return nil, err
+	}
+	own := *set
+	return &resident{program: p, set: &own, unusable: device.CheckSet(p.net, set, true)}, nil
+}
+
+// labelled is the set behind a resident, checked for training and evaluation.
+func (p *program) labelled(r device.Resident) (*data.Set, error) {
+	own, ok := r.(*resident)
+	if !ok || own.program != p {
+		return nil, fmt.Errorf("%w: the set was not loaded by this program", device.ErrArgument)
+	}
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	if own.closed {
+		return nil, fmt.Errorf("the set is %w", device.ErrClosed)
+	}
+	return own.set, own.unusable
+}
+
+// Profile is the time spent in each task, summed over workers.
+func (p *program) Profile() []device.TaskTime {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || !p.spec.Profile || p.train == nil {
+		return nil
+	}
+	times := make([]device.TaskTime, len(p.train.tasks))
+	for i, t := range p.train.tasks {
+		times[i].Task = t
+		for _, w := range p.crew.workers {
+			if i < len(w.times) {
+				times[i].Calls += w.times[i].calls
+				times[i].Seconds += w.times[i].spent.Seconds()
+			}
+		}
+	}
+	return times
+}
+
+// outline tells what the program is made of.
+func (p *program) outline() device.Outline {
+	main := p.infer
+	if p.train != nil {
+		main = p.train
+	}
+	var values, slots, copies, activations int64
+	for _, q := range p.params {
+		v, s, g := q.bytes()
+		values, slots, copies = values+v, slots+s, copies+g
+	}
+	for _, pl := range []*plan{p.train, p.infer} {
+		if pl != nil {
+			activations += 4 * int64(pl.words)
+		}
+	}
+	return device.Outline{Tasks: main.tasks, Memory: []device.Memory{
+		{Use: "weights", Bytes: values}, {Use: "optimizer", Bytes: slots},
+		{Use: "activations", Bytes: activations}, {Use: "workspace", Bytes: copies},
+	}}
+}

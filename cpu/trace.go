@@ -1,0 +1,111 @@
+package cpu
+
+import (
+	"context"
+	"fmt"
+
+	"gorgonia.org/tensor"
+
+	"gcnn/cpu/kernel"
+	"gcnn/data"
+	"gcnn/device"
+	"gcnn/model"
+)
+
+// Trace runs one forward and backward pass of an unfused plan and copies everything out.
+func (p *program) Trace(ctx context.Context, in device.TraceInput) (device.Trace, error) {
+	if err := p.lock(); err != nil {
+		return device.Trace{}, err
+	}
+	defer p.mu.Unlock()
+	if !p.spec.Trace {
+		return device.Trace{}, fmt.Errorf("%w: the program was compiled without Plan.Trace", device.ErrArgument)
+	}
+	if err := in.Check(p.net, p.spec.Batch); err != nil {
+		return device.Trace{}, err
+	}
+	if ctx.Err() != nil {
+		return device.Trace{}, context.Cause(ctx)
+	}
+	pl, err := p.tracePlan(purpose{mode: tracing, labels: in.Labels != nil, infer: in.Infer, unfused: true})
+	if err != nil {
+		return device.Trace{}, err
+	}
+	x, err := floatsOf(in.X)
+	if err != nil {
+		return device.Trace{}, err
+	}
+	var dy []float32
+	if in.DY != nil {
+		if dy, err = floatsOf(in.DY); err != nil {
+			return device.Trace{}, err
+		}
+	}
+	n := in.X.Shape()[0]
+	set := &data.Set{Height: p.net.Input[0], Width: p.net.Input[1], Channels: p.net.Input[2], Floats: x, Labels: in.Labels}
+	for _, f := range pl.prologue {
+		f()
+	}
+	pl.round++
+	p.crew.run(func(w *worker) {
+		w.step.start(set, nil, in.Step, 0)
+		w.step.dy = dy
+		pl.run(w, p.crew.barrier, pl.round, false, nil)
+		w.step.dy = nil
+	})
+	return p.copyTrace(pl, n, in), nil
+}
+
+// tracePlan is the plan of a kind of trace, made when it is first wanted.
+func (p *program) tracePlan(kind purpose) (*plan, error) {
+	if pl := p.traces[kind]; pl != nil {
+		return pl, nil
+	}
+	pl, err := p.compile(kind)
+	if err != nil {
+		return nil, err
+	}
+	pl.allocate()
+	p.traces[kind] = pl
+	return pl, nil
+}
+
+func (p *program) copyTrace(pl *plan, n int, in device.TraceInput) device.Trace {
+	t := device.Trace{
+		Outputs: map[string]*tensor.Dense{}, OutputGrads: map[string]*tensor.Dense{}, ParamGrads: map[string]*tensor.Dense{},
+		Updated: map[string]*tensor.Dense{}, InputGrad: p.copyOut(pl.grads[slot(model.Input)], n, p.net.Input),
+	}
+	for i, node := range p.net.Nodes {
+		t.Outputs[node.Name] = p.copyOut(pl.vals[slot(i)], n, node.Out)
+		t.OutputGrads[node.Name] = p.copyOut(pl.grads[slot(i)], n, node.Out)
+		bn, normalises := node.Layer.(model.BatchNormalization)
+		for _, param := range node.Params {
+			q := p.params[param.Name]
+			if param.Trainable {
+				t.ParamGrads[param.Name] = dense(q.grad, q.Shape...)
+			}
+			if normalises && !in.Infer && !bool(bn.Frozen) && (param.Role == model.MovingMean || param.Role == model.MovingVariance) {
+				t.Updated[param.Name] = dense(q.moved, q.Shape...)
+			}
+		}
+	}
+	if in.Labels != nil {
+		for g := range (n + kernel.Lanes - 1) / kernel.Lanes {
+			for _, l := range pl.losses[g].Loss {
+				t.Loss += l
+			}
+		}
+		t.Loss /= float64(n)
+	}
+	return t
+}
+
+// copyOut makes a tensor of the first n samples of an activation.
+func (p *program) copyOut(b *buffer, n int, shape model.Shape) *tensor.Dense {
+	size := shape.Size()
+	rows := make([]float32, n*size)
+	for g := 0; g*kernel.Lanes < n; g++ {
+		p.toRows(rows[g*kernel.Lanes*size:], b.copy(g), size, min(kernel.Lanes, n-g*kernel.Lanes))
+	}
+	return tensor.New(tensor.WithShape(append([]int{n}, shape...)...), tensor.WithBacking(rows))
+}

@@ -1,0 +1,122 @@
+package cpu
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"gcnn/cpu/kernel"
+	"gcnn/data"
+	"gcnn/device"
+)
+
+// progressInterval is the least time between two reports.
+const progressInterval = 50 * time.Millisecond
+
+// epochRun is a Train call while it runs. Worker 0 alone writes, before a barrier; all read after it.
+type epochRun struct {
+	ctx     context.Context
+	program *program
+	set     *data.Set
+	epoch   *device.Epoch
+	base    kernel.Update // what does not change from step to step
+	first   int64         // State.Step before the call
+	round   uint32        // of the plan's claims, before the call
+
+	metrics  device.Metrics
+	done     int // steps
+	err      error
+	stop     bool
+	reported time.Time
+}
+
+// Train runs the epoch's steps.
+func (p *program) Train(ctx context.Context, r device.Resident, epoch device.Epoch) (device.Metrics, error) {
+	if err := p.lock(); err != nil {
+		return epoch.Start, err
+	}
+	defer p.mu.Unlock()
+	if p.spec.Training == nil {
+		return epoch.Start, fmt.Errorf("the program was %w", device.ErrNoTraining)
+	}
+	set, err := p.labelled(r)
+	if err != nil {
+		return epoch.Start, err
+	}
+	if err := epoch.Check(p.spec.Batch, set.Len()); err != nil {
+		return epoch.Start, err
+	}
+	if p.train == nil {
+		return epoch.Start, fmt.Errorf("%w: a traced network that is no classifier has no loss to train on", device.ErrArgument)
+	}
+	if ctx.Err() != nil {
+		return epoch.Start, context.Cause(ctx)
+	}
+	if len(epoch.Rates) == 0 {
+		return epoch.Start, nil
+	}
+	run := &epochRun{
+		ctx: ctx, program: p, set: set, epoch: &epoch, base: rule(p.spec.Training.Optimizer), first: p.step, round: p.train.round,
+		metrics: epoch.Start, reported: time.Now(),
+	}
+	for _, f := range p.train.prologue {
+		f()
+	}
+	p.crew.run(run.work)
+	p.step += int64(run.done)
+	p.train.round += uint32(run.done)
+	if epoch.Progress != nil {
+		epoch.Progress(device.Progress{Step: run.done, Steps: len(epoch.Rates), Metrics: run.metrics})
+	}
+	return run.metrics, run.err
+}
+
+// work takes a worker through all steps.
+func (r *epochRun) work(w *worker) {
+	p := r.program
+	batch := p.spec.Batch
+	for k := range r.epoch.Rates {
+		number := r.first + int64(k)
+		w.step.start(r.set, r.epoch.Order[k*batch:min((k+1)*batch, len(r.epoch.Order))], number, r.epoch.Number)
+		w.step.update = stepUpdate(r.base, p.spec.Training, r.epoch.Rates[k], number)
+		p.train.run(w, p.crew.barrier, r.round+uint32(k)+1, p.spec.Profile, r)
+		if r.stop {
+			return
+		}
+	}
+}
+
+// stepDone is called by worker 0 before the last barrier of a step, when the losses are known.
+func (r *epochRun) stepDone(w *worker) {
+	sum := 0.0
+	for g := range w.step.groups {
+		s := &r.program.train.losses[g]
+		for l := range w.step.lanes(g) {
+			sum += s.Loss[l]
+			if s.Correct[l] {
+				r.metrics.Correct++
+			}
+		}
+	}
+	r.done++
+	r.metrics.LossSum += sum
+	r.metrics.Count += int64(w.step.n)
+	if loss := sum / float64(w.step.n); math.IsNaN(loss) || math.IsInf(loss, 0) {
+		r.err, r.stop = &device.NonFiniteError{Step: r.done, Loss: loss}, true
+		return
+	}
+	if r.done < len(r.epoch.Rates) && r.ctx.Err() != nil {
+		r.err, r.stop = context.Cause(r.ctx), true
+		return
+	}
+	if r.epoch.Progress == nil || r.done == len(r.epoch.Rates) {
+		return
+	}
+	if now := time.Now(); now.Sub(r.reported) >= progressInterval {
+		r.reported = now
+		w.flush.Restore() // the caller's code computes as ever
+		r.epoch.Progress(device.Progress{Step: r.done, Steps: len(r.epoch.Rates), Metrics: r.metrics})
+		w.flush = kernel.FlushSubnormals()
+	}
+}

@@ -1,0 +1,99 @@
+package cpu
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"gcnn/cpu/kernel"
+)
+
+// worker is one of the goroutines that compute. Worker 0 is the goroutine that called the program.
+type worker struct {
+	id      int
+	step    step
+	set     int  // of groups, that is being worked on
+	first   bool // this group is the first of its set
+	scores  kernel.Scores
+	clipped kernel.Update
+	flush   kernel.Flush
+	labels  [kernel.Lanes]int32
+	index   [kernel.Lanes]int32
+	times   []taskTime
+	_       [64]byte
+}
+
+// taskTime is what a worker has spent in a task.
+type taskTime struct {
+	calls int64
+	spent time.Duration
+}
+
+// timed runs a task and notes how long it took.
+func (w *worker) timed(task int, f func()) {
+	for len(w.times) <= task {
+		w.times = append(w.times, taskTime{})
+	}
+	start := time.Now()
+	f()
+	w.times[task].spent += time.Since(start)
+	w.times[task].calls++
+}
+
+// crew is the long-lived workers of a program. They sleep between calls of run.
+type crew struct {
+	workers []*worker
+	barrier *barrier
+	start   []chan func(*worker) // of the workers from 1 on
+	done    sync.WaitGroup       // of the running call
+	gone    sync.WaitGroup       // of the goroutines
+}
+
+func newCrew(n int) *crew {
+	c := &crew{barrier: newBarrier(n)}
+	for id := range n {
+		w := &worker{id: id}
+		c.workers = append(c.workers, w)
+		if id == 0 {
+			continue
+		}
+		start := make(chan func(*worker))
+		c.start = append(c.start, start)
+		c.gone.Add(1)
+		go func() {
+			defer c.gone.Done()
+			for f := range start {
+				flushed(w, f)
+				c.done.Done()
+			}
+		}()
+	}
+	return c
+}
+
+// flushed runs f with subnormal numbers flushed to zero, which is a state of the thread.
+func flushed(w *worker, f func(*worker)) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	w.flush = kernel.FlushSubnormals()
+	defer func() { w.flush.Restore() }()
+	f(w)
+}
+
+// run lets every worker call f, and returns when all have.
+func (c *crew) run(f func(*worker)) {
+	c.done.Add(len(c.start))
+	for _, start := range c.start {
+		start <- f
+	}
+	flushed(c.workers[0], f)
+	c.done.Wait()
+}
+
+// close ends the goroutines.
+func (c *crew) close() {
+	for _, start := range c.start {
+		close(start)
+	}
+	c.gone.Wait()
+}
