@@ -90,7 +90,7 @@ func checkCancelled(dev device.Device, after int) (err error) {
 		return stateErr
 	}
 	if !errors.Is(err, cause) && got.Step != int64(len(epoch.Rates)) {
-		return fmt.Errorf("%d of %d steps and the error %v, want the context's cause", got.Step, len(epoch.Rates), err)
+		return fmt.Errorf("after %d of %d steps: %w", got.Step, len(epoch.Rates), anotherError(err, cause))
 	}
 	if after == 0 && got.Step > 1 {
 		return fmt.Errorf("%d steps after the context had ended", got.Step)
@@ -153,8 +153,11 @@ func checkProgress(dev device.Device) (err error) {
 		return fmt.Errorf("the last progress is %+v, the epoch's metrics are %+v", end, m)
 	}
 	epoch = device.Epoch{Start: epoch.Start}
-	if m, err := p.Train(context.Background(), resident, epoch); err != nil || m != epoch.Start {
-		return fmt.Errorf("an epoch without samples: %+v, %w", m, err)
+	if m, err = p.Train(context.Background(), resident, epoch); err == nil && m != epoch.Start {
+		err = fmt.Errorf("metrics %+v", m)
+	}
+	if err != nil {
+		return fmt.Errorf("an epoch without samples: %w", err)
 	}
 	return nil
 }
@@ -191,7 +194,7 @@ func checkNotFinite(dev device.Device, step int) (err error) {
 	_, err = p.Train(context.Background(), resident, epoch)
 	var notFinite *device.NonFiniteError
 	if !errors.As(err, &notFinite) {
-		return fmt.Errorf("the error is %v, want a *device.NonFiniteError", err)
+		return anotherError(err, &device.NonFiniteError{Step: step, Loss: math.NaN()})
 	}
 	if notFinite.Step != step || !(math.IsNaN(notFinite.Loss) || math.IsInf(notFinite.Loss, 0)) {
 		return fmt.Errorf("%w: want step %d", err, step)
@@ -243,7 +246,7 @@ func checkClosedWithin(dev device.Device) error {
 		return fmt.Errorf("the training ended with %w", err)
 	}
 	if _, err := p.State(); !errors.Is(err, device.ErrClosed) {
-		return fmt.Errorf("the state of a closed program: %v, want %w", err, device.ErrClosed)
+		return fmt.Errorf("the state of a closed program: %w", anotherError(err, device.ErrClosed))
 	}
 	return nil
 }

@@ -260,7 +260,7 @@ func checkCopies(dev device.Device, c trainCase) (err error) {
 		return err
 	}
 	if err := sameState(again, want); err != nil {
-		return fmt.Errorf("State gave out the program's own memory: %w", err)
+		return fmt.Errorf("a state shares the program's memory: %w", err)
 	}
 	want.Slots = nil
 	if err := p.SetState(want); err != nil {
