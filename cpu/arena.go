@@ -76,44 +76,58 @@ func aligned(n int) []float32 {
 	return f[skip : skip+n : skip+n]
 }
 
-// place gives every buffer its offset. Those that are never in use at the same time may overlap. It returns the words of the arena.
+// place gives every buffer its offset and returns the words of the arena. Those that are never in use at the same time may
+// overlap. The buffers of a worker lie together in a region of its own, since workers are not at the same task.
 func place(buffers []*buffer, groups, workers, sets int) int {
+	var own, shared []*buffer
 	for i, b := range buffers {
 		b.words = kernel.Padded(b.words)
 		// Copies and neighbours start at different places of a 4 KiB page: the core mistakes a load for one that depends on
 		// an earlier store when the low 12 bits of their addresses agree.
-		b.stride = b.words + 16*(5+i%7)
+		b.stride = b.words + kernel.Lanes*(5+i%7)
+		if b.scope == perWorker {
+			own = append(own, b)
+		} else {
+			shared = append(shared, b)
+		}
 	}
-	order := slices.Clone(buffers)
-	copies := func(b *buffer) int {
+	region := fit(own, func(b *buffer) int { return b.stride })
+	total := fit(shared, func(b *buffer) int {
 		switch b.scope {
 		case perGroup:
-			return groups
-		case perWorker:
-			return workers
+			return b.stride * groups
 		case perSet:
-			return sets
-		case single:
+			return b.stride * sets
+		case perWorker, single:
 		}
-		return 1
+		return b.stride
+	})
+	for _, b := range own {
+		b.stride = region
+		b.offset += total
 	}
-	slices.SortStableFunc(order, func(a, b *buffer) int { return b.stride*copies(b) - a.stride*copies(a) })
-	total := 0
-	var placed []*buffer
+	return total + region*workers
+}
+
+// fit gives each buffer the first offset where it meets no other that is in use at the same time, the largest first, and
+// returns the extent.
+func fit(buffers []*buffer, size func(*buffer) int) int {
+	order := slices.Clone(buffers)
+	slices.SortStableFunc(order, func(a, b *buffer) int { return size(b) - size(a) })
+	extent := 0
+	var placed []*buffer // by offset
 	for _, b := range order {
-		size := b.stride * copies(b)
-		offset := 0
-		for _, p := range placed { // sorted by offset
-			if !apart(b, p) && offset+size > p.offset && offset < p.offset+p.stride*copies(p) {
-				offset = p.offset + p.stride*copies(p)
+		b.offset = 0
+		for _, p := range placed {
+			if !apart(b, p) && b.offset+size(b) > p.offset && b.offset < p.offset+size(p) {
+				b.offset = p.offset + size(p)
 			}
 		}
-		b.offset = offset
-		total = max(total, offset+size)
+		extent = max(extent, b.offset+size(b))
 		at, _ := slices.BinarySearchFunc(placed, b, func(x, y *buffer) int { return x.offset - y.offset })
 		placed = slices.Insert(placed, at, b)
 	}
-	return total
+	return extent
 }
 
 // apart reports whether two buffers are never in use at the same time. Tasks of one phase run in order for each worker, but not
