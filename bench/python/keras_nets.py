@@ -4,20 +4,20 @@ from keras import layers
 
 
 def cnn():
-    return [layers.Conv2D(8, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(28, activation="relu"),
+    return [layers.Conv2D(8, 3, activation="relu"), layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(28, activation="relu"),
             layers.Dense(10, activation="softmax")]
 
 
 def lenet5():
-    return [layers.Conv2D(6, 3, padding="same", activation="tanh"), layers.AveragePooling2D(), layers.Conv2D(16, 5, activation="tanh"),
-            layers.AveragePooling2D(), layers.Conv2D(120, 5, activation="tanh"), layers.Flatten(), layers.Dense(84, activation="tanh"),
+    return [layers.Conv2D(6, 3, padding="same", activation="tanh"), layers.AveragePooling2D(2), layers.Conv2D(16, 5, activation="tanh"),
+            layers.AveragePooling2D(2), layers.Conv2D(120, 5, activation="tanh"), layers.Flatten(), layers.Dense(84, activation="tanh"),
             layers.Dense(10, activation="softmax")]
 
 
 def vgg(dropout=0.0):
     def conv(filters):
         return layers.Conv2D(filters, 3, padding="same", activation="relu")
-    return [conv(64), conv(64), layers.MaxPooling2D(), conv(128), conv(128), layers.MaxPooling2D(), layers.Flatten(),
+    return [conv(64), conv(64), layers.MaxPooling2D(2), conv(128), conv(128), layers.MaxPooling2D(2), layers.Flatten(),
             layers.Dense(256, activation="relu"), *([layers.Dropout(dropout)] if dropout else []), layers.Dense(10, activation="softmax")]
 
 

@@ -25,7 +25,7 @@ class Keras:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
         keras.utils.set_random_seed(1)
         self.net, self.batch = make(model, jit_compile=jit, steps_per_execution=steps_per_execution)
-        x, y = peer.load_idx(data) if data else peer.random_set(images, 32, 3, 10)
+        x, y = peer.load(data, images, 32)
         x, y = x[:limit], y[:limit]
         self.x, self.y = x.astype(np.float32) / 255, y.astype(np.int64)
         return {"version": keras.__version__, "backend": keras.backend.backend(), "batch": self.batch,

@@ -3,7 +3,7 @@
 
 {"do": "setup", "file": PATH, "threads": 2, "data": DIR or "images": N, "size": 32}: opens a network whose input is
  [batch, channels, height, width] float32, as torch_peer.py writes it.
-{"do": "predict", "images": N, "batch": B} and {"do": "predict_files", "folder": DIR}: as of torch_peer.py.
+{"do": "predict", "images": N, "batch": B, "times": T} and {"do": "predict_files", "folder": DIR}: as of torch_peer.py.
 """
 import os
 import time
@@ -22,18 +22,19 @@ class ONNX:
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
         self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self.input = self.session.get_inputs()[0].name
-        x = peer.load_idx(data)[0] if data else peer.random_set(images, size, 3, 10)[0]
+        x = peer.load(data, images, size)[0]
         self.x = np.ascontiguousarray(np.transpose(x, (0, 3, 1, 2)).astype(np.float32) / 255)
         return {"version": onnxruntime.__version__, "images": len(self.x)}
 
     def run(self, x):
         return self.session.run(None, {self.input: x})[0].argmax(1)
 
-    def predict(self, images, batch):
+    def predict(self, images, batch, times=1):
         x = self.x[:images]
         start = time.perf_counter()
-        classes = np.concatenate([self.run(x[i:i + batch]) for i in range(0, len(x), batch)])
-        return {"seconds": time.perf_counter() - start, "images": len(x), "classes": classes[:5].tolist()}
+        for _ in range(times):
+            classes = np.concatenate([self.run(x[i:i + batch]) for i in range(0, len(x), batch)])
+        return {"seconds": (time.perf_counter() - start) / times, "images": len(x), "classes": classes[:5].tolist()}
 
     def predict_files(self, folder):
         from PIL import Image

@@ -5,7 +5,8 @@
  "fused": true}: makes the network, its optimiser and the set. The gradient of denormals is flushed and the samples of an epoch are
  gathered at its start: both were faster on every processor tried. "limit": N takes the first N images of the set alone.
 {"do": "train", "steps": K}: K steps (without: to the end of the epoch); shuffling and gathering are counted.
-{"do": "predict", "images": N, "batch": B}: probabilities of N images, held in memory, in batches of B.
+{"do": "predict", "images": N, "batch": B, "times": T}: probabilities of N images, held in memory, in batches of B; T times, and the
+ seconds are those of once.
 {"do": "predict_files", "folder": DIR}: reads the folder's pictures and predicts their classes.
 {"do": "onnx", "file": PATH}: writes the network with softmax.
 """
@@ -26,11 +27,8 @@ class Torch:
         torch.set_flush_denormal(True)
         torch.manual_seed(0)
         self.net, self.batch, name = make(model)
-        self.size, self.channels = (28, 1) if data else (size, 3)
-        if data:
-            x, y = peer.load_idx(data)
-        else:
-            x, y = peer.random_set(images, size, 3, 10)
+        self.size, self.channels = (size, 3) if images else (28, 1)
+        x, y = peer.load(data, images, size)
         x, y = x[:limit], y[:limit]
         self.format = torch.channels_last if channels_last else torch.contiguous_format
         self.net = self.net.to(memory_format=self.format)
@@ -70,12 +68,13 @@ class Torch:
         return {"seconds": time.perf_counter() - start, "steps": done, "samples": samples, "loss": mean}
 
     @torch.inference_mode()
-    def predict(self, images, batch):
+    def predict(self, images, batch, times=1):
         self.net.eval()
         x = self.x[:images]
         start = time.perf_counter()
-        classes = torch.cat([self.infer(x[i:i + batch]) for i in range(0, len(x), batch)]).argmax(1)
-        return {"seconds": time.perf_counter() - start, "images": len(x), "classes": classes[:5].tolist()}
+        for _ in range(times):
+            classes = torch.cat([self.infer(x[i:i + batch]) for i in range(0, len(x), batch)]).argmax(1)
+        return {"seconds": (time.perf_counter() - start) / times, "images": len(x), "classes": classes[:5].tolist()}
 
     @torch.inference_mode()
     def predict_files(self, folder):

@@ -19,7 +19,7 @@ type usage struct {
 	known        bool // false where the system has no /proc
 }
 
-// usageOf takes the machine's usage and that of process pid with its threads.
+// usageOf takes the machine's usage and that of process pid, with its threads and the children that it has waited for.
 func usageOf(pid int) usage {
 	u := usage{at: time.Now()}
 	stat, err := os.ReadFile("/proc/stat")
@@ -41,9 +41,10 @@ func usageOf(pid int) usage {
 	if err != nil {
 		return u
 	}
-	// The name in parentheses may hold anything; utime and stime are the 12th and 13th field after it.
-	if fields := numbers(string(process[strings.LastIndexByte(string(process), ')')+1:])); len(fields) > 12 {
-		u.process = (fields[11] + fields[12]) / ticks
+	// The name in parentheses may hold anything. The 12th to 15th field after it are utime, stime and those of the children that
+	// have ended: a command that the process ran.
+	if fields := numbers(string(process[strings.LastIndexByte(string(process), ')')+1:])); len(fields) > 14 {
+		u.process = (fields[11] + fields[12] + fields[13] + fields[14]) / ticks
 		u.known = true
 	}
 	return u

@@ -16,7 +16,7 @@ var ErrNoisy = errors.New("the machine is too noisy to tell")
 // Contestant is what is timed.
 type Contestant struct {
 	Name string
-	PID  int                     // whose processor time is its own; 0 is this process
+	PID  int                     // whose processor time is its own; 0 is this process and the commands that it runs
 	Run  func() (float64, error) // does the work once and returns the seconds a unit took, by the contestant's own clock
 }
 

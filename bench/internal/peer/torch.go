@@ -49,6 +49,18 @@ func Settings(cores int) []Setting {
 	return append(all, Setting{Threads: cores, ChannelsLast: true})
 }
 
+// InferenceSettings are those that are worth trying where nothing is trained.
+func InferenceSettings(cores int) []Setting {
+	var all []Setting
+	for _, s := range Settings(cores) {
+		if s.Fused {
+			s.Fused = false
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // Request is a set-up of torch_peer.py for a workload with this setting.
 func (s Setting) Request(workload Request) Request {
 	r := Request{"do": "setup", "threads": s.Threads, "channels_last": s.ChannelsLast, "compile": s.Compile, "fused": s.Fused}
