@@ -6,7 +6,7 @@ import "math"
 
 // All are the kernels of all modules.
 func All() []*Kernel {
-	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelTranspose, &kernelAdd, &kernelFill, &kernelSoftmaxForward, &kernelSoftmaxBackward, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
+	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelUnfold, &kernelFold, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelTranspose, &kernelAdd, &kernelFill, &kernelSoftmaxForward, &kernelSoftmaxBackward, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
 }
 
 var kernelActivationForward = Kernel{Name: "activation_forward", Module: "activation", Params: []Param{
@@ -116,6 +116,111 @@ type BiasActivationBackward struct {
 func (a BiasActivationBackward) Launch() Launch {
 	g := columns(int(a.Rows), int(a.Channels), int(a.Chunk))
 	return Launch{&kernelBiasActivationBackward, g.grid, g.block, []uint64{uint64(a.DY), uint64(a.Y), uint64(a.Z), uint64(a.DZ), uint64(a.Partials), uint64(a.Dbias), uint64(a.Tickets), uint64(a.Rows), uint64(a.Channels), uint64(a.Chunk), uint64(uint32(a.Function)), uint64(math.Float32bits(a.Alpha))}}
+}
+
+var kernelUnfold = Kernel{Name: "unfold", Module: "conv", Params: []Param{
+	{"x", "const float *", 8},
+	{"columns", "float *", 8},
+	{"n", "u32", 4},
+	{"height", "u32", 4},
+	{"width", "u32", 4},
+	{"channels", "u32", 4},
+	{"first", "u32", 4},
+	{"count", "u32", 4},
+	{"out_h", "u32", 4},
+	{"out_w", "u32", 4},
+	{"window_h", "u32", 4},
+	{"window_w", "u32", 4},
+	{"stride_h", "u32", 4},
+	{"stride_w", "u32", 4},
+	{"dilation_h", "u32", 4},
+	{"dilation_w", "u32", 4},
+	{"top", "u32", 4},
+	{"left", "u32", 4},
+}}
+
+// Unfold lays out what each output place sees: columns[(image, oh, ow), (kh, kw, c)], zero where the window leaves the image.
+//
+//   - x: [images, height, width, channels], of which channels first to first+count are read: a group's
+//   - columns: [n], n = images·out_h·out_w·window_h·window_w·count
+//   - top, left: padding before
+type Unfold struct {
+	X         Pointer // const float
+	Columns   Pointer // float
+	N         uint32
+	Height    uint32
+	Width     uint32
+	Channels  uint32
+	First     uint32
+	Count     uint32
+	OutH      uint32
+	OutW      uint32
+	WindowH   uint32
+	WindowW   uint32
+	StrideH   uint32
+	StrideW   uint32
+	DilationH uint32
+	DilationW uint32
+	Top       uint32
+	Left      uint32
+}
+
+// Launch is the launch of unfold.
+func (a Unfold) Launch() Launch {
+	g := elements(int(a.N))
+	return Launch{&kernelUnfold, g.grid, g.block, []uint64{uint64(a.X), uint64(a.Columns), uint64(a.N), uint64(a.Height), uint64(a.Width), uint64(a.Channels), uint64(a.First), uint64(a.Count), uint64(a.OutH), uint64(a.OutW), uint64(a.WindowH), uint64(a.WindowW), uint64(a.StrideH), uint64(a.StrideW), uint64(a.DilationH), uint64(a.DilationW), uint64(a.Top), uint64(a.Left)}}
+}
+
+var kernelFold = Kernel{Name: "fold", Module: "conv", Params: []Param{
+	{"columns", "const float *", 8},
+	{"dx", "float *", 8},
+	{"n", "u32", 4},
+	{"height", "u32", 4},
+	{"width", "u32", 4},
+	{"channels", "u32", 4},
+	{"first", "u32", 4},
+	{"count", "u32", 4},
+	{"out_h", "u32", 4},
+	{"out_w", "u32", 4},
+	{"window_h", "u32", 4},
+	{"window_w", "u32", 4},
+	{"stride_h", "u32", 4},
+	{"stride_w", "u32", 4},
+	{"dilation_h", "u32", 4},
+	{"dilation_w", "u32", 4},
+	{"top", "u32", 4},
+	{"left", "u32", 4},
+}}
+
+// Fold is unfold's backward pass: each element of the image sums the columns that saw it, in row-major order of the window.
+//
+//   - dx: [images, height, width, channels], of which channels first to first+count are written
+//   - n: images·height·width·count
+type Fold struct {
+	Columns   Pointer // const float
+	DX        Pointer // float
+	N         uint32
+	Height    uint32
+	Width     uint32
+	Channels  uint32
+	First     uint32
+	Count     uint32
+	OutH      uint32
+	OutW      uint32
+	WindowH   uint32
+	WindowW   uint32
+	StrideH   uint32
+	StrideW   uint32
+	DilationH uint32
+	DilationW uint32
+	Top       uint32
+	Left      uint32
+}
+
+// Launch is the launch of fold.
+func (a Fold) Launch() Launch {
+	g := elements(int(a.N))
+	return Launch{&kernelFold, g.grid, g.block, []uint64{uint64(a.Columns), uint64(a.DX), uint64(a.N), uint64(a.Height), uint64(a.Width), uint64(a.Channels), uint64(a.First), uint64(a.Count), uint64(a.OutH), uint64(a.OutW), uint64(a.WindowH), uint64(a.WindowW), uint64(a.StrideH), uint64(a.StrideW), uint64(a.DilationH), uint64(a.DilationW), uint64(a.Top), uint64(a.Left)}}
 }
 
 var kernelDropout = Kernel{Name: "dropout", Module: "dropout", Params: []Param{

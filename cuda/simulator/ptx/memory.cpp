@@ -199,17 +199,22 @@ static Execute find_atomic(const std::string &op, const std::string &type) {
 template <class M, class L>
 static Execute pick(bool load_) { return load_ ? load<M, L> : store<M, L>; }
 
-static Execute find_move(const std::string &t, bool load_) {
-  if (t == "u8" || t == "b8") return pick<u8, u32>(load_);
-  if (t == "s8") return pick<int8_t, s32>(load_);
-  if (t == "u16" || t == "b16") return pick<u16, u32>(load_);
-  if (t == "s16") return pick<int16_t, s32>(load_);
-  if (t == "u32" || t == "b32" || t == "s32" || t == "f32") return pick<u32, u32>(load_);
+// A register may be wider than what is loaded into it or stored from it: signed loads extend the sign.
+template <class M, class Narrow, class Wide>
+static Execute pick(bool load_, bool wide) { return wide ? pick<M, Wide>(load_) : pick<M, Narrow>(load_); }
+
+static Execute find_move(const std::string &t, bool load_, bool wide) {
+  if (t == "u8" || t == "b8") return pick<u8, u32, u64>(load_, wide);
+  if (t == "s8") return pick<int8_t, s32, s64>(load_, wide);
+  if (t == "u16" || t == "b16") return pick<u16, u32, u64>(load_, wide);
+  if (t == "s16") return pick<int16_t, s32, s64>(load_, wide);
+  if (t == "u32" || t == "b32" || t == "f32") return pick<u32, u32, u64>(load_, wide);
+  if (t == "s32") return pick<s32, s32, s64>(load_, wide);
   if (t == "u64" || t == "b64" || t == "s64" || t == "f64") return pick<u64, u64>(load_);
   return nullptr;
 }
 
-Access find_access(const std::string &opcode) {
+Access find_access(const std::string &opcode, bool wide) {
   std::vector<std::string> words;
   std::istringstream s(opcode);
   for (std::string word; std::getline(s, word, '.');) words.push_back(word);
@@ -230,10 +235,10 @@ Access find_access(const std::string &opcode) {
     } else if (a.atomic && op.empty()) op = x;
     else throw std::string("modifier ." + x);
   }
-  a.run = a.atomic ? find_atomic(op, type) : find_move(type, a.load);
+  a.run = a.atomic ? find_atomic(op, type) : find_move(type, a.load, wide);
   if (!a.run) throw std::string("type ." + type);
   a.compare = op == "cas";
-  a.lane = type.substr(1) == "64" ? '8' : '4';
+  a.lane = type.substr(1) == "64" || (wide && !a.atomic) ? '8' : '4';
   return a;
 }
 

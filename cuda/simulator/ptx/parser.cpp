@@ -369,8 +369,15 @@ class Parser {
 
   void access(Instruction &i, const std::string &op, const std::vector<std::string> &operands) {
     Access a = {};
+    bool load = starts(op, "ld."), store = starts(op, "st."), wide = false;
+    if ((load || store) && operands.size() == 2) { // what is the register's width?
+      std::string r = operands[load ? 0 : 1];
+      if (r[0] == '{') r = r.substr(1, r.find_first_of(",}") - 1);
+      auto it = registers_.find(r);
+      wide = it != registers_.end() && it->second.kind == '8';
+    }
     try {
-      a = find_access(op);
+      a = find_access(op, wide);
     } catch (const std::string &why) {
       fail("opcode " + op + " is not implemented (" + why + ")");
     }

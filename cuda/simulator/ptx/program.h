@@ -84,8 +84,8 @@ struct Operation {
 };
 const Operation *find_operation(const std::string &opcode);
 
-// Loads, stores, atomics and reductions: fills run, space, strong and the kinds of operands. Throws std::string, the reason.
+// Loads, stores, atomics and reductions, with registers of 8 bytes where wide. Throws a std::string, the reason, if there is none.
 struct Access { Execute run; Space space; bool strong, load, store, atomic, compare; char lane; };
-Access find_access(const std::string &opcode);
+Access find_access(const std::string &opcode, bool wide);
 
 }  // namespace sim
