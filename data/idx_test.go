@@ -29,7 +29,7 @@ func idxBytes(body []byte, dims ...uint32) []byte {
 	return append(b, body...)
 }
 
-func zip(t testing.TB, b []byte) []byte {
+func gzipped(t testing.TB, b []byte) []byte {
 	t.Helper()
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
@@ -91,7 +91,7 @@ func TestReadIDXSpellings(t *testing.T) {
 			}
 			for name, b := range smallIDX() {
 				if c.zip {
-					b = zip(t, b)
+					b = gzipped(t, b)
 				}
 				if err := os.WriteFile(filepath.Join(dir, c.file(name)), b, 0o644); err != nil {
 					t.Fatal(err)
@@ -152,17 +152,17 @@ func TestReadIDXErrors(t *testing.T) {
 			"truncated: the header claims 4294967295×28×28 = 3367254359280 bytes, found 24", ErrFormat},
 		{"more than a uint64", TrainImages, func([]byte) []byte { return idxBytes(nil, 4294967295, 4294967295, 4294967295) },
 			"dir/train-images-idx3-ubyte: invalid data: too large: the header claims 4294967295×4294967295×4294967295 bytes", ErrTooLarge},
-		{"zipped: 4 billion images", TrainImages, func([]byte) []byte { return zip(t, huge) },
+		{"zipped: 4 billion images", TrainImages, func([]byte) []byte { return gzipped(t, huge) },
 			"truncated: the header claims 4294967295×28×28 = 3367254359280 bytes, more than", ErrFormat},
-		{"zipped: truncated", TrainImages, func(b []byte) []byte { return zip(t, b[:39]) },
+		{"zipped: truncated", TrainImages, func(b []byte) []byte { return gzipped(t, b[:39]) },
 			"dir/train-images-idx3-ubyte: invalid data: truncated: 3×2×4 needs 24 bytes, found 23", ErrFormat},
-		{"zipped: cut", TrainImages, func(b []byte) []byte { b = zip(t, b); return b[:len(b)-1] },
+		{"zipped: cut", TrainImages, func(b []byte) []byte { b = gzipped(t, b); return b[:len(b)-1] },
 			"dir/train-images-idx3-ubyte: invalid data: truncated: the zipped data ends early", ErrFormat},
-		{"zipped: trailing", TrainImages, func(b []byte) []byte { return zip(t, append(b, 0)) },
+		{"zipped: trailing", TrainImages, func(b []byte) []byte { return gzipped(t, append(b, 0)) },
 			"dir/train-images-idx3-ubyte: invalid data: bytes too many: the header claims 3×2×4 = 24, found more", ErrFormat},
-		{"zipped: checksum", TrainImages, func(b []byte) []byte { b = zip(t, b); b[len(b)-5] ^= 1; return b },
+		{"zipped: checksum", TrainImages, func(b []byte) []byte { b = gzipped(t, b); b[len(b)-5] ^= 1; return b },
 			"dir/train-images-idx3-ubyte: invalid data: gzip: invalid checksum", ErrFormat},
-		{"zipped: header", TrainImages, func(b []byte) []byte { b = zip(t, b); b[2] = 9; return b },
+		{"zipped: header", TrainImages, func(b []byte) []byte { b = gzipped(t, b); b[2] = 9; return b },
 			"dir/train-images-idx3-ubyte: invalid data: gzip: invalid header", ErrFormat},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -205,7 +205,7 @@ func TestIDXSHA256(t *testing.T) {
 	}
 	zipped := map[string][]byte{}
 	for name, b := range files {
-		zipped[name+".gz"] = zip(t, b)
+		zipped[name+".gz"] = gzipped(t, b)
 	}
 	for name, fsys := range map[string]fs.FS{"plain": mapFS(files), "zipped": mapFS(zipped)} {
 		if _, _, err := (IDX{Files: fsys, SHA256: sums}).Load(); err != nil {
@@ -224,12 +224,12 @@ func TestIDXSHA256(t *testing.T) {
 func TestIDXMemoryFollowsTheData(t *testing.T) {
 	t.Parallel()
 	const claimed = 20 << 20
-	honest := zip(t, idxBytes(make([]byte, claimed), claimed))
+	honest := gzipped(t, idxBytes(make([]byte, claimed), claimed))
 	a, err := readIDX(bytes.NewReader(honest), int64(len(honest)), 1, nil)
 	if err != nil || len(a.body) != claimed || cap(a.body) != claimed {
 		t.Errorf("%d bytes, capacity %d, %v, want %d", len(a.body), cap(a.body), err, claimed)
 	}
-	lying := zip(t, idxBytes(make([]byte, 1<<20), claimed))
+	lying := gzipped(t, idxBytes(make([]byte, 1<<20), claimed))
 	lying = append(lying, make([]byte, 30<<10)...) // so that the bound of the ratio cannot tell
 	got := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
@@ -257,10 +257,10 @@ func TestIDXKnowsFashionMNISTByItsLabels(t *testing.T) {
 func FuzzReadIDX(f *testing.F) {
 	for _, b := range smallIDX() {
 		f.Add(b)
-		f.Add(zip(f, b))
+		f.Add(gzipped(f, b))
 	}
 	f.Add(idxBytes(count(24), 4294967295, 28, 28))
-	f.Add(zip(f, idxBytes(count(24), 4294967295, 28, 28)))
+	f.Add(gzipped(f, idxBytes(count(24), 4294967295, 28, 28)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, rank := range []int{1, 3} {
 			a, err := readIDX(bytes.NewReader(b), int64(len(b)), rank, sha256.New())
