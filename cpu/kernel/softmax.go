@@ -77,6 +77,8 @@ type CrossEntropy struct {
 type Scores struct {
 	Loss    [Lanes]float64
 	Correct [Lanes]bool // the first of the largest logits is the label's
+
+	max, sum [Lanes]float32 // of the logits and of their exponentials: here, they are no allocation
 }
 
 // SoftmaxCrossEntropy computes the probabilities p of a group's logits z, [Classes] vectors, the gradient dz = scale·w·(p − target), and each sample's
@@ -85,8 +87,9 @@ type Scores struct {
 func (k *Kernels) SoftmaxCrossEntropy(ce *CrossEntropy, dz, p, z []float32, labels *[Lanes]int32, scale float32, out *Scores) {
 	n := ce.Classes
 	z = vectors(z, n)
-	var max, sum, atLabel, total [Lanes]float32
-	max = *vec(z, 0)
+	var atLabel, total [Lanes]float32
+	max, sum := &out.max, &out.sum
+	*max, *sum = *vec(z, 0), [Lanes]float32{}
 	var best [Lanes]int32
 	for c := 1; c < n; c++ {
 		for l, v := range vec(z, c*Lanes) {
@@ -115,12 +118,12 @@ func (k *Kernels) SoftmaxCrossEntropy(ce *CrossEntropy, dz, p, z []float32, labe
 		var scratch [Lanes * Lanes]float32
 		for c0 := 0; c0 < n; c0 += Lanes {
 			b := min(Lanes, n-c0)
-			k.impl.expShifted(scratch[:b*Lanes], z[c0*Lanes:][:b*Lanes], &max, &sum)
+			k.impl.expShifted(scratch[:b*Lanes], z[c0*Lanes:][:b*Lanes], max, sum)
 		}
 	} else {
 		target = vectors(target, n)
-		k.impl.expShifted(target, z, &max, &sum)
-		k.finish(ce, dz, p, target, labels, &sum, scale)
+		k.impl.expShifted(target, z, max, sum)
+		k.finish(ce, dz, p, target, labels, sum, scale)
 	}
 	smooth := float64(ce.Smoothing)
 	for l, label := range labels {

@@ -1,0 +1,55 @@
+package cpu_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"gcnn/data/fashionmnist"
+	"gcnn/device"
+)
+
+// BenchmarkEpoch is an epoch of Fashion-MNIST as the lesson trains it: go test -bench Epoch -benchtime 3x ./cpu
+func BenchmarkEpoch(b *testing.B) {
+	train, _, err := fashionmnist.Load()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range []string{"cnn", "lenet5"} {
+		for _, workers := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/workers=%d", name, workers), func(b *testing.B) {
+				net, plan := preset(b, name), lesson(name)
+				p, r := start(b, workers, net, plan, train)
+				epoch := epochOf(train, plan.Batch, 0.001)
+				epoch.Order = shuffled(train.Len())
+				b.ResetTimer()
+				for range b.N {
+					if _, err := p.Train(context.Background(), r, epoch); err != nil {
+						b.Fatal(err)
+					}
+				}
+				seconds := b.Elapsed().Seconds() / float64(b.N)
+				b.ReportMetric(seconds, "s/epoch")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
+
+// BenchmarkEvaluate is the test set in inference.
+func BenchmarkEvaluate(b *testing.B) {
+	_, test, err := fashionmnist.Load()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range []string{"cnn", "lenet5"} {
+		b.Run(name, func(b *testing.B) {
+			p, r := start(b, 2, preset(b, name), device.Plan{Batch: 32}, test)
+			for range b.N {
+				if _, err := p.Evaluate(context.Background(), r); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

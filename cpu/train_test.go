@@ -1,0 +1,253 @@
+package cpu_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"testing"
+
+	"gcnn/cpu"
+	"gcnn/data"
+	"gcnn/device"
+	"gcnn/internal/philox"
+	"gcnn/model"
+)
+
+// images draws a set for a network: blobs of bytes whose place depends on the label, so that training has something to learn.
+func images(tb testing.TB, net *model.Network, n int) *data.Set {
+	tb.Helper()
+	classes, err := net.Classes()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	set := &data.Set{Name: "drawn", Height: net.Input[0], Width: net.Input[1], Channels: net.Input[2]}
+	for c := range classes {
+		set.Classes = append(set.Classes, fmt.Sprint(c))
+	}
+	for range n {
+		label := r.IntN(classes)
+		set.Labels = append(set.Labels, uint16(label))
+		for e := range set.ImageSize() {
+			v := r.IntN(100)
+			if e*classes/set.ImageSize() == label {
+				v += 155
+			}
+			set.Pixels = append(set.Pixels, uint8(v))
+		}
+	}
+	return set
+}
+
+func preset(tb testing.TB, name string) *model.Network {
+	tb.Helper()
+	net, err := model.Preset(name, nil, 10)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return net
+}
+
+// lesson is how the lesson trains a preset.
+func lesson(name string) device.Plan {
+	if name == "lenet5" {
+		return device.Plan{Batch: 128, Training: &device.Training{Optimizer: device.SGD{}, Seed: 1}}
+	}
+	return device.Plan{Batch: 32, Training: &device.Training{Optimizer: device.NewAdam(), Seed: 1}}
+}
+
+// epochOf goes over a set in order, with one learning rate.
+func epochOf(set *data.Set, batch int, rate float32) device.Epoch {
+	var e device.Epoch
+	for i := range set.Len() {
+		e.Order = append(e.Order, int32(i))
+	}
+	for range (set.Len() + batch - 1) / batch {
+		e.Rates = append(e.Rates, rate)
+	}
+	return e
+}
+
+// start compiles a network, draws its weights from seed 7 and loads a set.
+func start(tb testing.TB, workers int, net *model.Network, plan device.Plan, set *data.Set) (device.Program, device.Resident) {
+	tb.Helper()
+	dev, err := cpu.Open(cpu.Options{Workers: workers})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p, err := dev.Compile(net, plan)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			tb.Error(err)
+		}
+		if err := dev.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	if err := p.SetState(device.State{Weights: net.InitialWeights(7)}); err != nil {
+		tb.Fatal(err)
+	}
+	r, err := p.Load(set)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return p, r
+}
+
+// learnt is what a program knows after an epoch.
+func learnt(tb testing.TB, workers int, net *model.Network, plan device.Plan, set *data.Set, rate float32) (device.Metrics, device.State) {
+	tb.Helper()
+	p, r := start(tb, workers, net, plan, set)
+	m, err := p.Train(context.Background(), r, epochOf(set, plan.Batch, rate))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s, err := p.State()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return m, s
+}
+
+// sameBits fails the test where two states differ in any bit.
+func sameBits(t *testing.T, what string, a, b device.State) {
+	t.Helper()
+	for _, name := range slices.Sorted(maps.Keys(a.Weights)) {
+		x, y := a.Weights[name].Float32s(), b.Weights[name].Float32s()
+		for i := range x {
+			if math.Float32bits(x[i]) != math.Float32bits(y[i]) {
+				t.Fatalf("%s: %s[%d] is %v and %v", what, name, i, x[i], y[i])
+			}
+		}
+	}
+}
+
+// TestWorkersDoNotChangeBits trains with 1 to 5 workers, more than there are cores, over whole and partial batches.
+func TestWorkersDoNotChangeBits(t *testing.T) {
+	t.Parallel()
+	plans := map[string]device.Plan{"cnn": lesson("cnn"), "lenet5": lesson("lenet5")}
+	clipped := lesson("cnn")
+	clipped.Training.ClipNorm, clipped.Training.WeightDecay = 0.5, 0.01
+	for _, c := range []struct {
+		name, preset string
+		plan         device.Plan
+		images       int
+	}{
+		{"cnn", "cnn", plans["cnn"], 32*6 + 5},
+		{"cnn clipped", "cnn", clipped, 32*3 + 17},
+		{"lenet5", "lenet5", plans["lenet5"], 128*2 + 35},
+		{"lenet5 batch 300", "lenet5", device.Plan{Batch: 300, Training: plans["lenet5"].Training}, 400},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			net := preset(t, c.preset)
+			set := images(t, net, c.images)
+			m1, s1 := learnt(t, 1, net, c.plan, set, 0.01)
+			for workers := 2; workers <= 5; workers++ {
+				m, s := learnt(t, workers, net, c.plan, set, 0.01)
+				if m != m1 {
+					t.Errorf("%d workers: metrics %+v, 1 worker: %+v", workers, m, m1)
+				}
+				sameBits(t, fmt.Sprintf("1 and %d workers", workers), s1, s)
+			}
+		})
+	}
+}
+
+// TestProcessorsDoNotChangeBits runs more workers than Go may use threads: they have to give way to each other.
+func TestProcessorsDoNotChangeBits(t *testing.T) {
+	net := preset(t, "cnn")
+	set := images(t, net, 100)
+	_, want := learnt(t, 3, net, lesson("cnn"), set, 0.01)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	_, got := learnt(t, 3, net, lesson("cnn"), set, 0.01)
+	sameBits(t, "GOMAXPROCS", want, got)
+}
+
+// TestFusionDoesNotChangeBits compares the fused plan of a network with the unfused one. Fusion changes where values lie and
+// which rows are summed in one go, but where a convolution has no padding it changes no order of summation: all bits are the
+// same. With padding the positions of a border are summed in turn with those inside in bands of other heights, and the
+// gradient of a kernel may differ by the rounding of its sum.
+func TestFusionDoesNotChangeBits(t *testing.T) {
+	t.Parallel()
+	conv := func(f model.ActivationFunc) model.Layer {
+		return model.Conv2D{Filters: 5, KernelSize: model.Square(3), Activation: f}
+	}
+	tail := []model.Layer{model.Flatten{}, model.Dense{Units: 4, Activation: model.Tanh}, model.Dense{Units: 3, Activation: model.Softmax}}
+	with := func(layers ...model.Layer) []model.Layer { return append(layers, tail...) }
+	wide := model.Conv2D{Filters: 17, KernelSize: model.Square(2), Activation: model.Sigmoid}
+	for name, layers := range map[string][]model.Layer{
+		"relu max":            with(conv(model.ReLU), model.MaxPool2D{}),
+		"tanh max":            with(conv(model.Tanh), model.MaxPool2D{}),
+		"linear max":          with(conv(model.Linear), model.MaxPool2D{}),
+		"relu average":        with(conv(model.ReLU), model.AveragePool2D{}),
+		"tanh average":        with(conv(model.Tanh), model.AveragePool2D{PoolSize: model.Size{H: 3, W: 2}}),
+		"leaky layer max":     with(conv(model.Linear), model.Activation{Func: model.LeakyReLU, Alpha: 0.3}, model.MaxPool2D{}),
+		"gelu":                with(conv(model.GELU), model.MaxPool2D{}),
+		"softmax":             with(conv(model.Softmax), model.MaxPool2D{}),
+		"rows left over":      with(conv(model.ReLU), model.MaxPool2D{PoolSize: model.Square(4)}),
+		"second convolution":  with(conv(model.ReLU), model.MaxPool2D{}, wide, model.AveragePool2D{}),
+		"second, max":         with(conv(model.ELU), model.AveragePool2D{}, conv(model.ReLU), model.MaxPool2D{}),
+		"overlapping windows": with(conv(model.ReLU), model.MaxPool2D{PoolSize: model.Square(3), Strides: model.Square(2)}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			net, err := model.New(name, model.Shape{13, 12, 2}, layers...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			set := images(t, net, 61)
+			plan := device.Plan{Batch: 24, Training: &device.Training{Optimizer: device.SGD{Momentum: 0.9}}}
+			fusedMetrics, fused := learnt(t, 2, net, plan, set, 0.05)
+			plan.Trace = true // nothing is fused
+			metrics, unfused := learnt(t, 2, net, plan, set, 0.05)
+			if metrics != fusedMetrics {
+				t.Errorf("metrics %+v fused, %+v unfused", fusedMetrics, metrics)
+			}
+			sameBits(t, "fused and unfused", fused, unfused)
+		})
+	}
+}
+
+// TestStepsAllocateNothing counts the allocations of epochs of different lengths.
+func TestStepsAllocateNothing(t *testing.T) {
+	for _, name := range []string{"cnn", "lenet5"} {
+		net := preset(t, name)
+		plan := lesson(name)
+		set := images(t, net, 16*plan.Batch)
+		p, r := start(t, 2, net, plan, set)
+		allocations := func(steps int) float64 {
+			e := epochOf(set, plan.Batch, 0.01)
+			e.Order, e.Rates = e.Order[:steps*plan.Batch], e.Rates[:steps]
+			return testing.AllocsPerRun(3, func() {
+				if _, err := p.Train(context.Background(), r, e); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+		// A worker that falls asleep at a barrier may make the runtime allocate for it: not once a step.
+		if short, long := allocations(1), allocations(16); long-short >= 15 {
+			t.Errorf("%s: %v allocations in an epoch of 1 step, %v in one of 16", name, short, long)
+		}
+	}
+}
+
+// shuffled is an epoch's order as training draws it.
+func shuffled(n int) []int32 {
+	order := make([]int32, n)
+	for i := range order {
+		order[i] = int32(i)
+	}
+	for i := n - 1; i > 0; i-- {
+		j := int(philox.Words(1, philox.Shuffle, uint32(i), 0, 0)[0]) % (i + 1)
+		order[i], order[j] = order[j], order[i]
+	}
+	return order
+}
