@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 
 	"gorgonia.org/tensor"
@@ -68,10 +69,7 @@ func (f *fit) withAverage(do func() error) error {
 	if err := f.useAverage(nil); err != nil {
 		return err
 	}
-	if err := do(); err != nil {
-		return err
-	}
-	return f.Program.SetState(raw)
+	return errors.Join(do(), f.Program.SetState(raw))
 }
 
 // useAverage leaves the weights to use in the program: those given, else the averaged ones, else its own.

@@ -245,7 +245,8 @@ func (f *fit) rates() []float32 {
 
 // runSteps trains from the step reached until the epoch ends, ctx ends or a checkpoint is due (errSnapshot).
 func (f *fit) runSteps(ctx context.Context, order []int32, rates []float32) error {
-	ctx, snapshotDue := f.watchSnapshots(ctx)
+	stepped := make(chan struct{})
+	ctx, snapshotDue := f.watchSnapshots(ctx, stepped)
 	from, batch := f.steps, f.Recipe.BatchSize
 	last := len(rates)
 	if f.average != nil {
@@ -254,7 +255,13 @@ func (f *fit) runSteps(ctx context.Context, order []int32, rates []float32) erro
 	}
 	m, err := f.Program.Train(ctx, f.train, device.Epoch{
 		Number: f.epoch, Order: order[from*batch : min(last*batch, len(order))], Rates: rates[from:last], Start: f.running,
-		Progress: func(p device.Progress) { f.progress(from+p.Step, p.Metrics) },
+		Progress: func(p device.Progress) {
+			if stepped != nil && p.Step > 0 {
+				close(stepped)
+				stepped = nil
+			}
+			f.progress(from+p.Step, p.Metrics)
+		},
 	})
 	due := snapshotDue()
 	var nonFinite *device.NonFiniteError
@@ -283,8 +290,8 @@ func (f *fit) runSteps(ctx context.Context, order []int32, rates []float32) erro
 }
 
 // watchSnapshots returns a context that ends with errSnapshot when a checkpoint is due, and a function that ends it and reports
-// whether one was.
-func (f *fit) watchSnapshots(parent context.Context) (context.Context, func() bool) {
+// whether one was. It waits for the first step, so that a training with requests without end still goes on.
+func (f *fit) watchSnapshots(parent context.Context, stepped <-chan struct{}) (context.Context, func() bool) {
 	ctx, cancel := context.WithCancelCause(parent)
 	var due <-chan time.Time
 	timer := time.NewTimer(max(0, f.CheckpointEvery-time.Since(f.saved)))
@@ -293,6 +300,12 @@ func (f *fit) watchSnapshots(parent context.Context) (context.Context, func() bo
 	}
 	done := make(chan bool)
 	go func() {
+		select {
+		case <-stepped:
+		case <-ctx.Done():
+			done <- false
+			return
+		}
 		select {
 		case <-due:
 			cancel(errSnapshot)

@@ -174,12 +174,16 @@ func (s Settings) MakeNormalization(train *data.Set) (model.Normalization, error
 	if err != nil {
 		return model.Normalization{}, err
 	}
+	scale := 1.0 // floats are taken as they are
+	if train.Pixels != nil {
+		scale = 255
+	}
 	z := model.Normalization{Mean: make([]float32, len(mean)), Std: make([]float32, len(std))}
 	for c := range mean {
 		if std[c] == 0 {
 			return model.Normalization{}, fmt.Errorf("normalization standard: channel %d of %s is the same everywhere", c, train.Name)
 		}
-		z.Mean[c], z.Std[c] = float32(mean[c]/255), float32(std[c]/255)
+		z.Mean[c], z.Std[c] = float32(mean[c]/scale), float32(std[c]/scale)
 	}
 	return z, nil
 }

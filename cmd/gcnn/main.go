@@ -31,7 +31,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 func run(args []string, stdout, stderr io.Writer) int {
 	app := newApp()
 	app.Writer, app.ErrWriter = stdout, stderr
-	err := app.Run(args)
+	err := app.Run(flagsFirst(app, args))
 	var usage usageError
 	switch {
 	case err == nil:
@@ -95,7 +95,7 @@ func strict(c *cli.Command) {
 	if len(c.Subcommands) > 0 && c.Action == nil {
 		c.Action = func(ctx *cli.Context) error {
 			if ctx.Args().Present() {
-				return usagef("gcnn %s has no command %q", c.Name, ctx.Args().First())
+				return usagef("%s has no command %q", c.Name, ctx.Args().First())
 			}
 			return cli.ShowSubcommandHelp(ctx)
 		}
@@ -105,7 +105,7 @@ func strict(c *cli.Command) {
 // noArguments refuses arguments that a command does not take.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return usagef("gcnn %s takes no argument, got %q", c.Command.Name, c.Args().First())
+		return usagef("%s takes no argument, got %q", c.Command.Name, c.Args().First())
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ Examples:
 				Flags: []cli.Flag{classesFlag},
 				Action: func(c *cli.Context) error {
 					if c.NArg() != 1 {
-						return usagef("gcnn model show takes one MODEL, got %d arguments", c.NArg())
+						return usagef("model show takes one MODEL, got %d arguments", c.NArg())
 					}
 					net, err := anyModel(c.Args().First(), c.Int("classes"))
 					if err != nil {

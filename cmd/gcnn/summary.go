@@ -54,7 +54,7 @@ var classesFlag = &cli.IntFlag{Name: "classes", Value: 10, Usage: "outputs of a 
 // oneRun is the argument RUN of a command that takes at most one.
 func oneRun(c *cli.Context) (run string, given bool, err error) {
 	if c.NArg() > 1 {
-		return "", false, usagef("gcnn %s takes one RUN, got %d arguments", c.Command.Name, c.NArg())
+		return "", false, usagef("%s takes one RUN, got %d arguments", c.Command.Name, c.NArg())
 	}
 	return c.Args().First(), c.NArg() == 1, nil
 }

@@ -199,7 +199,7 @@ func (r *trainRun) weights() (map[string]*tensor.Dense, error) {
 	if r.settings.Weights != "" {
 		return train.ReadWeights(r.settings.Weights, r.net)
 	}
-	return r.net.InitialWeights(r.settings.Seed), nil
+	return train.InitialWeights(r.net, r.settings.Seed, r.train, r.norm)
 }
 
 func (r *trainRun) close() {
