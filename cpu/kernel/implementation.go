@@ -28,8 +28,6 @@ type implementation struct {
 	add, mul     func(dst, a, b []float32)
 }
 
-// gemmPlan is what a path prepares for a Gemm.
-type gemmPlan struct{}
 
 func portable() implementation {
 	return implementation{

@@ -1,4 +1,9 @@
+//go:build !amd64
+
 package kernel
+
+// gemmPlan is what a path prepares for a Gemm.
+type gemmPlan struct{}
 
 func nativePaths() []Path { return nil }
 

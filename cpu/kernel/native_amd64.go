@@ -1,0 +1,49 @@
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+// nativePaths lists what this processor runs, the fastest first.
+func nativePaths() []Path {
+	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA {
+		return nil
+	}
+	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL {
+		return []Path{AVX512, AVX2}
+	}
+	return []Path{AVX2}
+}
+
+func implementationOf(p Path) implementation {
+	i := portable()
+	switch p {
+	case AVX2:
+		i.planGemm = func(g *Gemm) gemmPlan { return planGemm(g, pickTiles(g, gemmAVX2, gemmAVX2Strided), avx2Cost) }
+	case AVX512:
+		i.planGemm = func(g *Gemm) gemmPlan { return planGemm(g, pickTiles(g, gemmAVX512, gemmAVX512Strided), avx512Cost) }
+	case Portable, NEON:
+		return i
+	}
+	i.gemm = gemmNative
+	return i
+}
+
+func pickTiles(g *Gemm, unit, strided []gemmTile) []gemmTile {
+	if g.WOut == 1 {
+		return unit
+	}
+	return strided
+}
+
+// avx2Cost is the cycles of a tap for a tile: two multiply-adds and two loads a cycle, four cycles from one sum to the next. Tiles of
+// more than two positions pass twice, once for each half of the lanes.
+func avx2Cost(p, j int) float64 {
+	if p > 2 {
+		return 2 * max(float64(p*j)/2, float64(p+j)/2, 4)
+	}
+	return max(float64(p*j), float64(2*p+j)/2, 4)
+}
+
+// avx512Cost is the same for one register of 16 lanes.
+func avx512Cost(p, j int) float64 {
+	return max(float64(p*j)/2, float64(p+j)/2, 4)
+}
