@@ -18,34 +18,51 @@ func (c *compiler) gather() {
 		tables = append(tables, c.spec.Normalization.Table(ch))
 	}
 	norm := kernel.NewNormalizer(tables)
-	scale, shift := c.floatNormalization()
-	given := c.purpose.mode == tracing // a trace takes its images as they are
-	c.task(device.Task{Name: "gather", Kernel: c.kernelName("gather")}, []*buffer{x}, func(w *worker, g int) {
+	augment := c.newAugmentation()
+	uses := []*buffer{x}
+	if augment != nil {
+		uses = append(uses, augment.changed, augment.source)
+	}
+	c.task(device.Task{Name: c.gatherName(augment), Kernel: c.kernelName("gather")}, uses, func(w *worker, g int) {
 		w.fill(g)
 		set, dst := w.step.set, x.at(w, g)
-		if set.Floats == nil {
-			c.k.GatherBytes(dst, set.Pixels, size, &w.index, norm)
-			return
-		}
-		c.k.GatherFloats(dst, set.Floats, size, &w.index)
-		if given || scale == nil {
-			return
-		}
-		for i := range size {
-			v, m, s := dst[i*kernel.Lanes:][:kernel.Lanes], shift[i%channels], scale[i%channels]
-			for l := range v {
-				v[l] = (v[l] - m) / s
+		bytes, floats := set.Pixels, set.Floats
+		if augment != nil {
+			augment.apply(w)
+			bytes, floats = nil, augment.changed.at(w, g)
+			if augment.bytes(set) {
+				bytes, floats = bytesOf(floats, kernel.Lanes*size), nil
 			}
 		}
-		for l := w.step.lanes(g); l < kernel.Lanes; l++ {
-			for i := range size {
-				dst[i*kernel.Lanes+l] = 0
-			}
+		if floats == nil {
+			c.k.GatherBytes(dst, bytes, size, &w.index, norm)
+			return
+		}
+		c.k.GatherFloats(dst, floats, size, &w.index)
+		if c.purpose.mode != tracing { // a trace takes its images as they are
+			c.normalize(dst, w.step.lanes(g))
 		}
 	})
 }
 
-// floatNormalization is the std and the mean of each channel for a set of floats, which has no division by 255; nil for none.
-func (c *compiler) floatNormalization() (std, mean []float32) {
-	return c.spec.Normalization.Std, c.spec.Normalization.Mean
+func (c *compiler) gatherName(a *augmentation) string {
+	if a != nil {
+		return "gather and augment"
+	}
+	return "gather"
+}
+
+// normalize computes (v − mean)/std for each channel of floats; the lanes of padding stay zero.
+func (c *compiler) normalize(x []float32, lanes int) {
+	mean, std := c.spec.Normalization.Mean, c.spec.Normalization.Std
+	if len(std) == 0 {
+		return
+	}
+	for i := 0; i < len(x); i += kernel.Lanes {
+		ch := i / kernel.Lanes % len(std)
+		v := x[i : i+lanes]
+		for l := range v {
+			v[l] = (v[l] - mean[ch]) / std[ch]
+		}
+	}
 }

@@ -85,18 +85,25 @@ func (c Change) Source(row, col, height, width int) (r, q int, ok bool) {
 }
 
 // Apply changes an image of height×width×channels: dst is made of src, both channels last and in units of the full range. With
-// clip, contrast and brightness keep values within [0, 1]. Rotation is bilinear.
+// clip, contrast and brightness keep values within [0, 1].
 func (c Change) Apply(dst, src []float32, height, width, channels int, clip bool) {
-	size := height * width * channels
-	var values []float32
-	if c.Contrast == 1 && c.Brightness == 0 {
-		values = src[:size]
-	} else {
-		values = make([]float32, size)
-		for ch := range channels {
-			c.tone(values[ch:], src[ch:size], channels, clip)
-		}
+	if c.Contrast != 1 || c.Brightness != 0 {
+		toned := make([]float32, len(src))
+		c.Tone(toned, src, channels, clip)
+		src = toned
 	}
+	c.Place(dst, src, height, width, channels)
+}
+
+// Tone is the first half of Apply, contrast and brightness; dst may be src.
+func (c Change) Tone(dst, src []float32, channels int, clip bool) {
+	for ch := range channels {
+		c.tone(dst[ch:], src[ch:], channels, clip)
+	}
+}
+
+// Place is the second half of Apply: flip, rotation, which is bilinear, shift and cutout. dst may not be src.
+func (c Change) Place(dst, values []float32, height, width, channels int) {
 	middleRow, middleCol := float32(height-1)/2, float32(width-1)/2
 	for row := range height {
 		for col := range width {
