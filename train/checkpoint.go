@@ -104,7 +104,7 @@ func ReadCheckpoint(path string) (Checkpoint, error) {
 	f, err := weights.ReadFile(path)
 	if err != nil {
 		if errors.Is(err, weights.ErrFormat) {
-			err = fmt.Errorf("%w: %w", ErrCheckpoint, err)
+			return Checkpoint{}, fmt.Errorf("%w: %w", err, ErrCheckpoint)
 		}
 		return Checkpoint{}, err
 	}

@@ -31,7 +31,7 @@ type Config struct {
 
 // Observer is told how a training goes. Functions that are nil are not called; an error of one ends the training.
 type Observer struct {
-	EpochBegin func(epoch int)        // counted from 0
+	EpochBegin func(epoch, step int)  // the epoch, counted from 0, and its steps that are done already
 	Progress   func(Progress)         // now and then
 	EpochEnd   func(EpochEnd) error   // after validation
 	Checkpoint func(Checkpoint) error // after EpochEnd, in between as Config asks for it, and when a training is interrupted
@@ -197,7 +197,7 @@ func (f *fit) runEpoch(ctx context.Context) error {
 	rates := f.rates()
 	for _, o := range f.Observers {
 		if o.EpochBegin != nil {
-			o.EpochBegin(f.epoch)
+			o.EpochBegin(f.epoch, f.steps)
 		}
 	}
 	for f.steps < f.span.StepsPerEpoch {

@@ -26,6 +26,9 @@ func (r *trainRun) describe() error {
 		total += m.Bytes
 	}
 	for _, s := range []*data.Set{r.train, r.validation} {
+		if s == nil {
+			continue
+		}
 		n := int64(len(s.Pixels) + 4*len(s.Floats) + 2*len(s.Labels))
 		fmt.Fprintf(tw, "%s\t%s\t\n", s.Name, bytesText(n))
 		total += n

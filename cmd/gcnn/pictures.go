@@ -42,6 +42,9 @@ func (r *trainRun) pictures(history train.History) error {
 	if err != nil {
 		return err
 	}
+	if r.test == nil {
+		return nil // nothing to predict that was not trained on
+	}
 	shown, err := r.test.Limit(predictionRows * predictionRows)
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (s *session) readImages(files []string, invert bool) (set *data.Set, names 
 	for i, file := range files {
 		free <- struct{}{}
 		wg.Go(func() {
-			pixels[i], failures[i] = readImage(file, input, invert)
+			pixels[i], failures[i] = data.ReadImage(file, input[0], input[1], input[2])
 			<-free
 		})
 	}
@@ -145,6 +145,11 @@ func (s *session) readImages(files []string, invert bool) (set *data.Set, names 
 		if failures[i] != nil {
 			errs = append(errs, failures[i])
 			continue
+		}
+		if invert {
+			for k, v := range pixels[i] {
+				pixels[i][k] = 255 - v
+			}
 		}
 		set.Pixels = append(set.Pixels, pixels[i]...)
 		names = append(names, file)

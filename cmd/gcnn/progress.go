@@ -51,17 +51,14 @@ func (p *progress) observer() train.Observer {
 	return train.Observer{EpochBegin: p.epochBegin, Progress: p.steps, EpochEnd: p.epochEnd}
 }
 
-func (p *progress) epochBegin(epoch int) {
-	p.begin, p.first, p.drawn = p.now(), -1, time.Time{}
+func (p *progress) epochBegin(epoch, step int) {
+	p.begin, p.first, p.drawn = p.now(), step, time.Time{}
 	if p.terminal {
 		fmt.Fprintf(p.w, "Epoch %d/%d\n", epoch+1, p.epochs)
 	}
 }
 
 func (p *progress) steps(s train.Progress) {
-	if p.first < 0 {
-		p.first = s.Step - 1 // the first report comes soon after the first step of this process
-	}
 	now := p.now()
 	if !p.terminal || (now.Sub(p.drawn) < redrawEvery && s.Step < s.Steps) {
 		return
@@ -72,7 +69,7 @@ func (p *progress) steps(s train.Progress) {
 	left := step * time.Duration(s.Steps-s.Step)
 	head := fmt.Sprintf("%*d/%d ", len(fmt.Sprint(s.Steps)), s.Step, s.Steps)
 	metrics := " - " + metricsText(s.Metrics)
-	width := p.columns() - 1 // a line that fills the last column would wrap on some terminals
+	width := p.columns() - len("^C") - 1 // room for what the terminal shows of a Ctrl-C
 	bar := 0
 	var tail string
 	for _, times := range []string{

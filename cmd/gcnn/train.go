@@ -96,6 +96,11 @@ func (r *trainRun) printf(format string, args ...any) {
 	}
 }
 
+// wrapped prints text in lines that fit the terminal.
+func (r *trainRun) wrapped(format string, args ...any) {
+	r.printf("%s\n", fill(strings.Fields(fmt.Sprintf(format, args...)), "", columns(r.out)))
+}
+
 // prepare does all that comes before the first step.
 func (r *trainRun) prepare(c *cli.Context) (err error) {
 	defer func() {
@@ -187,7 +192,7 @@ func (r *trainRun) openSets() error {
 			return err
 		}
 	}
-	r.validation = r.test
+	r.validation = r.test // nil where the data has none
 	if r.settings.ValidationSplit > 0 {
 		r.train, r.validation, err = r.train.Split(r.settings.ValidationSplit)
 	}
@@ -253,18 +258,21 @@ func (r *trainRun) run(ctx context.Context) error {
 		return err // after SIGTERM there is no time for pictures
 	}
 	// After Ctrl-C: the weights, the history and the pictures of what there is.
-	return errors.Join(err, r.finish(history))
+	return errors.Join(err, r.finish(history, err != nil))
 }
 
 // introduce says what is trained.
 func (r *trainRun) introduce() {
 	info := r.device.Info()
-	r.printf("%s, %s parameters, on %s: %s training and %s validation images\n", r.net.Name, thousands(r.net.Summarize().Params),
-		r.settings.DataName(), thousands(r.train.Len()), thousands(r.validation.Len()))
-	r.printf("%s (%s), %s, learning rate %g, batch %d, seed %d\n", info.Name, info.Model, r.settings.Optimizer,
+	images := thousands(r.train.Len()) + " training"
+	if r.validation != nil {
+		images += " and " + thousands(r.validation.Len()) + " validation"
+	}
+	r.wrapped("%s, %s parameters, on %s: %s images", r.net.Name, thousands(r.net.Summarize().Params), r.settings.DataName(), images)
+	r.wrapped("%s (%s), %s, learning rate %g, batch %d, seed %d", info.Name, info.Model, r.settings.Optimizer,
 		r.settings.LearningRate, r.settings.BatchSize, r.settings.Seed)
 	if r.start != nil {
-		r.printf("going on after epoch %d, step %d\n", r.start.Epoch, r.start.Step)
+		r.wrapped("going on after %s and %s", plural(r.start.Epoch, "epoch"), plural(r.start.Step, "step"))
 	}
 }
 
@@ -294,7 +302,7 @@ func (r *trainRun) writeWeights(name string, state device.State, epochs int) err
 }
 
 // finish writes final weights and pictures, and says how it went.
-func (r *trainRun) finish(history train.History) error {
+func (r *trainRun) finish(history train.History, interrupted bool) error {
 	state, err := r.program.State()
 	if err != nil {
 		return err
@@ -319,6 +327,9 @@ func (r *trainRun) finish(history train.History) error {
 			line += fmt.Sprintf(" - val_accuracy: %s - val_loss: %s", number(last.ValAccuracy), number(last.ValLoss))
 		}
 		r.printf("\n%s after %s in %s:\n  %s\n", r.net.Name, plural(epochs, "epoch"), clock(time.Since(r.begin)), line)
+	}
+	if interrupted {
+		r.printf("\ninterrupted; go on with: gcnn train --resume %s\n", r.folder.Path)
 	}
 	entries, err := os.ReadDir(r.folder.Path)
 	if err != nil {
