@@ -33,6 +33,7 @@ func RunAll(t *testing.T, open func(testing.TB) device.Device) {
 		{"Dropout", testDropout},
 		{"Optimizers", testOptimizers},
 		{"Networks", testNetworks},
+		{"Augmentation", testAugmentation},
 		{"Exact", testExactSteps},
 		{"Inference", testInference},
 		{"State", testState},

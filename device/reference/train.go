@@ -49,7 +49,7 @@ func (p *Program) trainStep(set *data.Set, order []int32, rate float32, epoch in
 		labels[i] = set.Labels[k]
 	}
 	ps := p.newPass(false, p.step)
-	output := ps.forward(p.gather(set, order))
+	output := ps.forward(p.augmented(set, order, epoch))
 	o := p.loss(true).of(ps.logits(), labels)
 	grads := ps.backward(o.dz, true).params
 	if training.ClipNorm > 0 {
