@@ -122,10 +122,10 @@ else
 fi
 
 note ""
-if [ -s "$report/speed.txt" ]; then
+if grep -q '| gcnn |' "$report/speed.txt"; then
 	note "## Time beside PyTorch"
 	note ""
-	note "$(grep -vE '^\$ ' "$report/speed.txt")"
+	note "$(grep -E '^\||PyTorch .*medians|^$' "$report/speed.txt")"
 	note ""
 fi
 for model in "${lessons[@]}"; do

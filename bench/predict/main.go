@@ -2,7 +2,7 @@
 // one, and as whole commands that start, read PNG files and end.
 //
 //	go run ./bench/predict
-//	go run ./bench/predict -networks cnn,lenet5 -files=false
+//	go run ./bench/predict -networks lenet5 -what memory
 package main
 
 import (
@@ -70,7 +70,7 @@ func run(ctx context.Context) error {
 	flags := flag.NewFlagSet("predict", flag.ExitOnError)
 	o.Register(flags, 5)
 	networks := flags.String("networks", "cnn,lenet5", "which to measure, of those for Fashion-MNIST")
-	files := flags.Bool("files", true, "measure whole commands over PNG files too")
+	what := flags.String("what", "memory,files", "memory: calls on images in memory; files: whole commands over PNG files")
 	flags.IntVar(&o.images, "images", 10_000, "images of the large case, at most 10,000")
 	flags.IntVar(&o.batch, "batch", 256, "images at a time in the large case")
 	flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "gcnn's workers and the peers' most threads")
@@ -114,18 +114,21 @@ func run(ctx context.Context) error {
 		if w.Images > 0 {
 			return fmt.Errorf("%s is not for Fashion-MNIST", w.Name)
 		}
-		rows, err := inMemory(ctx, d, root, python, dir, w, test, o)
-		if err != nil {
-			return fmt.Errorf("%s: %w", w.Name, err)
+		for kind := range strings.SplitSeq(*what, ",") {
+			var rows []row
+			switch kind {
+			case "memory":
+				rows, err = inMemory(ctx, d, root, python, dir, w, test, o)
+			case "files":
+				rows, err = commands(ctx, root, python, dir, w, test, o)
+			default:
+				return fmt.Errorf("-what is of memory and files, got %q", kind)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", w.Name, err)
+			}
+			r.Rows = append(r.Rows, rows...)
 		}
-		r.Rows = append(r.Rows, rows...)
-		if !*files {
-			continue
-		}
-		if rows, err = commands(ctx, root, python, dir, w, test, o); err != nil {
-			return fmt.Errorf("%s: %w", w.Name, err)
-		}
-		r.Rows = append(r.Rows, rows...)
 	}
 	if o.JSON {
 		return measure.PrintJSON(r)
@@ -142,10 +145,7 @@ func start(root, python, dir string, w workload.Workload, o options) (torch, onn
 	if onnx, err = peer.Start(root, python, "onnx_peer.py"); err != nil {
 		return nil, nil, errors.Join(err, torch.Close())
 	}
-	file := filepath.Join(dir, w.Name+".onnx")
-	if _, err = torch.Ask(peer.Setting{Threads: o.workers}.Request(w.Peer(root))); err == nil {
-		_, err = torch.Ask(peer.Request{"do": "onnx", "file": file})
-	}
+	file, err := writeONNX(torch, root, dir, w, o)
 	if err == nil {
 		_, err = onnx.Ask(peer.Request{"do": "setup", "file": file, "threads": o.workers, "data": workload.Data(root)})
 	}
@@ -153,6 +153,16 @@ func start(root, python, dir string, w workload.Workload, o options) (torch, onn
 		return nil, nil, errors.Join(err, torch.Close(), onnx.Close())
 	}
 	return torch, onnx, nil
+}
+
+// writeONNX has PyTorch write the workload's network with softmax, and returns the file.
+func writeONNX(torch *peer.Peer, root, dir string, w workload.Workload, o options) (string, error) {
+	file := filepath.Join(dir, w.Name+".onnx")
+	_, err := torch.Ask(peer.Setting{Threads: o.workers}.Request(w.Peer(root)))
+	if err == nil {
+		_, err = torch.Ask(peer.Request{"do": "onnx", "file": file})
+	}
+	return file, err
 }
 
 // inMemory takes turns over the images in memory: all of them in batches, then one.
@@ -202,6 +212,14 @@ func inMemory(ctx context.Context, d device.Device, root, python, dir string, w 
 
 // commands takes turns of whole processes: gcnn predict, and Python scripts that start, read the network, and predict the files.
 func commands(ctx context.Context, root, python, dir string, w workload.Workload, test *data.Set, o options) ([]row, error) {
+	torch, err := peer.Start(root, python, "torch_peer.py")
+	if err != nil {
+		return nil, err
+	}
+	file, err := writeONNX(torch, root, dir, w, o)
+	if err = errors.Join(err, torch.Close()); err != nil {
+		return nil, err
+	}
 	binary, err := command.Build(ctx, root, dir)
 	if err != nil {
 		return nil, err
@@ -220,7 +238,7 @@ func commands(ctx context.Context, root, python, dir string, w workload.Workload
 		script := func(name string, setup peer.Request) func() (float64, error) {
 			return func() (float64, error) { return predictFiles(root, python, name, setup, folder) }
 		}
-		onnx := peer.Request{"do": "setup", "file": filepath.Join(dir, w.Name+".onnx"), "threads": o.workers}
+		onnx := peer.Request{"do": "setup", "file": file, "threads": o.workers}
 		noise, err := o.Turns(os.Stderr).Run(ctx,
 			measure.Contestant{Name: gcnnName, Run: func() (float64, error) {
 				u, err := command.Run(ctx, binary, append([]string{"predict", "--device", "cpu", trained}, files...)...)
