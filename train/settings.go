@@ -21,8 +21,10 @@ import (
 // Settings are all that a run of `gcnn train` depends on: what config.yaml holds. Field names in YAML are those of the flags.
 type Settings struct {
 	Model             ModelSetting `yaml:"model,omitempty"`
-	Data              string       `yaml:"data,omitempty"`  // the name of an embedded set, or a folder or file
-	Limit             int          `yaml:"limit,omitempty"` // the first so many training images; 0: all
+	Data              string       `yaml:"data,omitempty"`     // the name of an embedded set, or a folder or file
+	Input             model.Shape  `yaml:"input,omitempty"`    // height, width and channels that pictures are read as; default the model's
+	SkipBad           bool         `yaml:"skip_bad,omitempty"` // leave out pictures that cannot be read
+	Limit             int          `yaml:"limit,omitempty"`    // the first so many training images; 0: all
 	ValidationSplit   float64      `yaml:"validation_split,omitempty"`
 	Normalization     string       `yaml:"normalization,omitempty"` // unit: [0, 1]; standard: mean 0 and deviation 1 of each channel
 	Weights           string       `yaml:"weights,omitempty"`       // a file to start from
@@ -152,6 +154,24 @@ func (m ModelSetting) network(input model.Shape, classes int) (*model.Network, e
 	}
 	return OpenModel(m.Name, input, classes)
 }
+
+// PictureShape is the shape that pictures are read as: what the settings say, else the model's own input.
+func (s Settings) PictureShape() (model.Shape, error) {
+	if s.Input != nil {
+		if len(s.Input) != 3 {
+			return nil, fmt.Errorf("input is height, width and channels, got %v", []int(s.Input))
+		}
+		return s.Input, nil
+	}
+	net, err := s.Model.network(nil, anyClasses)
+	if err != nil {
+		return nil, err
+	}
+	return net.Input, nil
+}
+
+// anyClasses stands for the number of classes where it does not matter.
+const anyClasses = 10
 
 // OpenModel makes a network of a preset's name or reads it from a YAML file. A nil input is the preset's own.
 func OpenModel(name string, input model.Shape, classes int) (*model.Network, error) {

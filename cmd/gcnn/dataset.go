@@ -1,32 +1,58 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"strings"
 
 	"gcnn/data"
 	"gcnn/data/fashionmnist"
+	"gcnn/model"
 )
 
-const dataUsage = "the embedded " + fashionmnist.Name + ", or a `DIR` with MNIST's four files"
+const dataUsage = "the embedded " + fashionmnist.Name + ", a `DIR` of IDX files, CIFAR's binary files or class folders of pictures, or an .npz file"
 
 func isEmbedded(name string) bool { return name == fashionmnist.Name }
 
-// openData reads the training and the test set that --data names.
-func openData(name string) (train, test *data.Set, err error) {
+// pictures says how a folder of pictures is read: as images of a shape, through the user's cache.
+func pictures(shape model.Shape, skipBad bool, warnings io.Writer) data.Folder {
+	f := data.Folder{
+		Height: shape[0], Width: shape[1], Channels: shape[2], SkipBad: skipBad,
+		Warn: func(err error) { fmt.Fprintf(warnings, "gcnn: %v\n", err) },
+	}
+	if cache, err := data.DefaultCache(); err == nil { // without a folder for it there is none
+		f.Cache = cache
+	}
+	return f
+}
+
+// openData reads the training and the test set that --data names. test is nil where the data has none.
+func openData(name string, pictures data.Folder) (train, test *data.Set, err error) {
 	if isEmbedded(name) {
 		return fashionmnist.Load()
 	}
-	return data.ReadIDX(name)
+	return data.Open(name, pictures)
 }
 
-// openTest reads the test set alone.
-func openTest(name string) (*data.Set, error) {
-	if isEmbedded(name) {
+// openSplit reads the training or the test set.
+func openSplit(name, split string, pictures data.Folder) (*data.Set, error) {
+	if split != "test" && split != "train" {
+		return nil, usagef("--split is test or train, got %q", split)
+	}
+	if isEmbedded(name) && split == "test" {
 		return fashionmnist.Test()
 	}
-	_, test, err := data.ReadIDX(name)
-	return test, err
+	train, test, err := openData(name, pictures)
+	switch {
+	case err != nil:
+		return nil, err
+	case split == "train":
+		return train, nil
+	case test == nil:
+		return nil, fmt.Errorf("%s: it has no test set; --split train takes the training set", name)
+	}
+	return test, nil
 }
 
 // isRun reports whether a name is a run's folder or a weights file rather than a preset or a model file.

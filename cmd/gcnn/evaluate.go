@@ -9,7 +9,6 @@ import (
 
 	"gcnn/data"
 	"gcnn/report"
-	"gcnn/train"
 
 	"gcnn/internal/atomicfile"
 )
@@ -29,6 +28,7 @@ Examples:
   gcnn evaluate runs/mine --confusion confusion.png --mistakes mistakes.png`,
 		Flags: append(append(append([]cli.Flag{}, trainedFlags...), deviceFlags...),
 			&cli.StringFlag{Name: "data", Usage: dataUsage + " (default: that of the training, or " + defaultData + ")"},
+			&cli.BoolFlag{Name: "skip-bad", Usage: "leave out pictures that cannot be read"},
 			&cli.StringFlag{Name: "split", Value: "test", Usage: "test or train: the images to evaluate on"},
 			&cli.IntFlag{Name: "batch-size", Value: 256, Usage: "images at a time"},
 			&cli.StringFlag{Name: "confusion", Usage: "draw the confusion matrix into a PNG `FILE`"},
@@ -49,26 +49,20 @@ Examples:
 const defaultData = "fashion-mnist"
 
 func evaluate(ctx context.Context, c *cli.Context, run string) error {
+	trained, err := openTrained(c, run)
+	if err != nil {
+		return err
+	}
 	name := c.String("data")
-	var trained train.Trained
-	var err error
-	if name == "" && c.String("model") == "" { // the weights file names its data
-		if trained, err = openTrained(c, run, 0); err != nil {
-			return err
-		}
+	if name == "" {
 		name = trained.Data
 	}
 	if name == "" {
 		name = defaultData
 	}
-	set, err := openSplit(name, c.String("split"))
+	set, err := openSplit(name, c.String("split"), pictures(trained.Network.Input, c.Bool("skip-bad"), c.App.ErrWriter))
 	if err != nil {
 		return err
-	}
-	if trained.Network == nil {
-		if trained, err = openTrained(c, run, len(set.Classes)); err != nil {
-			return err
-		}
 	}
 	s, err := openSession(c, trained, c.Int("batch-size"))
 	if err != nil {
@@ -98,17 +92,6 @@ func evaluate(ctx context.Context, c *cli.Context, run string) error {
 	}
 	scores.write(c.App.Writer, columns(c.App.Writer))
 	return nil
-}
-
-func openSplit(name, split string) (*data.Set, error) {
-	switch split {
-	case "test":
-		return openTest(name)
-	case "train":
-		set, _, err := openData(name)
-		return set, err
-	}
-	return nil, usagef("--split is test or train, got %q", split)
 }
 
 // drawErrors writes the pictures that were asked for.

@@ -42,10 +42,14 @@ func (r *trainRun) pictures(history train.History) error {
 	if err != nil {
 		return err
 	}
-	if r.test == nil {
+	unseen := r.test
+	if unseen == nil {
+		unseen = r.validation
+	}
+	if unseen == nil {
 		return nil // nothing to predict that was not trained on
 	}
-	shown, err := r.test.Limit(predictionRows * predictionRows)
+	shown, err := unseen.Limit(predictionRows * predictionRows)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ type likelihood struct {
 }
 
 func predict(ctx context.Context, c *cli.Context, run string, files []string) error {
-	trained, err := openTrained(c, run, len(data.FashionMNISTClasses))
+	trained, err := openTrained(c, run)
 	if err != nil {
 		return err
 	}

@@ -124,28 +124,46 @@ func metricsText(m device.Metrics) string {
 func (p *progress) epochEnd(e train.EpochEnd) error {
 	elapsed := time.Duration(e.Seconds * float64(time.Second))
 	times := []string{clock(elapsed), perStep(elapsed / time.Duration(e.Steps))}
-	metrics := fmt.Sprintf("accuracy: %s - loss: %s", number(e.Accuracy), number(e.Loss))
-	more := ""
+	metrics := []string{"accuracy: " + number(e.Accuracy), "loss: " + number(e.Loss)}
 	if e.Validated {
-		more += fmt.Sprintf(" - val_accuracy: %s - val_loss: %s", number(e.ValAccuracy), number(e.ValLoss))
+		metrics = append(metrics, "val_accuracy: "+number(e.ValAccuracy), "val_loss: "+number(e.ValLoss))
 	}
 	if p.rates {
-		more += " - learning_rate: " + number(e.LearningRate)
+		metrics = append(metrics, "learning_rate: "+number(e.LearningRate))
 	}
 	if !p.terminal {
-		fmt.Fprintf(p.w, "Epoch %d/%d - %d/%d - %s - %s - %s%s\n", e.Epoch+1, p.epochs, e.Steps, e.Steps, times[0], times[1], metrics, more)
+		head := []string{fmt.Sprintf("Epoch %d/%d", e.Epoch+1, p.epochs), fmt.Sprintf("%d/%d", e.Steps, e.Steps)}
+		fmt.Fprintln(p.w, strings.Join(append(append(head, times...), metrics...), " - "))
 		return nil
 	}
-	head := fmt.Sprintf("%d/%d ", e.Steps, e.Steps)
-	line := head + p.bar(widestBar, 1, 1) + " " + strings.Join(times, " ") + " - " + metrics
-	if visible := utf8.RuneCountInString(head) + widestBar + 1 + len(strings.Join(times, " ")) + 3 + len(metrics); visible+len(more) >= p.columns() && more != "" {
-		line = cut(line, p.columns()-1) + "\n" + strings.Repeat(" ", len(head)) + strings.TrimPrefix(more, " - ")
-	} else {
-		line += more
-	}
-	fmt.Fprintf(p.w, "\r%s\x1b[K\n", line)
+	steps := fmt.Sprintf("%d/%d ", e.Steps, e.Steps)
+	tail := " " + strings.Join(times, " ")
+	lines := joined(append([]string{steps + strings.Repeat("━", widestBar) + tail}, metrics...), len(steps), p.columns())
+	lines = strings.Replace(lines, strings.Repeat("━", widestBar), p.bar(widestBar, 1, 1), 1)
+	fmt.Fprintf(p.w, "\r%s\x1b[K\n", strings.ReplaceAll(lines, "\n", "\x1b[K\n"))
 	p.open = false
 	return nil
+}
+
+// joined puts " - " between parts, and a new line with an indent where the next part would not fit into width columns.
+func joined(parts []string, indent, width int) string {
+	var b strings.Builder
+	column := 0
+	for i, part := range parts {
+		n := utf8.RuneCountInString(part)
+		switch {
+		case i == 0:
+		case column+len(" - ")+n >= width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			column = indent
+		default:
+			b.WriteString(" - ")
+			column += len(" - ")
+		}
+		b.WriteString(part)
+		column += n
+	}
+	return b.String()
 }
 
 // end leaves the line that was being drawn.

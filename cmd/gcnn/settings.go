@@ -33,6 +33,8 @@ const (
 var settings = []setting{
 	{"model", textSetting, "a preset (" + presetList() + ") or a YAML `FILE` (default: cnn)"},
 	{"data", textSetting, dataUsage + " (default: " + fashionmnist.Name + ")"},
+	{"input", yamlSetting, "height, width and channels that pictures are read as: '[64, 64, 3]' (default: the model's)"},
+	{"skip-bad", boolSetting, "leave out pictures that cannot be read"},
 	{"limit", intSetting, "take the first `N` training images (default: all)"},
 	{"validation-split", floatSetting, "validate on this last share of the training images instead of the test set"},
 	{"normalization", textSetting, "unit: pixels in [0, 1]; standard: mean 0, deviation 1 of each channel (default: unit)"},
@@ -131,7 +133,7 @@ func override(c *cli.Context, s *train.Settings) error {
 			continue
 		}
 		value := fmt.Sprint(c.Value(f.flag))
-		if f.kind == yamlSetting && !strings.HasPrefix(value, "{") && (f.flag != "schedule" || strings.Contains(value, ":")) {
+		if f.kind == yamlSetting && !strings.HasPrefix(value, "{") && !strings.HasPrefix(value, "[") && (f.flag != "schedule" || strings.Contains(value, ":")) {
 			value = "{" + value + "}"
 		}
 		if err := s.Set(f.name(), "--"+f.flag, value); err != nil {

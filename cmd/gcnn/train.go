@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ Examples:
 			}
 			ctx, stop := untilSignal(c.Context)
 			defer stop()
-			r := &trainRun{out: c.App.Writer, quiet: c.Bool("quiet"), begin: time.Now()}
+			r := &trainRun{out: c.App.Writer, warnings: c.App.ErrWriter, quiet: c.Bool("quiet"), begin: time.Now()}
 			if err := r.prepare(c); err != nil {
 				return err
 			}
@@ -75,6 +76,7 @@ Examples:
 // trainRun is a run of `gcnn train`.
 type trainRun struct {
 	out      io.Writer
+	warnings io.Writer
 	quiet    bool
 	begin    time.Time
 	settings train.Settings
@@ -183,8 +185,11 @@ func (r *trainRun) open(c *cli.Context) (*train.Folder, error) {
 }
 
 func (r *trainRun) openSets() error {
-	var err error
-	if r.train, r.test, err = openData(r.settings.Data); err != nil {
+	shape, err := r.settings.PictureShape()
+	if err != nil {
+		return err
+	}
+	if r.train, r.test, err = openData(r.settings.Data, pictures(shape, r.settings.SkipBad, r.warnings)); err != nil {
 		return err
 	}
 	if r.settings.Limit > 0 {
@@ -194,9 +199,26 @@ func (r *trainRun) openSets() error {
 	}
 	r.validation = r.test // nil where the data has none
 	if r.settings.ValidationSplit > 0 {
-		r.train, r.validation, err = r.train.Split(r.settings.ValidationSplit)
+		if r.train, r.validation, err = r.train.Split(r.settings.ValidationSplit); err != nil {
+			return err
+		}
+		r.warnOfClasses()
 	}
-	return err
+	return nil
+}
+
+// warnOfClasses says when a validation split lacks classes, as it does where images are sorted by class.
+func (r *trainRun) warnOfClasses() {
+	for _, set := range []*data.Set{r.train, r.validation} {
+		there := make([]bool, len(set.Classes))
+		for _, l := range set.Labels {
+			there[l] = true
+		}
+		if missing := slices.Index(there, false); missing >= 0 {
+			fmt.Fprintf(r.warnings, "gcnn: warning: after the validation split the %s images hold none of class %s: it takes the last images, and these seem sorted by class\n",
+				map[bool]string{true: "training", false: "validation"}[set == r.train], set.ClassName(missing))
+		}
+	}
 }
 
 // weights are those to start from.
@@ -322,11 +344,12 @@ func (r *trainRun) finish(history train.History, interrupted bool) error {
 	}
 	if epochs > 0 {
 		last := history.Records[epochs-1]
-		line := fmt.Sprintf("accuracy: %s - loss: %s", number(last.Accuracy), number(last.Loss))
+		parts := []string{"  accuracy: " + number(last.Accuracy), "loss: " + number(last.Loss)}
 		if history.Validation {
-			line += fmt.Sprintf(" - val_accuracy: %s - val_loss: %s", number(last.ValAccuracy), number(last.ValLoss))
+			parts = append(parts, "val_accuracy: "+number(last.ValAccuracy), "val_loss: "+number(last.ValLoss))
 		}
-		r.printf("\n%s after %s in %s:\n  %s\n", r.net.Name, plural(epochs, "epoch"), clock(time.Since(r.begin)), line)
+		r.printf("\n%s after %s in %s:\n%s\n", r.net.Name, plural(epochs, "epoch"), clock(time.Since(r.begin)),
+			joined(parts, 2, columns(r.out)))
 	}
 	if interrupted {
 		r.printf("\ninterrupted; go on with: gcnn train --resume %s\n", r.folder.Path)
@@ -341,6 +364,6 @@ func (r *trainRun) finish(history train.History, interrupted bool) error {
 			names = append(names, e.Name())
 		}
 	}
-	r.printf("%s:\n%s\n", r.folder.Path, fill(names, "  ", defaultColumns))
+	r.printf("%s:\n%s\n", r.folder.Path, fill(names, "  ", columns(r.out)))
 	return nil
 }

@@ -15,10 +15,11 @@ import (
 var trainedFlags = []cli.Flag{
 	&cli.StringFlag{Name: "model", Usage: "a preset (" + presetList() + ") or a YAML `FILE`, for --weights that do not name their network"},
 	&cli.StringFlag{Name: "weights", Usage: "a safetensors or NPZ `FILE`, instead of RUN"},
+	classesFlag,
 }
 
 // openTrained reads the network and its weights: those of RUN, of a weights file of gcnn, or --weights for --model.
-func openTrained(c *cli.Context, run string, classes int) (train.Trained, error) {
+func openTrained(c *cli.Context, run string) (train.Trained, error) {
 	name, file := c.String("model"), c.String("weights")
 	switch {
 	case run != "" && (name != "" || file != ""):
@@ -30,7 +31,7 @@ func openTrained(c *cli.Context, run string, classes int) (train.Trained, error)
 	case name == "":
 		return train.ReadTrained(file)
 	}
-	net, err := train.OpenModel(name, nil, classes)
+	net, err := train.OpenModel(name, nil, c.Int("classes"))
 	if err != nil {
 		return train.Trained{}, err
 	}
