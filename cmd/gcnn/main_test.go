@@ -7,8 +7,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain lets scripts call this binary as gcnn.
+// asCommand is set where the test binary is to be gcnn.
+const asCommand = "GCNN_TEST_COMMAND"
+
+// TestMain lets scripts, and gcnnCommand, call this binary as gcnn.
 func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
 	testscript.Main(m, map[string]func(){"gcnn": main})
 }
 
