@@ -67,7 +67,7 @@ class Parser {
         section = true;
         continue;
       }
-      if (starts(l, ".file") || starts(l, ".loc")) {
+      if (starts(l, ".file") || starts(l, ".loc ") || starts(l, ".loc\t")) {
         location(l);
         continue;
       }
@@ -227,11 +227,12 @@ class Parser {
     char type[16], name[256];
     int count = 1, align = 1;
     if (starts(s, ".reg")) {
-      if (sscanf(s.c_str(), ".reg .%15s %255[^<]<%d>", type, name, &count) != 3) fail("declaration \"" + s + "\" is not implemented");
+      int n = sscanf(s.c_str(), ".reg .%15s %255[^<]<%d>", type, name, &count);
+      if (n < 2) fail("declaration \"" + s + "\" is not implemented");
       bool predicate = !strcmp(type, "pred");
       u32 bytes = predicate ? 0 : type_bytes(type);
       if (!predicate && !bytes) fail("registers of type ." + std::string(type) + " are not implemented");
-      for (int k = 0; k < count; k++) registers_[name + std::to_string(k)] = predicate ? Register{'p', kernel_->predicates++} : Register{bytes == 8 ? '8' : '4', slot(bytes == 8 ? '8' : '4')};
+      for (int k = 0; k < count; k++) registers_[n == 2 ? trim(name) : name + std::to_string(k)] = predicate ? Register{'p', kernel_->predicates++} : Register{bytes == 8 ? '8' : '4', slot(bytes == 8 ? '8' : '4')};
     } else if (starts(s, ".shared") || starts(s, ".local")) {
       bool shared = starts(s, ".shared");
       int n = sscanf(s.c_str(), shared ? ".shared .align %d .%15s %255[^[][%d" : ".local .align %d .%15s %255[^[][%d", &align, type, name, &count);

@@ -26,7 +26,7 @@ static bool advance(Warp &w) {
     size_t lowest = fragments.size();
     for (size_t k = 0; k < fragments.size(); k++)
       if (!fragments[k].waiting && (lowest == fragments.size() || fragments[k].pc < fragments[lowest].pc)) lowest = k;
-    if (lowest == fragments.size()) fail(w, code[fragments[0].pc], CUDA_ERROR_LAUNCH_TIMEOUT, "deadlock: parts of a warp wait at different places");
+    if (lowest == fragments.size()) fail(w, code[fragments[0].pc], CUDA_ERROR_LAUNCH_TIMEOUT, "deadlock: a part of a warp waits for lanes that are elsewhere or have ended (a barrier in a branch?)");
     Fragment f = fragments[lowest];
     fragments.erase(fragments.begin() + (long)lowest);
     int meet = 1 << 30; // where this part meets another
@@ -117,7 +117,7 @@ static void fill(u8 *r, u32 bytes, u64 value) {
 // Runs one block.
 static void run_block(std::vector<Warp> &warps, Block &block, const std::vector<u32> &order, u32 threads) {
   u32 count = (u32)warps.size();
-  memset(block.shared.data(), 0xff, block.shared.size());
+  std::fill(block.shared.begin(), block.shared.end(), (u8)0xff);
   std::fill(block.shadow.begin(), block.shadow.end(), Shadow());
   block.epoch = 1;
   for (u32 k = 0; k < count; k++) {
