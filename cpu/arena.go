@@ -22,6 +22,7 @@ type buffer struct {
 	name   string
 	words  int // float32 words of one copy
 	scope  scope
+	chunks int  // of a set, each with a copy
 	fixed  bool // the scope is given
 	pinned bool // its content is read after the step
 
@@ -42,7 +43,7 @@ func (b *buffer) at(w *worker, g int) []float32 {
 	case perWorker:
 		i = w.id
 	case perSet:
-		i = w.set
+		i = w.set*max(1, b.chunks) + w.chunk
 	case single:
 	}
 	return b.copy(i)
@@ -97,7 +98,7 @@ func place(buffers []*buffer, groups, workers, sets int) int {
 		case perGroup:
 			return b.stride * groups
 		case perSet:
-			return b.stride * sets
+			return b.stride * sets * max(1, b.chunks)
 		case perWorker, single:
 		}
 		return b.stride

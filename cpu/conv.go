@@ -47,11 +47,13 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 			s.z = c.buffer(node.Name+" sums", node.Out.Size()*kernel.Lanes)
 			dst = s.z
 		}
-		bands := c.bands(slide, spec, bank.v.Out, bank.rowsOf(bandFloats), bank.fg*bank.filters)
+		bands := c.bands(slide, spec, bank.v.Out, bank.rowsOf(bandFloats), bank.fg)
 		rowFloats := bank.outW * bank.filters * kernel.Lanes
-		c.task(c.convTask(b, "forward", bands), []*buffer{s.x, dst, s.y}, func(w *worker, n int) {
+		chunks := min(len(bands), maxChunks)
+		c.split(c.convTask(b, "forward", bands), chunks, []*buffer{s.x, dst, s.y}, func(w *worker, n, chunk int) {
 			x, z := s.x.at(w, n), dst.at(w, n)
-			for k := range bands {
+			from, to := chunkOf(len(bands), chunk, chunks)
+			for k := from; k < to; k++ {
 				bd := &bands[k]
 				rows := z[bd.lo*rowFloats : bd.hi*rowFloats]
 				runGemms(bd.calls, rows, x, kern.w, biases)
@@ -83,10 +85,12 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	if s.y == nil {
 		scratch = c.buffer(node.Name+" band", height*rowFloats)
 	}
-	bands := c.bands(slide, spec, s.pool.v.Out*height, height, 0)
+	bands := c.bands(slide, spec, s.pool.v.Out*height, height, bank.fg)
 	outFloats := s.pool.h.Out * bank.filters * kernel.Lanes
 	keepArg := s.arg != nil && c.purpose.mode != inference
-	c.task(c.convTask(b, "forward", bands), []*buffer{s.x, s.y, scratch, s.out, s.arg}, func(w *worker, n int) {
+	chunks := min(len(bands), maxChunks)
+	c.split(c.convTask(b, "forward", bands), chunks, []*buffer{s.x, s.y, scratch, s.out, s.arg}, func(w *worker, n, chunk int) {
+		from, to := chunkOf(len(bands), chunk, chunks)
 		x, out := s.x.at(w, n), s.out.at(w, n)
 		var rows []float32
 		var arg []uint8
@@ -96,7 +100,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 		if keepArg {
 			arg = bytesOf(s.arg.at(w, n), len(out))
 		}
-		for k := range bands {
+		for k := from; k < to; k++ {
 			bd := &bands[k]
 			if scratch == nil {
 				rows = s.y.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
@@ -155,12 +159,13 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		}
 	}
 	uses := append([]*buffer{s.x, dy, dz, s.y, s.out, s.arg, pooled}, g.uses...)
-	c.task(device.Task{
+	c.split(device.Task{
 		Name: c.title(b.nodes, "gradient"), Layers: c.layers(b.nodes...), Kernel: c.kernelName(g.kernel), FLOPs: g.flops * int64(c.plan.groups),
-	}, uses, func(w *worker, n int) {
+	}, g.chunks, uses, func(w *worker, n, chunk int) {
 		g.begin(w)
 		x := s.x.at(w, n)
-		for k := range g.bands {
+		from, to := chunkOf(len(g.bands), chunk, g.chunks)
+		for k := from; k < to; k++ {
 			bd := &g.bands[k]
 			grad := dz.at(w, n)
 			if whole {
@@ -174,22 +179,28 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 			}
 			g.band(w, k, x, grad)
 		}
-		if s.pool != nil && whole {
+		if s.pool != nil && whole && chunk == 0 {
 			clear(dz.at(w, n)[rows*rowFloats : node.Out.Size()*kernel.Lanes])
 		}
 	})
 	g.finish(i)
 	c.into(node.Inputs[0], func(dx *buffer) {
 		slide := bank.backwardSlide()
-		calls, empty := c.gemms(slide.regions(0, bank.v.In), kernel.GemmSpec{Outs: bank.cg, WTap: bank.cg, WOut: 1}, bank.kernelRows*bank.fg, 0)
+		spec := kernel.GemmSpec{Outs: bank.cg, WTap: bank.cg, WOut: 1}
+		chunks := 1
+		if c.purpose.spread {
+			chunks = min(bank.v.In, maxChunks)
+		}
+		bands := c.bands(slide, spec, bank.v.In, (bank.v.In+chunks-1)/chunks, bank.kernelRows*bank.fg)
 		c.flip(kern, bank)
-		c.task(device.Task{
-			Name: node.Name + " input gradient", Layers: c.layers(i), Kernel: c.kernelName("gemm"), FLOPs: gemmFlops(calls) * int64(c.plan.groups),
-		}, []*buffer{dz, dx}, func(w *worker, n int) {
-			y := dx.at(w, n)
-			runGemms(calls, y, dz.at(w, n), kern.flipped, nil)
-			fillRegions(empty, bank.cg, y, nil)
-		})
+		rowFloats := bank.inW * bank.channels * kernel.Lanes
+		c.split(c.bandTask(device.Task{Name: node.Name + " input gradient", Layers: c.layers(i), Kernel: c.kernelName("gemm")}, bands),
+			len(bands), []*buffer{dz, dx}, func(w *worker, n, chunk int) {
+				bd := &bands[chunk]
+				y := dx.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
+				runGemms(bd.calls, y, dz.at(w, n), kern.flipped, nil)
+				fillRegions(bd.empty, bank.cg, y, nil)
+			})
 	})
 }
 
@@ -217,13 +228,15 @@ func (s *convState) unpool(c *compiler, w *worker, n, k, outFloats int, f model.
 
 // convTask describes the forward task of a block.
 func (c *compiler) convTask(b *block, what string, bands []convBand) device.Task {
-	flops := int64(0)
+	return c.bandTask(device.Task{Name: c.title(b.nodes, what), Layers: c.layers(b.nodes...), Kernel: c.kernelName("gemm")}, bands)
+}
+
+// bandTask counts the arithmetic of a task of bands.
+func (c *compiler) bandTask(t device.Task, bands []convBand) device.Task {
 	for _, bd := range bands {
-		flops += gemmFlops(bd.calls)
+		t.FLOPs += gemmFlops(bd.calls) * int64(c.plan.groups)
 	}
-	return device.Task{
-		Name: c.title(b.nodes, what), Layers: c.layers(b.nodes...), Kernel: c.kernelName("gemm"), FLOPs: flops * int64(c.plan.groups),
-	}
+	return t
 }
 
 // convBand is rows lo to hi of a convolution's output.
@@ -233,12 +246,12 @@ type convBand struct {
 	empty  []region
 }
 
-// bands cuts rows of the output into bands of height rows.
-func (c *compiler) bands(s slide, spec kernel.GemmSpec, rows, height, _ int) []convBand {
+// bands cuts rows of a result into bands of height rows; wGroup is the floats from one group's weights to the next.
+func (c *compiler) bands(s slide, spec kernel.GemmSpec, rows, height, wGroup int) []convBand {
 	var all []convBand
 	for lo := 0; lo < rows; lo += height {
 		bd := convBand{lo: lo, hi: min(lo+height, rows)}
-		bd.calls, bd.empty = c.gemms(s.regions(bd.lo, bd.hi), spec, s.yGroup, s.yGroup)
+		bd.calls, bd.empty = c.gemms(s.regions(bd.lo, bd.hi), spec, wGroup, s.yGroup)
 		all = append(all, bd)
 	}
 	return all

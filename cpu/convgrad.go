@@ -14,10 +14,17 @@ type convGrad struct {
 	biasAcc    *buffer
 	turned     *buffer // dz with samples before filters, where the lanes are outputs
 	bands      []gradBand
+	chunks     int // of the bands of a group, whose sums are kept apart
 	uses       []*buffer
 	flops      int64 // of a group
 	kernel     string
 }
+
+// minParts is how many partial sums of a convolution's gradients there are at least, where it has enough rows.
+const minParts = 4
+
+// parts is the number of partial sums that a step has made.
+func (g *convGrad) parts(w *worker) int { return g.c.plan.activeSets(w.step.groups) * g.chunks }
 
 // gradBand is rows lo to hi of the output.
 type gradBand struct {
@@ -71,6 +78,13 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, rows,
 			}
 		}
 		g.bands = append(g.bands, bd)
+	}
+	// With few groups, several chunks of rows make parts that workers can share. Their number depends on the batch alone.
+	g.chunks = max(1, min(len(g.bands), minParts/c.plan.sets))
+	for _, b := range []*buffer{g.acc, g.biasAcc} {
+		if b != nil {
+			b.chunks = g.chunks
+		}
 	}
 	return g
 }
@@ -156,9 +170,9 @@ func (g *convGrad) finish(node int) {
 	c, b := g.c, g.bank
 	name := c.net.Nodes[node].Name
 	if g.biasAcc != nil {
-		c.learn(g.bias, 1, b.filters, 1, int64(b.filters*c.plan.sets*kernel.Lanes), []*buffer{g.biasAcc}, func(int) fillFunc {
+		c.learn(g.bias, 1, b.filters, 1, int64(b.filters*c.plan.sets*g.chunks*kernel.Lanes), []*buffer{g.biasAcc}, func(int) fillFunc {
 			return func(w *worker, dst []float32, _ int) {
-				c.k.ReduceLanes(dst, g.biasAcc.mem, b.filters, c.plan.activeSets(w.step.groups), g.biasAcc.stride/kernel.Lanes, kernel.Lanes)
+				c.k.ReduceLanes(dst, g.biasAcc.mem, b.filters, g.parts(w), g.biasAcc.stride/kernel.Lanes, kernel.Lanes)
 			}
 		})
 	}
@@ -166,7 +180,7 @@ func (g *convGrad) finish(node int) {
 		return
 	}
 	uses := []*buffer{g.acc}
-	cost := int64(b.weightCount * c.plan.sets)
+	cost := int64(b.weightCount * c.plan.sets * g.chunks)
 	var part *buffer
 	if g.lanes {
 		cost *= kernel.Lanes
@@ -177,16 +191,16 @@ func (g *convGrad) finish(node int) {
 	}
 	c.learn(g.kern, b.kernelRows, b.filters, b.cg, cost, uses, func(rows int) fillFunc {
 		return func(w *worker, dst []float32, lo int) {
-			sets := c.plan.activeSets(w.step.groups)
+			parts := g.parts(w)
 			switch {
 			case !g.lanes:
-				c.k.SumShards(dst, g.acc.mem[lo*b.filters:], sets, g.acc.stride)
+				c.k.SumShards(dst, g.acc.mem[lo*b.filters:], parts, g.acc.stride)
 			case b.groups == 1:
-				c.k.ReduceLanes(dst, g.acc.mem[lo*b.filters*kernel.Lanes:], rows*b.filters, sets, g.acc.stride/kernel.Lanes, kernel.Lanes)
+				c.k.ReduceLanes(dst, g.acc.mem[lo*b.filters*kernel.Lanes:], rows*b.filters, parts, g.acc.stride/kernel.Lanes, kernel.Lanes)
 			default:
 				for grp := range b.groups {
 					sum := part.at(w, 0)[:rows*b.fg]
-					c.k.ReduceLanes(sum, g.acc.mem[(grp*b.kernelRows+lo)*b.fg*kernel.Lanes:], len(sum), sets, g.acc.stride/kernel.Lanes, kernel.Lanes)
+					c.k.ReduceLanes(sum, g.acc.mem[(grp*b.kernelRows+lo)*b.fg*kernel.Lanes:], len(sum), parts, g.acc.stride/kernel.Lanes, kernel.Lanes)
 					for r := range rows {
 						copy(dst[r*b.filters+grp*b.fg:][:b.fg], sum[r*b.fg:])
 					}

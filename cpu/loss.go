@@ -52,7 +52,10 @@ func (c *compiler) loss() {
 		var grad, prob []float32
 		scores := &w.scores
 		if dz != nil {
-			grad, scores = dz.at(w, g), &c.plan.losses[g]
+			grad = dz.at(w, g)
+		}
+		if dz != nil || c.purpose.spread {
+			scores = &c.plan.losses[g]
 		}
 		if p != nil {
 			prob = p.at(w, g)

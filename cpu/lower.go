@@ -42,7 +42,16 @@ func (prog *program) compile(purpose purpose) (*plan, error) {
 	}
 	c.plan.vals, c.plan.grads = c.vals, c.grads
 	c.plan.output = c.vals[slot(len(c.net.Nodes)-1)]
+	if purpose.mode == inference && purpose.spread {
+		c.plan.output.pinned = true // it is read when all workers are done
+	}
 	return c.finish()
+}
+
+// spreads reports whether a batch of so many sets of groups leaves too many workers idle unless its plan is spread.
+func spreads(sets, workers int) bool {
+	rounds := (sets + workers - 1) / workers
+	return 10*sets < 7*rounds*workers
 }
 
 // wants marks whose gradients are wanted: what comes after a trainable parameter, and everything in a trace.
@@ -170,11 +179,25 @@ func (c *compiler) shapeOf(node int) model.Shape {
 
 // task appends a task of each group to the chain.
 func (c *compiler) task(t device.Task, uses []*buffer, run func(w *worker, g int)) {
+	c.split(t, 1, uses, func(w *worker, g, _ int) { run(w, g) })
+}
+
+// split appends a task of each group that can be done in chunks.
+func (c *compiler) split(t device.Task, chunks int, uses []*buffer, run func(w *worker, g, chunk int)) {
 	index := len(c.plan.tasks)
 	c.plan.tasks = append(c.plan.tasks, t)
 	c.touch(index, uses)
-	c.chain = append(c.chain, chainTask{index, run})
+	c.chain = append(c.chain, chainTask{index, chunks, run})
+	if c.purpose.spread {
+		c.flush()
+	}
 }
+
+// maxChunks bounds the chunks of a task. Their number depends on the layer alone.
+const maxChunks = 16
+
+// chunkOf is the range of n that chunk k of chunks takes.
+func chunkOf(n, k, chunks int) (lo, hi int) { return n * k / chunks, n * (k + 1) / chunks }
 
 // touch notes that a task of the current phase uses buffers.
 func (c *compiler) touch(index int, uses []*buffer) {
@@ -192,7 +215,11 @@ func (c *compiler) touch(index int, uses []*buffer) {
 // flush ends the chain: what comes next sees all groups.
 func (c *compiler) flush() {
 	if len(c.chain) > 0 {
-		c.plan.phases = append(c.plan.phases, &phase{chain: c.chain})
+		ph := &phase{chain: c.chain, chunks: 1}
+		if c.purpose.spread {
+			ph.chunks = c.chain[0].chunks
+		}
+		c.plan.phases = append(c.plan.phases, ph)
 		c.chain = nil
 	}
 }
@@ -210,7 +237,7 @@ func (c *compiler) sync(works []work) {
 	if len(works) == 0 {
 		return
 	}
-	ph := &phase{}
+	ph := &phase{chunks: 1}
 	for _, job := range works {
 		ph.jobs = append(ph.jobs, c.job(job))
 	}
@@ -306,7 +333,7 @@ func (c *compiler) finish() (*plan, error) {
 		c.sync(level)
 	}
 	if c.purpose.mode == training && len(c.plan.phases) == 1 {
-		c.plan.phases = append(c.plan.phases, &phase{}) // nothing is learnt, but the step's end must come after all losses
+		c.plan.phases = append(c.plan.phases, &phase{chunks: 1}) // nothing is learnt, but the step's end must come after all losses
 	}
 	p := c.plan
 	for _, b := range p.buffers {
@@ -334,7 +361,7 @@ func (c *compiler) finish() (*plan, error) {
 // reads it again: sets of groups in turn, jobs by cost to whoever has least to do.
 func (ph *phase) deal(sets, workers int) {
 	if ph.chain != nil {
-		ph.owners, ph.claims = make([]int, sets), make([]claim, sets)
+		ph.owners, ph.claims = make([]int, sets*ph.chunks), make([]claim, sets*ph.chunks)
 		for i := range ph.owners {
 			ph.owners[i] = i % workers
 		}

@@ -33,19 +33,25 @@ type plan struct {
 	norms  []float64       // Σ of the squares of the gradients, in shards
 }
 
-// phase is either a chain of tasks that each group of samples passes through, with one worker for a set of groups, or jobs
-// that need all groups and can run in any order.
+// phase is either a chain of tasks that each group of samples passes through, or jobs that need all groups and can run in any
+// order.
+//
+// An item of a chain is a set of groups, which one worker takes through all tasks while what they pass on is in its own cache.
+// Where there are too few sets for the workers, a plan is spread: every chain has one task, and its items are the chunks of the
+// task in every set.
 type phase struct {
 	chain  []chainTask
 	jobs   []job
+	chunks int   // of an item: 1, or in a spread plan those of the task
 	owners []int // of each item: the worker that takes it unless another is idle
 	claims []claim
 }
 
-// chainTask is a task of one group of 16 samples.
+// chainTask is a task of one group of 16 samples, which may be cut into chunks that know nothing of each other.
 type chainTask struct {
-	index int
-	run   func(w *worker, g int)
+	index  int
+	chunks int
+	run    func(w *worker, g, chunk int)
 }
 
 // job is a task, or a shard of one, that sees the whole batch.
@@ -89,7 +95,7 @@ func (p *plan) run(w *worker, b *barrier, round uint32, profile bool, epoch *epo
 	for k, ph := range p.phases {
 		items := len(ph.jobs)
 		if ph.chain != nil {
-			items = p.activeSets(w.step.groups)
+			items = p.activeSets(w.step.groups) * ph.chunks
 		}
 		for i := range items {
 			if ph.owners[i] == w.id && ph.claims[i].take(round) {
@@ -119,18 +125,30 @@ func (p *plan) item(w *worker, ph *phase, i int, profile bool) {
 		j.run(w)
 		return
 	}
-	lo, hi := p.groupsOf(i)
-	w.set, w.first = i, true
+	set, chunk := i/ph.chunks, i%ph.chunks
+	lo, hi := p.groupsOf(set)
+	w.set, w.first = set, true
 	for g := lo; g < min(hi, w.step.groups); g++ {
 		for k := range ph.chain {
 			t := &ph.chain[k]
+			from, to := 0, t.chunks
+			if ph.chunks > 1 {
+				from, to = chunk, chunk+1
+			}
 			if profile {
-				w.timed(t.index, func() { t.run(w, g) })
+				w.timed(t.index, func() { t.chunk(w, g, from, to) })
 				continue
 			}
-			t.run(w, g)
+			t.chunk(w, g, from, to)
 		}
 		w.first = false
+	}
+}
+
+// chunk runs some chunks of the task.
+func (t *chainTask) chunk(w *worker, g, from, to int) {
+	for w.chunk = from; w.chunk < to; w.chunk++ {
+		t.run(w, g, w.chunk)
 	}
 }
 
@@ -140,6 +158,7 @@ type purpose struct {
 	labels  bool // the gradient starts from the loss, not from a gradient at the output
 	infer   bool // dropout and batch normalisation as in inference
 	unfused bool
+	spread  bool // a phase for each task, so that workers can share a set of groups
 }
 
 type mode uint8

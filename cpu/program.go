@@ -26,10 +26,11 @@ type program struct {
 	params map[string]*param
 	step   int64 // State.Step
 
-	train  *plan // nil without Plan.Training
-	infer  *plan
-	traces map[purpose]*plan // made at the first trace of each kind
-	shut   func()            // tells the device
+	train    *plan // nil without Plan.Training
+	infer    *plan
+	inferOne *plan             // spread, for fewer groups than workers; nil with one worker
+	traces   map[purpose]*plan // made at the first trace of each kind
+	shut     func()            // tells the device
 }
 
 // newProgram compiles the plans.
@@ -58,14 +59,21 @@ func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.
 		return nil, err
 	}
 	if spec.Training != nil && notClassifier == nil {
-		if p.train, err = p.compile(purpose{mode: training, labels: true, unfused: spec.Trace}); err != nil {
+		sets := min((spec.Batch+kernel.Lanes-1)/kernel.Lanes, maxSets)
+		if p.train, err = p.compile(purpose{mode: training, labels: true, unfused: spec.Trace, spread: spreads(sets, workers)}); err != nil {
+			return nil, err
+		}
+	}
+	if workers > 1 {
+		if p.inferOne, err = p.compile(purpose{mode: inference, labels: notClassifier == nil, spread: true}); err != nil {
 			return nil, err
 		}
 	}
 	if !dry {
-		p.infer.allocate()
-		if p.train != nil {
-			p.train.allocate()
+		for _, pl := range []*plan{p.train, p.infer, p.inferOne} {
+			if pl != nil {
+				pl.allocate()
+			}
 		}
 		p.crew = newCrew(workers)
 	}
@@ -105,7 +113,7 @@ func (p *program) Close() error {
 	}
 	p.closed = true
 	p.crew.close()
-	p.params, p.train, p.infer, p.traces = nil, nil, nil, nil
+	p.params, p.train, p.infer, p.inferOne, p.traces = nil, nil, nil, nil, nil
 	p.shut()
 	return nil
 }
@@ -267,7 +275,7 @@ func (p *program) outline() device.Outline {
 		v, s, g := q.bytes()
 		values, slots, copies = values+v, slots+s, copies+g
 	}
-	for _, pl := range []*plan{p.train, p.infer} {
+	for _, pl := range []*plan{p.train, p.infer, p.inferOne} {
 		if pl != nil {
 			activations += 4 * int64(pl.words)
 		}

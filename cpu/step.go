@@ -9,6 +9,7 @@ import (
 type step struct {
 	set    *data.Set
 	order  []int32 // the step's samples, indices into set; nil is all of it in order
+	base   int     // where the step begins in order, or in the set
 	n      int     // samples
 	groups int     // of 16 samples, the last perhaps partial
 	scale  float32 // of the loss' gradient: 1/n
@@ -21,10 +22,16 @@ type step struct {
 // start points a worker at its samples.
 func (s *step) start(set *data.Set, order []int32, number int64, epoch int) {
 	s.set, s.order, s.number, s.epoch = set, order, number, epoch
-	s.n = len(order)
+	n := len(order)
 	if order == nil {
-		s.n = set.Len()
+		n = set.Len()
 	}
+	s.part(0, n)
+}
+
+// part narrows a step to n of its samples.
+func (s *step) part(base, n int) {
+	s.base, s.n = base, n
 	s.groups = (s.n + kernel.Lanes - 1) / kernel.Lanes
 	s.scale = 1 / float32(s.n)
 }
@@ -35,9 +42,9 @@ func (s *step) lanes(g int) int { return min(kernel.Lanes, s.n-g*kernel.Lanes) }
 // sample is the index in the set of sample i of the step.
 func (s *step) sample(i int) int32 {
 	if s.order == nil {
-		return int32(i)
+		return int32(s.base + i)
 	}
-	return s.order[i]
+	return s.order[s.base+i]
 }
 
 // fill sets the worker's index of group g's images, −1 in the lanes of padding.

@@ -10,17 +10,17 @@ import (
 
 // worker is one of the goroutines that compute. Worker 0 is the goroutine that called the program.
 type worker struct {
-	id      int
-	step    step
-	set     int  // of groups, that is being worked on
-	first   bool // this group is the first of its set
-	scores  kernel.Scores
-	clipped kernel.Update
-	flush   kernel.Flush
-	labels  [kernel.Lanes]int32
-	index   [kernel.Lanes]int32
-	times   []taskTime
-	_       [64]byte
+	id         int
+	step       step
+	set, chunk int  // of groups, and of the task, that are being worked on
+	first      bool // this group is the first of its set
+	scores     kernel.Scores
+	clipped    kernel.Update
+	flush      kernel.Flush
+	labels     [kernel.Lanes]int32
+	index      [kernel.Lanes]int32
+	times      []taskTime
+	_          [64]byte
 }
 
 // taskTime is what a worker has spent in a task.
