@@ -51,6 +51,7 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
 	total := func(t gemmTile) float64 { return float64(taps)*cost(t.p, t.j) + 8 + 1.5*float64(t.p*t.j) }
 	// outs[p] are the tiles that cover the outputs for p positions, at the least cost; then the same over positions.
 	outs, price := map[int][]gemmTile{}, map[int]float64{}
+	var widths []gemmTile
 	for p := 1; p <= 8; p++ {
 		var mine []gemmTile
 		for _, t := range tiles {
@@ -59,12 +60,9 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
 			}
 		}
 		if len(mine) > 0 {
+			widths = append(widths, gemmTile{p: p})
 			outs[p], price[p] = cover(g.Outs, mine, func(t gemmTile) int { return t.j }, total)
 		}
-	}
-	var widths []gemmTile
-	for p := range outs {
-		widths = append(widths, gemmTile{p: p})
 	}
 	columns, _ := cover(g.Cols, widths, func(t gemmTile) int { return t.p }, func(t gemmTile) float64 { return price[t.p] })
 	col := 0
@@ -141,4 +139,3 @@ func gemmNative(g *Gemm, y, x, w, bias []float32, rows int) {
 		}
 	}
 }
-

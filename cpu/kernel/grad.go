@@ -40,6 +40,7 @@ type GradLanes struct {
 	GradSpec
 	x, w int
 	run  func(g *GradLanes, acc, x, dy []float32, rows int)
+	aux  gradPlan
 }
 
 // NewGradLanes checks a spec and makes it ready. Errors wrap ErrSpec.
@@ -48,7 +49,9 @@ func (k *Kernels) NewGradLanes(s GradSpec) (*GradLanes, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &GradLanes{s, x, w, k.impl.gradLanes}, nil
+	g := &GradLanes{GradSpec: s, x: x, w: w, run: k.impl.gradLanes}
+	g.aux = k.impl.planLanes(g)
+	return g, nil
 }
 
 // Do adds rows rows to acc.
@@ -147,6 +150,7 @@ type GradOuter struct {
 	WTap int
 	x, w int
 	run  func(g *GradOuter, dw, x, dy []float32, rows int, add bool)
+	aux  gradPlan
 }
 
 // Padded is n rounded up to a multiple of 16.
@@ -161,7 +165,9 @@ func (k *Kernels) NewGradOuter(s GradSpec, wtap int) (*GradOuter, error) {
 	if wtap < s.Outs {
 		return nil, fmt.Errorf("%w: rows of dw are %d floats apart, less than the %d outputs", ErrSpec, wtap, s.Outs)
 	}
-	return &GradOuter{s, wtap, x, (rows-1)*wtap + s.Outs, k.impl.gradOuter}, nil
+	g := &GradOuter{GradSpec: s, WTap: wtap, x: x, w: (rows-1)*wtap + s.Outs, run: k.impl.gradOuter}
+	g.aux = k.impl.planOuter(g)
+	return g, nil
 }
 
 // Do computes rows rows of positions; with add they are added to dw, without they replace it.

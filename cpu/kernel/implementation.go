@@ -6,6 +6,8 @@ import "gcnn/model"
 type implementation struct {
 	gemm         gemmFunc
 	planGemm     func(g *Gemm) gemmPlan
+	planLanes    func(g *GradLanes) gradPlan
+	planOuter    func(g *GradOuter) gradPlan
 	gradLanes    func(g *GradLanes, acc, x, dy []float32, rows int)
 	gradOuter    func(g *GradOuter, dw, x, dy []float32, rows int, add bool)
 	reduceLanes  func(dst, acc []float32, shards, stride, valid int)
@@ -28,11 +30,12 @@ type implementation struct {
 	add, mul     func(dst, a, b []float32)
 }
 
-
 func portable() implementation {
 	return implementation{
 		gemm:         gemmPortable,
 		planGemm:     func(*Gemm) gemmPlan { return gemmPlan{} },
+		planLanes:    func(*GradLanes) gradPlan { return gradPlan{} },
+		planOuter:    func(*GradOuter) gradPlan { return gradPlan{} },
 		gradLanes:    gradLanesPortable,
 		gradOuter:    gradOuterPortable,
 		reduceLanes:  reduceLanesPortable,

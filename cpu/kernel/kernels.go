@@ -1,5 +1,7 @@
 package kernel
 
+//go:generate go run ./asm .
+
 import (
 	"errors"
 	"fmt"

@@ -18,8 +18,14 @@ func implementationOf(p Path) implementation {
 	switch p {
 	case AVX2:
 		i.planGemm = func(g *Gemm) gemmPlan { return planGemm(g, pickTiles(g, gemmAVX2, gemmAVX2Strided), avx2Cost) }
+		i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesAVX2Tiles, gradCost) }
+		i.planOuter = func(g *GradOuter) gradPlan { return planOuter(g, gradOuterAVX2Tiles, 8, gradCost) }
+		i.gradLanes, i.gradOuter = gradLanesAVX2, gradOuterAVX2
 	case AVX512:
 		i.planGemm = func(g *Gemm) gemmPlan { return planGemm(g, pickTiles(g, gemmAVX512, gemmAVX512Strided), avx512Cost) }
+		i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesAVX512Tiles, gradCost) }
+		i.planOuter = func(g *GradOuter) gradPlan { return planOuter(g, gradOuterAVX512Tiles, 16, gradCost) }
+		i.gradLanes, i.gradOuter = gradLanesAVX512, gradOuterAVX512
 	case Portable, NEON:
 		return i
 	}
@@ -47,3 +53,11 @@ func avx2Cost(p, j int) float64 {
 func avx512Cost(p, j int) float64 {
 	return max(float64(p*j)/2, float64(p+j)/2, 4)
 }
+
+func avx2HalvesCost(p, j int) float64 { return 2 * max(float64(p*j)/2, float64(p+j)/2, 4) }
+
+// avx2OuterCost counts vectors of outputs, two registers each.
+func avx2OuterCost(p, j int) float64 { return max(float64(p*j), float64(p+2*j)/2, 4) }
+
+// gradCost is the cycles of a position, or of a sample, for a tile of the weight gradients.
+func gradCost(t, j int) float64 { return max(float64(t*j)/2, float64(t+j)/2, 4) }

@@ -44,7 +44,7 @@ type file struct {
 // generate makes all files by name.
 func generate() (map[string][]byte, error) {
 	out := map[string][]byte{}
-	for _, f := range []file{{"gemm", gemms}, {"peak", peaks}} {
+	for _, f := range []file{{"gemm", gemms}, {"grad", grads}, {"peak", peaks}} {
 		g := &gen{Context: build.NewContext()}
 		g.ConstraintExpr("amd64")
 		f.write(g)

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -25,5 +23,4 @@ func peaks(g *gen) {
 		g.JNZ(operand.LabelRef(l))
 		g.end()
 	}
-	_ = fmt.Sprint
 }
