@@ -53,4 +53,6 @@ def make(name, seed=1):
         if high:
             v.assign(rng.uniform(low, high, v.shape).astype(np.float32))
     x = rng.integers(0, 256, (3, *net.input_shape[1:])) if name == "lesson" else rng.standard_normal((3, *net.input_shape[1:]))
-    return net, x.astype(np.float32)
+    x = x.astype(np.float32)
+    net(x)  # builds what export needs
+    return net, x

@@ -25,13 +25,23 @@ type Trainer struct {
 	draw    *rand.Rand
 }
 
+// Option changes the plan that a Trainer is compiled for.
+type Option func(*device.Plan)
+
+// Profile takes the time of each task.
+func Profile(p *device.Plan) { p.Profile = true }
+
 // NewTrainer compiles a workload and loads its set. The device stays the caller's.
-func NewTrainer(d device.Device, w Workload, set *data.Set) (*Trainer, error) {
+func NewTrainer(d device.Device, w Workload, set *data.Set, options ...Option) (*Trainer, error) {
 	net, err := w.Network()
 	if err != nil {
 		return nil, err
 	}
-	program, err := d.Compile(net, device.Plan{Batch: w.Batch, Training: &device.Training{Optimizer: w.Optimizer, Seed: 1}})
+	plan := device.Plan{Batch: w.Batch, Training: &device.Training{Optimizer: w.Optimizer, Seed: 1}}
+	for _, o := range options {
+		o(&plan)
+	}
+	program, err := d.Compile(net, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +89,9 @@ func (t *Trainer) Epochs(ctx context.Context, least float64) (float64, error) {
 	}
 	return sum / float64(n), nil
 }
+
+// Tasks is the time spent in each task; the Trainer is made with Profile.
+func (t *Trainer) Tasks() []device.TaskTime { return t.program.Profile() }
 
 // Close frees the program and its set.
 func (t *Trainer) Close() error {
