@@ -1,9 +1,12 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/goccy/go-yaml"
 
 	"gcnn/internal/strictyaml"
 )
@@ -54,6 +57,14 @@ func (r *ReduceLROnPlateau) DecodeYAML(node strictyaml.Node) error {
 	type plain ReduceLROnPlateau // without this method
 	*r = *NewReduceLROnPlateau()
 	return node.Decode((*plain)(r))
+}
+
+// MarshalYAML writes all fields: zero is a value of its own for those that have another default.
+func (r ReduceLROnPlateau) MarshalYAML() (any, error) {
+	return yaml.MapSlice{
+		{Key: "monitor", Value: cmp.Or(r.Monitor, "val_loss")}, {Key: "factor", Value: r.Factor}, {Key: "patience", Value: r.Patience},
+		{Key: "min_delta", Value: r.MinDelta}, {Key: "cooldown", Value: r.Cooldown}, {Key: "min_lr", Value: r.MinRate},
+	}, nil
 }
 
 func (r ReduceLROnPlateau) check() error {

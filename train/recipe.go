@@ -143,7 +143,7 @@ func (r Recipe) Check() error {
 	if !(r.EMA.Momentum >= 0 && r.EMA.Momentum < 1) || r.EMA.Every < 1 {
 		return fmt.Errorf("ema: momentum lies in [0, 1) and every is at least 1, got %g and %d", r.EMA.Momentum, r.EMA.Every)
 	}
-	_, err := r.Augment.device()
+	_, err := r.Augment.Device()
 	return err
 }
 
@@ -162,7 +162,8 @@ func (r Recipe) optimizer() (device.Optimizer, error) {
 // flips are the ways to flip by their names in settings.
 var flips = []string{device.NoFlip: "none", device.RandomFlip: "random", device.AlternatingFlip: "alternating"}
 
-func (a Augment) device() (device.Augment, error) {
+// Device is the augmentation as devices know it.
+func (a Augment) Device() (device.Augment, error) {
 	flip := device.NoFlip
 	if a.Flip != "" {
 		i := slices.Index(flips, a.Flip)
@@ -186,7 +187,7 @@ func (r Recipe) Plan(norm model.Normalization, classes []string) (device.Plan, e
 	if err != nil {
 		return device.Plan{}, err
 	}
-	augment, err := r.Augment.device()
+	augment, err := r.Augment.Device()
 	if err != nil {
 		return device.Plan{}, err
 	}

@@ -47,6 +47,9 @@ func (m *ModelSetting) DecodeYAML(node strictyaml.Node) error {
 		m.Network = &model.Network{Name: "model"}
 		return node.Decode(m.Network)
 	}
+	if !node.IsString() {
+		return node.Errorf("model: expected the name of a preset or a file, or a network, got %v", node)
+	}
 	return node.Decode(&m.Name)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"gcnn/data"
+	"gcnn/data/catalog"
 	"gcnn/internal/atomicfile"
 	"gcnn/report"
 	"gcnn/train"
@@ -23,8 +24,9 @@ func dataCommand() *cli.Command {
 	}
 	return &cli.Command{
 		Name:  "data",
-		Usage: "check and look at data sets",
+		Usage: "list, fetch, check and look at data sets",
 		Subcommands: []*cli.Command{
+			dataListCommand(), dataFetchCommand(),
 			{
 				Name:  "verify",
 				Usage: "read a set and check all of it",
@@ -50,12 +52,16 @@ Examples:
 				Usage: "draw the first images with their class names",
 				Description: `Examples:
   gcnn data show --out grid.png
-  gcnn data show --split test --rows 4 --columns 12 --out grid.png`,
+  gcnn data show --split test --rows 4 --columns 12 --out grid.png
+  gcnn data show --augment 'flip: random, shift: 3, rotate: 15' --epoch 2 --out augmented.png`,
 				Flags: append(slices.Clone(sourceFlags),
 					&cli.StringFlag{Name: "split", Value: "train", Usage: "train or test"},
 					&cli.StringFlag{Name: "out", Value: train.SamplesFile, Usage: "the PNG `FILE` to write"},
 					&cli.IntFlag{Name: "rows", Value: sampleRows},
 					&cli.IntFlag{Name: "columns", Value: sampleRows},
+					&cli.StringFlag{Name: "augment", Usage: "draw what training with this augmentation sees, as YAML: 'flip: random, shift: 2'"},
+					&cli.IntFlag{Name: "epoch", Value: 1, Usage: "the epoch of the augmentation"},
+					&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "the seed of the augmentation"},
 				),
 				Action: func(c *cli.Context) error {
 					if err := noArguments(c); err != nil {
@@ -69,6 +75,9 @@ Examples:
 					if err != nil {
 						return err
 					}
+					if set, err = augmented(c, set); err != nil {
+						return err
+					}
 					return atomicfile.Write(c.String("out"), 0o666, func(w io.Writer) error {
 						return report.Samples(w, set, c.Int("rows"), c.Int("columns"))
 					})
@@ -76,6 +85,45 @@ Examples:
 			},
 		},
 	}
+}
+
+// augmented makes of the images that are drawn what training sees of them.
+func augmented(c *cli.Context, set *data.Set) (*data.Set, error) {
+	if c.String("augment") == "" {
+		return set, nil
+	}
+	var s train.Settings
+	if err := s.Set("augment", "--augment", inBraces(c.String("augment"))); err != nil {
+		return nil, usageError{err}
+	}
+	augment, err := s.Augment.Device()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	n := c.Int("rows") * c.Int("columns")
+	if n < 1 || c.Int("epoch") < 1 {
+		return nil, usagef("--rows, --columns and --epoch are at least 1")
+	}
+	if set, err = set.Limit(n); err != nil {
+		return nil, err
+	}
+	if set.Pixels == nil {
+		return nil, fmt.Errorf("%s: it holds floats; only bytes can be shown augmented", set.Name)
+	}
+	out := *set
+	out.Pixels = make([]uint8, len(set.Pixels))
+	src, dst := make([]float32, set.ImageSize()), make([]float32, set.ImageSize())
+	for i := range set.Len() {
+		for k, v := range set.Image(i) {
+			src[k] = float32(v) / 255
+		}
+		change := augment.Draw(c.Uint64("seed"), c.Int("epoch")-1, int32(i), set.Height, set.Width)
+		change.Apply(dst, src, set.Height, set.Width, set.Channels, true)
+		for k, v := range dst {
+			out.Image(i)[k] = uint8(v*255 + 0.5)
+		}
+	}
+	return &out, nil
 }
 
 // pictureFlags says how a folder of pictures is read.
@@ -93,7 +141,7 @@ func pictureFlags(c *cli.Context) (data.Folder, error) {
 
 // verifyData reads a set, which checks it, and counts its images.
 func verifyData(w io.Writer, name string, folder data.Folder) error {
-	train, test, err := openData(name, folder)
+	train, test, err := catalog.Open(name, folder)
 	if err != nil {
 		return err
 	}

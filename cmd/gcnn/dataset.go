@@ -4,16 +4,21 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"gcnn/data"
+	"gcnn/data/catalog"
 	"gcnn/data/fashionmnist"
 	"gcnn/model"
 )
 
 const dataUsage = "the embedded " + fashionmnist.Name + ", a `DIR` of IDX files, CIFAR's binary files or class folders of pictures, or an .npz file"
 
-func isEmbedded(name string) bool { return name == fashionmnist.Name }
+// isNamed reports whether --data is a name rather than a path.
+func isNamed(name string) bool {
+	return slices.ContainsFunc(catalog.List(), func(e catalog.Entry) bool { return e.Name == name })
+}
 
 // pictures says how a folder of pictures is read: as images of a shape, through the user's cache.
 func pictures(shape model.Shape, skipBad bool, warnings io.Writer) data.Folder {
@@ -27,23 +32,15 @@ func pictures(shape model.Shape, skipBad bool, warnings io.Writer) data.Folder {
 	return f
 }
 
-// openData reads the training and the test set that --data names. test is nil where the data has none.
-func openData(name string, pictures data.Folder) (train, test *data.Set, err error) {
-	if isEmbedded(name) {
-		return fashionmnist.Load()
-	}
-	return data.Open(name, pictures)
-}
-
 // openSplit reads the training or the test set.
 func openSplit(name, split string, pictures data.Folder) (*data.Set, error) {
 	if split != "test" && split != "train" {
 		return nil, usagef("--split is test or train, got %q", split)
 	}
-	if isEmbedded(name) && split == "test" {
+	if name == fashionmnist.Name && split == "test" {
 		return fashionmnist.Test()
 	}
-	train, test, err := openData(name, pictures)
+	train, test, err := catalog.Open(name, pictures)
 	switch {
 	case err != nil:
 		return nil, err

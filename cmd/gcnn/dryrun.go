@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"text/tabwriter"
 
 	"gcnn/data"
+	"gcnn/device"
 )
 
 // describe prints what a run would do.
@@ -18,29 +20,37 @@ func (r *trainRun) describe() error {
 	if err != nil {
 		return fmt.Errorf("device %s: %w", r.device.Info().Name, err)
 	}
-	tw := tabwriter.NewWriter(r.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	total := int64(0)
-	fmt.Fprintln(tw, "# memory on the device\t")
-	for _, m := range outline.Memory {
-		fmt.Fprintf(tw, "%s\t%s\t\n", m.Use, bytesText(m.Bytes))
-		total += m.Bytes
-	}
+	memory := outline.Memory
 	for _, s := range []*data.Set{r.train, r.validation} {
-		if s == nil {
-			continue
+		if s != nil {
+			memory = append(memory, device.Memory{Use: s.Name, Bytes: int64(len(s.Pixels) + 4*len(s.Floats) + 2*len(s.Labels))})
 		}
-		n := int64(len(s.Pixels) + 4*len(s.Floats) + 2*len(s.Labels))
-		fmt.Fprintf(tw, "%s\t%s\t\n", s.Name, bytesText(n))
-		total += n
 	}
-	fmt.Fprintf(tw, "total\t%s\t\n", bytesText(total))
-	if err := tw.Flush(); err != nil {
+	fmt.Fprintf(r.out, "# memory of %s\n", r.device.Info().Name)
+	if err := writeMemory(r.out, memory); err != nil {
 		return err
 	}
 	steps := (r.train.Len() + r.settings.BatchSize - 1) / r.settings.BatchSize
-	fmt.Fprintf(r.out, "\n# plan of a step on %s; %s of %s steps\n", r.device.Info().Name, plural(r.settings.Epochs, "epoch"), thousands(steps))
-	tw = tabwriter.NewWriter(r.out, 0, 0, 2, ' ', 0)
-	for _, t := range outline.Tasks {
+	fmt.Fprintf(r.out, "\n# a step on %s; %s of %s\n", r.device.Info().Name, plural(r.settings.Epochs, "epoch"), plural(steps, "step"))
+	return writePlan(r.out, outline.Tasks)
+}
+
+// writeMemory prints what a program takes.
+func writeMemory(w io.Writer, memory []device.Memory) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	total := int64(0)
+	for _, m := range memory {
+		fmt.Fprintf(tw, "%s\t%s\t\n", m.Use, bytesText(m.Bytes))
+		total += m.Bytes
+	}
+	fmt.Fprintf(tw, "total\t%s\t\n", bytesText(total))
+	return tw.Flush()
+}
+
+// writePlan prints the tasks of a step.
+func writePlan(w io.Writer, tasks []device.Task) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, t := range tasks {
 		fmt.Fprintf(tw, "%s\t%s\t%s FLOP\n", t.Name, t.Kernel, thousands(t.FLOPs))
 	}
 	return tw.Flush()

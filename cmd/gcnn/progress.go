@@ -40,11 +40,15 @@ func newProgress(w io.Writer, r train.Recipe) *progress {
 		w: w, epochs: r.Epochs, now: time.Now, columns: func() int { return columns(w) },
 		rates: r.Schedule.Kind() != "constant" || r.Warmup > 0 || r.ReduceLROnPlateau != nil,
 	}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
-		p.terminal = true
-		p.colour = os.Getenv("NO_COLOR") == ""
-	}
+	p.terminal = isTerminal(w)
+	p.colour = p.terminal && os.Getenv("NO_COLOR") == ""
 	return p
+}
+
+// isTerminal reports whether lines can be redrawn.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
 func (p *progress) observer() train.Observer {

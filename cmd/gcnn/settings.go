@@ -112,7 +112,7 @@ func readSettings(c *cli.Context) (train.Settings, error) {
 	if err := s.Check(); err != nil {
 		return s, usageError{err}
 	}
-	return s, s.Absolute(isEmbedded)
+	return s, s.Absolute(isNamed)
 }
 
 // override applies flags and environment.
@@ -133,14 +133,22 @@ func override(c *cli.Context, s *train.Settings) error {
 			continue
 		}
 		value := fmt.Sprint(c.Value(f.flag))
-		if f.kind == yamlSetting && !strings.HasPrefix(value, "{") && !strings.HasPrefix(value, "[") && (f.flag != "schedule" || strings.Contains(value, ":")) {
-			value = "{" + value + "}"
+		if f.kind == yamlSetting && (f.flag != "schedule" || strings.Contains(value, ":")) {
+			value = inBraces(value)
 		}
 		if err := s.Set(f.name(), "--"+f.flag, value); err != nil {
 			return usageError{err}
 		}
 	}
 	return nil
+}
+
+// inBraces makes a mapping of 'a: 1, b: 2'.
+func inBraces(value string) string {
+	if strings.HasPrefix(value, "{") || strings.HasPrefix(value, "[") {
+		return value
+	}
+	return "{" + value + "}"
 }
 
 // onResume are the settings that may change when a run goes on.

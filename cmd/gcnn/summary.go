@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"gcnn/device"
 	"gcnn/model"
 	"gcnn/train"
 )
@@ -21,11 +23,15 @@ func summaryCommand() *cli.Command {
 Examples:
   gcnn summary --model lenet5
   gcnn summary --model alexnet --classes 1000
-  gcnn summary runs/cnn-20260101-120000`,
-		Flags: []cli.Flag{
+  gcnn summary runs/cnn-20260101-120000
+  gcnn summary --model alexnet --plan --memory --batch-size 128`,
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "model", Value: "cnn", Usage: "a preset (" + presetList() + ") or a YAML `FILE`"},
 			classesFlag, jsonFlag,
-		},
+			&cli.BoolFlag{Name: "plan", Usage: "also print the tasks that the device makes of a training step"},
+			&cli.BoolFlag{Name: "memory", Usage: "also print the memory that training takes on the device"},
+			&cli.IntFlag{Name: "batch-size", Usage: "images of a step (default: the preset's)"},
+		}, deviceFlags...),
 		Action: func(c *cli.Context) error {
 			var net *model.Network
 			var err error
@@ -41,12 +47,66 @@ Examples:
 			if err != nil {
 				return err
 			}
-			if c.Bool("json") {
-				return writeJSON(c.App.Writer, net.Summarize())
-			}
-			return net.Summarize().Write(c.App.Writer, columns(c.App.Writer))
+			return summarize(c, net)
 		},
 	}
+}
+
+// summarize prints the table, and what a device makes of the network where that is asked for.
+func summarize(c *cli.Context, net *model.Network) error {
+	w := c.App.Writer
+	full := struct {
+		model.Summary
+		Plan   []device.Task   `json:"plan,omitempty"`
+		Memory []device.Memory `json:"memory,omitempty"`
+	}{Summary: net.Summarize()}
+	if c.Bool("plan") || c.Bool("memory") {
+		outline, err := outlineTraining(c, net)
+		if err != nil {
+			return err
+		}
+		if c.Bool("plan") {
+			full.Plan = outline.Tasks
+		}
+		if c.Bool("memory") {
+			full.Memory = outline.Memory
+		}
+	}
+	if c.Bool("json") {
+		return writeJSON(w, full)
+	}
+	if err := full.Write(w, columns(w)); err != nil {
+		return err
+	}
+	if full.Plan != nil {
+		fmt.Fprintf(w, "\nA training step on %s:\n", c.String("device"))
+		if err := writePlan(w, full.Plan); err != nil {
+			return err
+		}
+	}
+	if full.Memory != nil {
+		fmt.Fprintf(w, "\nMemory on %s:\n", c.String("device"))
+		return writeMemory(w, full.Memory)
+	}
+	return nil
+}
+
+// outlineTraining asks a device what it would make of training a network with its preset's recipe.
+func outlineTraining(c *cli.Context, net *model.Network) (device.Outline, error) {
+	recipe := train.Preset(net.Name)
+	if c.IsSet("batch-size") {
+		recipe.BatchSize = c.Int("batch-size")
+	}
+	plan, err := recipe.Plan(model.Normalization{}, nil)
+	if err != nil {
+		return device.Outline{}, usageError{err}
+	}
+	d, err := openDevice(c.String("device"), c.Int("workers"))
+	if err != nil {
+		return device.Outline{}, err
+	}
+	defer d.Close()
+	return d.Outline(net, plan)
 }
 
 var classesFlag = &cli.IntFlag{Name: "classes", Value: 10, Usage: "outputs of a preset"}

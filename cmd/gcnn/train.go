@@ -15,6 +15,7 @@ import (
 	"gorgonia.org/tensor"
 
 	"gcnn/data"
+	"gcnn/data/catalog"
 	"gcnn/device"
 	"gcnn/model"
 	"gcnn/train"
@@ -32,6 +33,8 @@ func trainCommand() *cli.Command {
 		&cli.BoolFlag{Name: "force", Usage: "replace the run that DIR holds"},
 		&cli.StringFlag{Name: "resume", Usage: "go on with an interrupted `RUN`"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print settings, memory and plan, and train nothing"},
+		&cli.BoolFlag{Name: "profile", Usage: "print the time and the GFLOP/s of each task of a step"},
+		&cli.StringFlag{Name: "pprof", Usage: "write a CPU profile for go tool pprof into `FILE`"},
 		&cli.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
 	)
 	return &cli.Command{
@@ -68,7 +71,7 @@ Examples:
 			if c.Bool("dry-run") {
 				return r.describe()
 			}
-			return r.run(ctx)
+			return withPprof(c.String("pprof"), func() error { return r.run(ctx) })
 		},
 	}
 }
@@ -134,6 +137,7 @@ func (r *trainRun) prepare(c *cli.Context) (err error) {
 	if r.plan, err = r.settings.Plan(r.norm, r.train.Classes); err != nil {
 		return err
 	}
+	r.plan.Profile = c.Bool("profile")
 	if c.Bool("dry-run") {
 		return nil
 	}
@@ -189,7 +193,7 @@ func (r *trainRun) openSets() error {
 	if err != nil {
 		return err
 	}
-	if r.train, r.test, err = openData(r.settings.Data, pictures(shape, r.settings.SkipBad, r.warnings)); err != nil {
+	if r.train, r.test, err = catalog.Open(r.settings.Data, pictures(shape, r.settings.SkipBad, r.warnings)); err != nil {
 		return err
 	}
 	if r.settings.Limit > 0 {
@@ -278,6 +282,11 @@ func (r *trainRun) run(ctx context.Context) error {
 	}
 	if err != nil && !errors.Is(err, errInterrupted) {
 		return err // after SIGTERM there is no time for pictures
+	}
+	if r.plan.Profile {
+		if err := writeProfile(r.out, r.program.Profile(), r.device.Info()); err != nil {
+			return err
+		}
 	}
 	// After Ctrl-C: the weights, the history and the pictures of what there is.
 	return errors.Join(err, r.finish(history, err != nil))
