@@ -18,6 +18,7 @@ func TestPresetShapes(t *testing.T) {
 		{"lenet5", 61_610, 341_256, "conv2d average_pooling2d conv2d_1 average_pooling2d_1 conv2d_2 flatten dense dense_1"},
 		{"vgg-small", 2_360_138, 0, ""},
 		{"resnet9", 6_577_610, 0, ""},
+		{"fast", 99_408 + 2*(18+32+64+128), 0, ""}, // and the moving statistics
 		{"alexnet", 56_909_194, 0, ""}, // 60,965,224 with 1,000 classes
 	} {
 		n, err := Preset(c.preset, nil, 10)
