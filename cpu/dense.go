@@ -11,16 +11,33 @@ type denseState struct {
 	x, z, y *buffer // z is the sum before the activation where it is kept, else nil
 }
 
+// fullyConnected is a dense layer, or a convolution that is one: its kernel covers its input exactly, so that its single output
+// position reads every element once, in the order of the kernel's rows.
+type fullyConnected struct {
+	in, out    int
+	activation model.ActivationFunc
+}
+
+// asDense is the dense layer that a block's convolution amounts to; ok is false where it is none.
+func (c *compiler) asDense(b *block, l model.Conv2D) (d fullyConnected, ok bool) {
+	node := &c.net.Nodes[b.nodes[0]]
+	v, h := l.Windows(node.In[0])
+	whole := func(w model.Window) bool {
+		return w.Out == 1 && w.Before == 0 && w.After == 0 && w.Extent() == w.In && w.Dilation == 1
+	}
+	return fullyConnected{node.In[0].Size(), l.Filters, l.Activation}, whole(v) && whole(h) && l.Groups == 1 && len(b.nodes) == 1
+}
+
 // denseForward emits y = f(x·kernel + bias). The activation is part of the task in a fused plan. Of the network's final softmax
 // the sums alone are made: the loss goes on from there.
-func (c *compiler) denseForward(b *block, l model.Dense) {
+func (c *compiler) denseForward(b *block, l fullyConnected) {
 	i := b.nodes[0]
 	node := &c.net.Nodes[i]
-	in, out := node.In[0][0], l.Units
+	in, out := l.in, l.out
 	kern, bias := c.param(i, model.Kernel), c.param(i, model.Bias)
 	s := &denseState{x: c.vals[slot(node.Inputs[0])]}
 	c.dense[i] = s
-	fused := l.Activation == model.ReLU && !c.purpose.unfused
+	fused := l.activation == model.ReLU && !c.purpose.unfused
 	spec := kernel.GemmSpec{
 		Grid: kernel.Grid{Cols: 1, XRow: in, XCol: in, YRow: out, YCol: out},
 		Taps: []kernel.Run{{N: int32(in)}}, Outs: out, WTap: out, WOut: 1, ReLU: fused,
@@ -35,11 +52,11 @@ func (c *compiler) denseForward(b *block, l model.Dense) {
 		return
 	}
 	flops := g.Flops(1) * int64(c.plan.groups)
-	keep := l.Activation == model.Linear || fused
+	keep := l.activation == model.Linear || fused
 	final := c.finalSoftmax(i)
 	dst := c.value(i)
 	s.y = dst
-	if final || !keep && (kernel.NeedsInput(l.Activation) || c.purpose.unfused) {
+	if final || !keep && (kernel.NeedsInput(l.activation) || c.purpose.unfused) {
 		s.z = c.buffer(node.Name+" sums", out*kernel.Lanes)
 		dst = s.z
 	}
@@ -50,28 +67,28 @@ func (c *compiler) denseForward(b *block, l model.Dense) {
 			d := dst.at(w, n)
 			g.Do(d, s.x.at(w, n), kern.w, biases, 1)
 			if inPlace {
-				c.activate(l.Activation, l.Activation.DefaultAlpha(), y.at(w, n), d, out)
+				c.activate(l.activation, l.activation.DefaultAlpha(), y.at(w, n), d, out)
 			}
 		})
 	if final || keep || inPlace {
 		return
 	}
-	c.task(device.Task{Name: node.Name + " " + l.Activation.String(), Layers: c.layers(i), Kernel: c.kernelName("activation")},
+	c.task(device.Task{Name: node.Name + " " + l.activation.String(), Layers: c.layers(i), Kernel: c.kernelName("activation")},
 		[]*buffer{dst, y}, func(w *worker, n int) {
-			c.activate(l.Activation, l.Activation.DefaultAlpha(), y.at(w, n), dst.at(w, n), out)
+			c.activate(l.activation, l.activation.DefaultAlpha(), y.at(w, n), dst.at(w, n), out)
 		})
 }
 
 // denseBackward emits the gradients at the sums and at the input; the gradients of the parameters wait for the whole batch.
-func (c *compiler) denseBackward(b *block, l model.Dense) {
+func (c *compiler) denseBackward(b *block, l fullyConnected) {
 	i := b.nodes[0]
 	node := &c.net.Nodes[i]
-	in, out := node.In[0][0], l.Units
+	in, out := l.in, l.out
 	kern, bias := c.param(i, model.Kernel), c.param(i, model.Bias)
 	s := c.dense[i]
 	dz := c.grads[slot(i)]
-	if l.Activation != model.Linear && !(c.finalSoftmax(i) && c.purpose.labels) {
-		dz = c.activationGrad(i, l.Activation, l.Activation.DefaultAlpha(), dz, s.z, s.y)
+	if l.activation != model.Linear && !(c.finalSoftmax(i) && c.purpose.labels) {
+		dz = c.activationGrad(i, l.activation, l.activation.DefaultAlpha(), dz, s.z, s.y)
 	}
 	if bias.trains() {
 		acc := c.global(node.Name+" bias sums", out*kernel.Lanes, perWorker)

@@ -53,3 +53,29 @@ func BenchmarkEvaluate(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkTasks prints where an epoch's time goes: go test -bench Tasks -benchtime 1x -v ./cpu
+func BenchmarkTasks(b *testing.B) {
+	train, _, err := fashionmnist.Load()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range []string{"cnn", "lenet5"} {
+		b.Run(name, func(b *testing.B) {
+			plan := lesson(name)
+			plan.Profile = true
+			p, r := start(b, 1, preset(b, name), plan, train)
+			epoch := epochOf(train, plan.Batch, 0.001)
+			epoch.Order = shuffled(train.Len())
+			for range b.N {
+				if _, err := p.Train(context.Background(), r, epoch); err != nil {
+					b.Fatal(err)
+				}
+			}
+			steps := float64(len(epoch.Rates) * b.N)
+			for _, t := range p.Profile() {
+				b.Logf("%8.2f µs a step %8.1f GFLOP/s  %-24s %s", t.Seconds/steps*1e6, float64(t.FLOPs)*steps/t.Seconds/1e9, t.Kernel, t.Name)
+			}
+		})
+	}
+}

@@ -78,7 +78,11 @@ func (c *compiler) forward(b *block) {
 	node := &c.net.Nodes[i]
 	switch l := node.Layer.(type) {
 	case model.Conv2D:
-		c.convForward(b, l)
+		if d, ok := c.asDense(b, l); ok {
+			c.denseForward(b, d)
+		} else {
+			c.convForward(b, l)
+		}
 	case model.MaxPool2D:
 		c.maxPoolForward(i, l.PoolSize, l.Windows)
 	case model.AveragePool2D:
@@ -90,7 +94,7 @@ func (c *compiler) forward(b *block) {
 	case model.Flatten:
 		c.vals[slot(i)] = c.vals[slot(node.Inputs[0])]
 	case model.Dense:
-		c.denseForward(b, l)
+		c.denseForward(b, fullyConnected{node.In[0][0], l.Units, l.Activation})
 	case model.Activation:
 		c.activationForward(i, l)
 	case model.BatchNormalization:
@@ -117,7 +121,11 @@ func (c *compiler) backward(b *block) {
 	}
 	switch l := node.Layer.(type) {
 	case model.Conv2D:
-		c.convBackward(b, l)
+		if d, ok := c.asDense(b, l); ok {
+			c.denseBackward(b, d)
+		} else {
+			c.convBackward(b, l)
+		}
 	case model.MaxPool2D:
 		c.maxPoolBackward(i, l.PoolSize, l.Windows)
 	case model.AveragePool2D:
@@ -129,7 +137,7 @@ func (c *compiler) backward(b *block) {
 	case model.Flatten:
 		c.passBack(node.Inputs[0], c.grads[slot(i)])
 	case model.Dense:
-		c.denseBackward(b, l)
+		c.denseBackward(b, fullyConnected{node.In[0][0], l.Units, l.Activation})
 	case model.Activation:
 		c.activationBackward(i, l)
 	case model.BatchNormalization:
