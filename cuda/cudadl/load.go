@@ -9,7 +9,7 @@ package cudadl
 #include "cudadl.h"
 size_t cudnnGetVersion(void);
 size_t cudnnGetCudartVersion(void);
-int cublasGetVersion_v2(void *, int *);
+int cublasGetProperty(int, int *);
 */
 import "C"
 
@@ -119,9 +119,11 @@ func load() (*Libraries, error) {
 	if _, path, err = open(C.CUDADL_BLAS, "cuBLAS", fmt.Sprintf("libcublas.so.%d", l.CUDA)); err != nil {
 		return nil, err
 	}
-	C.cublasGetVersion_v2(nil, &version) // takes a null handle
-	v = int(version)
-	l.CUBLAS = Library{"cuBLAS", path, fmt.Sprintf("%d.%d.%d", v/10000, v/100%100, v%100)}
+	var parts [3]C.int // major, minor, patch; cublasGetVersion would need a handle, and that a context
+	for i := range parts {
+		C.cublasGetProperty(C.int(i), &parts[i])
+	}
+	l.CUBLAS = Library{"cuBLAS", path, fmt.Sprintf("%d.%d.%d", parts[0], parts[1], parts[2])}
 	return l, nil
 }
 
