@@ -55,7 +55,7 @@ func Open(o Options) (device.Device, error) {
 // Info is the processor's name and what the device uses of it.
 func (d *Device) Info() device.Info {
 	return device.Info{Name: "cpu", Model: processor(), Details: []device.Detail{
-		{Key: "kernels", Value: string(d.kernels.Path())},
+		{Key: "kernels", Value: fmt.Sprintf("%s of %v", d.kernels.Path(), kernel.Available())},
 		{Key: "workers", Value: fmt.Sprint(d.workers)},
 	}}
 }
@@ -92,7 +92,7 @@ func (d *Device) Outline(net *model.Network, plan device.Plan) (device.Outline, 
 	if err != nil {
 		return device.Outline{}, err
 	}
-	return p.outline(), nil
+	return p.outline().Outline, nil
 }
 
 // Close frees the device. It is an error while programs are open.

@@ -45,6 +45,13 @@ func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.
 		}
 	}
 	p := &program{k: k, workers: workers, net: net, spec: spec, dry: dry, params: map[string]*param{}, traces: map[purpose]*plan{}}
+	parameters := int64(0)
+	for _, q := range net.Params() {
+		parameters += 4 * int64(q.Size()) * int64(1+len(newParam(q, spec).slots))
+	}
+	if err := p.fits(parameters); err != nil {
+		return nil, err
+	}
 	for _, q := range net.Params() {
 		r := newParam(q, spec)
 		r.w = p.floats(q.Size())
@@ -68,6 +75,9 @@ func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.
 		if p.inferOne, err = p.compile(purpose{mode: inference, labels: notClassifier == nil, spread: true}); err != nil {
 			return nil, err
 		}
+	}
+	if err := p.fits(p.outline().bytes()); err != nil {
+		return nil, err
 	}
 	if !dry {
 		for _, pl := range []*plan{p.train, p.infer, p.inferOne} {
@@ -264,8 +274,28 @@ func (p *program) Profile() []device.TaskTime {
 	return times
 }
 
+// outline is what the program is made of.
+type outline struct{ device.Outline }
+
+// bytes is the memory of it all.
+func (o outline) bytes() (n int64) {
+	for _, m := range o.Memory {
+		n += m.Bytes
+	}
+	return n
+}
+
+// fits reports an error where so much memory is more than the machine has.
+func (p *program) fits(bytes int64) error {
+	if usable := usableMemory(); !p.dry && usable > 0 && uint64(bytes) > usable {
+		return fmt.Errorf("%w: %s in batches of %d needs %d MiB, this machine has %d MiB",
+			device.ErrMemory, p.net.Name, p.spec.Batch, bytes>>20, usable>>20)
+	}
+	return nil
+}
+
 // outline tells what the program is made of.
-func (p *program) outline() device.Outline {
+func (p *program) outline() outline {
 	main := p.infer
 	if p.train != nil {
 		main = p.train
@@ -280,8 +310,8 @@ func (p *program) outline() device.Outline {
 			activations += 4 * int64(pl.words)
 		}
 	}
-	return device.Outline{Tasks: main.tasks, Memory: []device.Memory{
+	return outline{device.Outline{Tasks: main.tasks, Memory: []device.Memory{
 		{Use: "weights", Bytes: values}, {Use: "optimizer", Bytes: slots},
 		{Use: "activations", Bytes: activations}, {Use: "workspace", Bytes: copies},
-	}}
+	}}}
 }

@@ -2,6 +2,7 @@ package cpu_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -272,6 +273,30 @@ func TestInferenceWorkersDoNotChangeBits(t *testing.T) {
 			if !slices.Equal(got.Float32s(), want.Float32s()[:n*10]) {
 				t.Errorf("%s: %d images with 5 workers differ from 1 worker", name, n)
 			}
+		}
+	}
+}
+
+// TestTooLarge asks for more memory than there is, and for an activation whose offsets no kernel can count.
+func TestTooLarge(t *testing.T) {
+	t.Parallel()
+	dev := open(2)(t)
+	for _, c := range []struct {
+		input  model.Shape
+		layers []model.Layer
+		want   error
+	}{
+		{model.Shape{8, 8, 1}, []model.Layer{
+			model.Flatten{}, model.Dense{Units: 1 << 24}, model.Dense{Units: 1 << 16}, model.Dense{Units: 2, Activation: model.Softmax},
+		}, device.ErrMemory},
+		{model.Shape{1 << 14, 1 << 14, 1}, []model.Layer{model.GlobalMaxPool2D{}, model.Dense{Units: 2, Activation: model.Softmax}}, device.ErrArgument},
+	} {
+		net, err := model.New("huge", c.input, c.layers...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dev.Compile(net, device.Plan{Batch: 1}); !errors.Is(err, c.want) {
+			t.Errorf("%v: %v, want %v", c.input, err, c.want)
 		}
 	}
 }
