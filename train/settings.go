@@ -55,7 +55,11 @@ func (m *ModelSetting) DecodeYAML(node strictyaml.Node) error {
 
 // NewSettings are the settings for a model by its name: its recipe and the defaults of everything else.
 func NewSettings(name string) Settings {
-	return Settings{Model: ModelSetting{Name: name}, Data: "fashion-mnist", Normalization: "unit", Device: "cpu", Recipe: Preset(name)}
+	s := Settings{Model: ModelSetting{Name: name}, Data: "fashion-mnist", Normalization: "unit", Device: "auto", Recipe: Preset(name)}
+	if name == "fast" {
+		s.Normalization = "standard"
+	}
+	return s
 }
 
 // ModelOf reads the model of a settings file before its other fields, which depend on it. "" is none.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -30,38 +31,51 @@ func backends() []backend {
 
 func one() (int, error) { return 1, nil }
 
+// errWithoutCUDA is wrapped where a build cannot use a GPU.
+var errWithoutCUDA = errors.New("this build is without CUDA")
+
 const deviceUsage = "cpu, cuda, cuda:N, auto (CUDA where there is a GPU, else the CPU) or reference (float64, very slow)"
 
 var deviceFlags = []cli.Flag{
-	&cli.StringFlag{Name: "device", Value: "cpu", Usage: deviceUsage, EnvVars: []string{"GCNN_DEVICE"}},
+	&cli.StringFlag{Name: "device", Value: "auto", Usage: deviceUsage, EnvVars: []string{"GCNN_DEVICE"}},
 	&cli.IntFlag{Name: "workers", Usage: "CPU `threads`; the results are the same for any number (default: one for each core)", EnvVars: []string{"GCNN_WORKERS"}},
 }
 
-// openDevice opens the device that --device names. It never takes another one instead.
-func openDevice(name string, workers int) (device.Device, error) {
+// openDevice opens the device that --device names. It never takes another one instead; of auto it says what it took and why.
+func openDevice(name string, workers int) (d device.Device, why string, err error) {
 	if name == "auto" {
-		if n, err := cudaBackend.count(); err == nil && n > 0 {
-			return cudaBackend.open(0, workers)
+		n, err := cudaBackend.count()
+		switch {
+		case err == nil && n > 0:
+			d, err := cudaBackend.open(0, workers)
+			if err == nil {
+				return d, "auto: there is a GPU", nil
+			}
+			why = fmt.Sprintf("auto: the GPU cannot be used: %v", err)
+		case errors.Is(err, errWithoutCUDA):
+			why = "auto: " + errWithoutCUDA.Error()
+		case err != nil:
+			why = fmt.Sprintf("auto: no GPU: %v", err)
+		default:
+			why = "auto: there is no GPU"
 		}
 		name = "cpu"
 	}
 	kind, number, numbered := strings.Cut(name, ":")
 	index := 0
 	if numbered {
-		var err error
 		if index, err = strconv.Atoi(number); err != nil || index < 0 || kind != cudaBackend.name {
-			return nil, usagef("--device is %s, got %q", deviceUsage, name)
+			return nil, "", usagef("--device is %s, got %q", deviceUsage, name)
 		}
 	}
 	for _, b := range backends() {
 		if b.name != kind {
 			continue
 		}
-		d, err := b.open(index, workers)
-		if err != nil {
-			return nil, fmt.Errorf("device %s: %w", name, err)
+		if d, err = b.open(index, workers); err != nil {
+			return nil, "", fmt.Errorf("device %s: %w", name, err)
 		}
-		return d, nil
+		return d, why, nil
 	}
-	return nil, usagef("--device is %s, got %q", deviceUsage, name)
+	return nil, "", usagef("--device is %s, got %q", deviceUsage, name)
 }

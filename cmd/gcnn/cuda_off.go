@@ -9,7 +9,7 @@ import (
 )
 
 // errNoCUDA says how to get a build that has what was asked for.
-var errNoCUDA = fmt.Errorf("%w: this build is without CUDA: go build -tags cuda ./cmd/gcnn makes one with it", device.ErrUnavailable)
+var errNoCUDA = fmt.Errorf("%w: %w: go build -tags cuda ./cmd/gcnn makes one with it", device.ErrUnavailable, errWithoutCUDA)
 
 var cudaBackend = backend{
 	name:  "cuda",

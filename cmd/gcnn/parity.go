@@ -71,7 +71,7 @@ func compareDevices(c *cli.Context) error {
 	}
 	var devices []device.Device
 	for name := range strings.SplitSeq(c.String("devices"), ",") {
-		d, err := openDevice(strings.TrimSpace(name), c.Int("workers"))
+		d, _, err := openDevice(strings.TrimSpace(name), c.Int("workers"))
 		if err != nil {
 			return err
 		}

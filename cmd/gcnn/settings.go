@@ -39,7 +39,7 @@ var settings = []setting{
 	{"validation-split", floatSetting, "validate on this last share of the training images instead of the test set"},
 	{"normalization", textSetting, "unit: pixels in [0, 1]; standard: mean 0, deviation 1 of each channel (default: unit)"},
 	{"weights", textSetting, "start from the weights in a safetensors or NPZ `FILE`"},
-	{"device", textSetting, deviceUsage + " (default: cpu)"},
+	{"device", textSetting, deviceUsage + " (default: auto)"},
 	{"workers", intSetting, "CPU threads; the results are the same for any number (default: one for each core)"},
 	{"epochs", intSetting, "how often to go through the training images (default: the preset's)"},
 	{"batch-size", intSetting, "images of a step (default: the preset's)"},

@@ -60,11 +60,13 @@ func summarize(c *cli.Context, net *model.Network) error {
 		Plan   []device.Task   `json:"plan,omitempty"`
 		Memory []device.Memory `json:"memory,omitempty"`
 	}{Summary: net.Summarize()}
+	var name string
 	if c.Bool("plan") || c.Bool("memory") {
-		outline, err := outlineTraining(c, net)
+		outline, on, err := outlineTraining(c, net)
 		if err != nil {
 			return err
 		}
+		name = on
 		if c.Bool("plan") {
 			full.Plan = outline.Tasks
 		}
@@ -79,34 +81,35 @@ func summarize(c *cli.Context, net *model.Network) error {
 		return err
 	}
 	if full.Plan != nil {
-		fmt.Fprintf(w, "\nA training step on %s:\n", c.String("device"))
+		fmt.Fprintf(w, "\nA training step on %s:\n", name)
 		if err := writePlan(w, full.Plan); err != nil {
 			return err
 		}
 	}
 	if full.Memory != nil {
-		fmt.Fprintf(w, "\nMemory on %s:\n", c.String("device"))
+		fmt.Fprintf(w, "\nMemory on %s:\n", name)
 		return writeMemory(w, full.Memory)
 	}
 	return nil
 }
 
 // outlineTraining asks a device what it would make of training a network with its preset's recipe.
-func outlineTraining(c *cli.Context, net *model.Network) (device.Outline, error) {
+func outlineTraining(c *cli.Context, net *model.Network) (outline device.Outline, name string, err error) {
 	recipe := train.Preset(net.Name)
 	if c.IsSet("batch-size") {
 		recipe.BatchSize = c.Int("batch-size")
 	}
 	plan, err := recipe.Plan(model.Normalization{}, nil)
 	if err != nil {
-		return device.Outline{}, usageError{err}
+		return outline, "", usageError{err}
 	}
-	d, err := openDevice(c.String("device"), c.Int("workers"))
+	d, _, err := openDevice(c.String("device"), c.Int("workers"))
 	if err != nil {
-		return device.Outline{}, err
+		return outline, "", err
 	}
 	defer d.Close()
-	return d.Outline(net, plan)
+	outline, err = d.Outline(net, plan)
+	return outline, d.Info().Name, err
 }
 
 var classesFlag = &cli.IntFlag{Name: "classes", Value: 10, Usage: "outputs of a preset"}

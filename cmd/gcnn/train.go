@@ -91,6 +91,7 @@ type trainRun struct {
 	norm                    model.Normalization
 	plan                    device.Plan
 	device                  device.Device
+	why                     string // this device, where it was chosen by itself
 	program                 device.Program
 	epochs                  int // with weights on disk
 }
@@ -120,13 +121,14 @@ func (r *trainRun) prepare(c *cli.Context) (err error) {
 	opened := make(chan error, 1)
 	go func() {
 		var err error
-		r.device, err = openDevice(r.settings.Device, r.settings.Workers)
+		r.device, r.why, err = openDevice(r.settings.Device, r.settings.Workers)
 		opened <- err
 	}()
 	dataErr := r.openSets()
 	if err := <-opened; err != nil || dataErr != nil {
 		return errors.Join(err, dataErr)
 	}
+	r.settings.Device = r.device.Info().Name // what auto chose: config.yaml repeats the run
 	input := model.Shape{r.train.Height, r.train.Width, r.train.Channels}
 	if r.net, err = r.settings.MakeNetwork(input, len(r.train.Classes)); err != nil {
 		return err
@@ -295,6 +297,9 @@ func (r *trainRun) run(ctx context.Context) error {
 // introduce says what is trained.
 func (r *trainRun) introduce() {
 	info := r.device.Info()
+	if r.why != "" {
+		r.wrapped("device %s (%s)", info.Name, r.why)
+	}
 	images := thousands(r.train.Len()) + " training"
 	if r.validation != nil {
 		images += " and " + thousands(r.validation.Len()) + " validation"

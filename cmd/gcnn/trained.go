@@ -51,7 +51,7 @@ func openSession(c *cli.Context, t train.Trained, batch int) (*session, error) {
 	if batch < 1 {
 		return nil, usagef("--batch-size is at least 1, got %d", batch)
 	}
-	d, err := openDevice(c.String("device"), c.Int("workers"))
+	d, _, err := openDevice(c.String("device"), c.Int("workers"))
 	if err != nil {
 		return nil, err
 	}
