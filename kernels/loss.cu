@@ -98,7 +98,7 @@ struct Progress {
 // end_step adds a step's losses and hits to the totals, advances the cursor and publishes the progress. One block, the step's
 // last node. Sums are float64, in a fixed order.
 // losses, hits: [valid]
-// cursor: [0] step of this pass, [1] steps of the training
+// cursor: [0] step of this pass, [1] steps of the training; an evaluation has one of its own
 // progress: pinned host memory, or null
 // launch: single()
 KERNEL end_step(const float *losses, const int *hits, Totals *totals, u64 *cursor, Progress *progress, u32 valid) {

@@ -656,7 +656,7 @@ var kernelEndStep = Kernel{Name: "end_step", Module: "loss", Params: []Param{
 // last node. Sums are float64, in a fixed order.
 //
 //   - losses, hits: [valid]
-//   - cursor: [0] step of this pass, [1] steps of the training
+//   - cursor: [0] step of this pass, [1] steps of the training; an evaluation has one of its own
 //   - progress: pinned host memory, or null
 type EndStep struct {
 	Losses   Pointer // const float
