@@ -84,7 +84,7 @@ func TestFolderErrors(t *testing.T) {
 		folder Folder
 		want   string
 	}{
-		{"no folder", func(dir string) error { return os.RemoveAll(dir) }, Folder{}, "no such file or directory"},
+		{"no folder", os.RemoveAll, Folder{}, "no such file or directory"},
 		{"no train", func(dir string) error { return os.RemoveAll(filepath.Join(dir, "train")) }, Folder{}, "a folder validation but none named train"},
 		{"no classes", func(dir string) error {
 			return errors.Join(os.RemoveAll(filepath.Join(dir, "train")), os.Mkdir(filepath.Join(dir, "train"), 0o755))

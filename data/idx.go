@@ -222,7 +222,7 @@ const (
 func readIDX(f io.Reader, size int64, rank int, digest hash.Hash) (idxArray, error) {
 	r := bufio.NewReaderSize(f, 1<<16)
 	start, err := r.Peek(2)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return idxArray{}, err
 	}
 	zipped := bytes.Equal(start, []byte{0x1f, 0x8b})

@@ -239,7 +239,7 @@ func npzArray(members map[string]*zip.File, name string, size int64, read func(*
 		return fmt.Errorf("%s: %w", name, npzError(err))
 	}
 	// Reading up to the end is what makes package zip compare the checksum.
-	if _, err := r.ReadByte(); err != io.EOF {
+	if _, err := r.ReadByte(); !errors.Is(err, io.EOF) {
 		if err == nil {
 			err = errors.New("more data than the archive's directory says")
 		}

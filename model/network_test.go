@@ -19,7 +19,7 @@ func TestPresetShapes(t *testing.T) {
 		{"vgg-small", 2_360_138, 0, ""},
 		{"resnet9", 6_577_610, 0, ""},
 		{"fast", 99_408 + 2*(18+32+64+128), 0, ""}, // and the moving statistics
-		{"alexnet", 56_909_194, 0, ""}, // 60,965,224 with 1,000 classes
+		{"alexnet", 56_909_194, 0, ""},             // 60,965,224 with 1,000 classes
 	} {
 		n, err := Preset(c.preset, nil, 10)
 		if err != nil {

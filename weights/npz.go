@@ -106,7 +106,7 @@ func readMember(member *zip.File) (*tensor.Dense, error) {
 	t, err := readTensor(r, order, e, shape)
 	if err == nil {
 		// Reading up to the end is what makes package zip compare the checksum.
-		if _, err = r.ReadByte(); err == io.EOF {
+		if _, err = r.ReadByte(); errors.Is(err, io.EOF) {
 			err = nil
 		} else if err == nil {
 			err = errors.New("there is more data than the archive said")

@@ -265,7 +265,7 @@ func (f Fetcher) attempt(ctx context.Context, part *os.File, have int64, want fi
 		if err == io.EOF && have == want.size {
 			return nil
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return fmt.Errorf("%s: ended after %d of %d bytes", url, have, want.size)
 		}
 		if err != nil {
@@ -339,7 +339,7 @@ func unpack(archive string, want []file, dir string) error {
 	}
 	for members := tar.NewReader(z); len(wanted) > 0; {
 		header, err := members.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -195,14 +195,15 @@ func render(kernels []kernel) ([]byte, error) {
 		b.WriteString("}}\n\n")
 		indent, list := "", false
 		for i, line := range k.doc {
-			if i == 0 {
+			switch {
+			case i == 0:
 				line = name + strings.TrimPrefix(line, k.name)
-			} else if about.MatchString(line) { // "x: what it is" of one or several parameters: an item of a list
+			case about.MatchString(line): // "x: what it is" of one or several parameters: an item of a list
 				if !list {
 					fmt.Fprintln(&b, "//")
 				}
 				line, indent, list = "  - "+line, "", true
-			} else if list {
+			case list:
 				indent = "    "
 			}
 			fmt.Fprintf(&b, "// %s%s\n", indent, line)
