@@ -31,6 +31,11 @@ func addPositionsPortable(acc, x []float32, stride, positions int) {
 func (k *Kernels) AddSquares(acc, x, mean []float32, positions int) {
 	n := len(mean)
 	acc, x = vectors(acc, n), vectors(x, n*positions)
+	k.impl.addSquares(acc, x, mean, positions)
+}
+
+func addSquaresPortable(acc, x, mean []float32, positions int) {
+	n := len(mean)
 	for p := range positions {
 		for c, m := range mean {
 			a, v := vec(acc, c*Lanes), vec(x, (p*n+c)*Lanes)
@@ -46,6 +51,11 @@ func (k *Kernels) AddSquares(acc, x, mean []float32, positions int) {
 func (k *Kernels) AddProducts(acc, dy, x, mean []float32, positions int) {
 	n := len(mean)
 	acc, dy, x = vectors(acc, n), vectors(dy, n*positions), vectors(x, n*positions)
+	k.impl.addProducts(acc, dy, x, mean, positions)
+}
+
+func addProductsPortable(acc, dy, x, mean []float32, positions int) {
+	n := len(mean)
 	for p := range positions {
 		for c, m := range mean {
 			a, d, v := vec(acc, c*Lanes), vec(dy, (p*n+c)*Lanes), vec(x, (p*n+c)*Lanes)
@@ -60,6 +70,11 @@ func (k *Kernels) AddProducts(acc, dy, x, mean []float32, positions int) {
 func (k *Kernels) Affine(y, x, scale, shift []float32, positions int) {
 	n := len(scale)
 	y, x, shift = vectors(y, n*positions), vectors(x, n*positions), shift[:n]
+	k.impl.affine(y, x, scale, shift, positions)
+}
+
+func affinePortable(y, x, scale, shift []float32, positions int) {
+	n := len(scale)
 	for p := range positions {
 		for c, s := range scale {
 			o, v, b := vec(y, (p*n+c)*Lanes), vec(x, (p*n+c)*Lanes), shift[c]
@@ -75,6 +90,11 @@ func (k *Kernels) Combine(dx, dy, x, a, b, d []float32, positions int) {
 	n := len(a)
 	dx, dy, x = vectors(dx, n*positions), vectors(dy, n*positions), vectors(x, n*positions)
 	b, d = b[:n], d[:n]
+	k.impl.combine(dx, dy, x, a, b, d, positions)
+}
+
+func combinePortable(dx, dy, x, a, b, d []float32, positions int) {
+	n := len(a)
 	for p := range positions {
 		for c, s := range a {
 			i := (p*n + c) * Lanes
@@ -103,6 +123,12 @@ func (k *Kernels) Mul(dst, a, b []float32) {
 // Scale computes dst = a·s; dst may be a.
 func (k *Kernels) Scale(dst, a []float32, s float32) {
 	a = a[:len(dst)]
+	if len(dst) > 0 {
+		k.impl.scale(dst, a, s)
+	}
+}
+
+func scalePortable(dst, a []float32, s float32) {
 	for i, v := range a {
 		dst[i] = v * s
 	}

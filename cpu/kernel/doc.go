@@ -11,7 +11,7 @@
 //
 // # Order of summation
 //
-// Every output element has one order of summation, whatever the tile or the width of the registers, so AVX2 and AVX-512 give the
+// Every output element has one order of summation, whatever the tile or the width of the registers, so AVX2, AVX-512 and NEON give the
 // same bits, and so do any split of the rows over workers and any split of a tap list with Init Accumulate:
 //   - Gemm: starts from 0, the bias or y; then one fused multiply-add for each tap, in the order of Taps.
 //   - GradLanes: each of the 16 lanes adds over rows, then columns, one fused multiply-add each; ReduceLanes adds shards in order and

@@ -23,11 +23,15 @@ type implementation struct {
 	avgPoolGrad  func(p *Pool, dx, dy []float32, rows int, add bool)
 	activate     func(f model.ActivationFunc, alpha float32, y, x []float32)
 	activateGrad func(f model.ActivationFunc, alpha float32, dx, dy, s []float32)
-	softmax      func(y, x []float32, n, positions int)
 	softmaxGrad  func(dx, dy, y []float32, n, positions int)
-	expShifted   func(e, z []float32, max, sum *[Lanes]float32)
+	exp          int // which exponential: see expShifted
 	addPositions func(acc, x []float32, stride, positions int)
 	add, mul     func(dst, a, b []float32)
+	scale        func(dst, a []float32, s float32)
+	addSquares   func(acc, x, mean []float32, positions int)
+	addProducts  func(acc, dy, x, mean []float32, positions int)
+	affine       func(y, x, scale, shift []float32, positions int)
+	combine      func(dx, dy, x, a, b, d []float32, positions int)
 }
 
 func portable() implementation {
@@ -51,11 +55,14 @@ func portable() implementation {
 		avgPoolGrad:  avgPoolGradPortable,
 		activate:     activatePortable,
 		activateGrad: activateGradPortable,
-		softmax:      softmaxPortable,
 		softmaxGrad:  softmaxGradPortable,
-		expShifted:   expShiftedPortable,
 		addPositions: addPositionsPortable,
 		add:          addPortable,
 		mul:          mulPortable,
+		scale:        scalePortable,
+		addSquares:   addSquaresPortable,
+		addProducts:  addProductsPortable,
+		affine:       affinePortable,
+		combine:      combinePortable,
 	}
 }

@@ -1,6 +1,7 @@
 package kernel
 
 //go:generate go run ./asm .
+//go:generate go run ./neon .
 
 import (
 	"errors"

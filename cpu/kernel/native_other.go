@@ -1,4 +1,4 @@
-//go:build !amd64
+//go:build !amd64 && !arm64
 
 package kernel
 
@@ -11,3 +11,5 @@ type gradPlan struct{}
 func nativePaths() []Path { return nil }
 
 func implementationOf(Path) implementation { return portable() }
+
+func expShifted(_ int, e, z []float32, max, sum *[Lanes]float32) { expShiftedPortable(e, z, max, sum) }

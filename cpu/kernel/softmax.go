@@ -6,7 +6,7 @@ import "math"
 // y may be x.
 func (k *Kernels) Softmax(y, x []float32, n, positions int) {
 	if n > 0 && positions > 0 {
-		k.impl.softmax(vectors(y, n*positions), vectors(x, n*positions), n, positions)
+		softmax(k.impl.exp, vectors(y, n*positions), vectors(x, n*positions), n, positions)
 	}
 }
 
@@ -17,8 +17,8 @@ func (k *Kernels) SoftmaxGrad(dx, dy, y []float32, n, positions int) {
 	}
 }
 
-// softmaxPortable takes the max, the exponentials, their sum in the order of the classes, and quotients. A NaN makes all of its lane NaN.
-func softmaxPortable(y, x []float32, n, positions int) {
+// softmax takes the max, the exponentials, their sum in the order of the classes, and quotients. A NaN makes all of its lane NaN.
+func softmax(kind int, y, x []float32, n, positions int) {
 	for p := range positions {
 		xs, ys := x[p*n*Lanes:][:n*Lanes], y[p*n*Lanes:][:n*Lanes]
 		m := *vec(xs, 0)
@@ -30,13 +30,7 @@ func softmaxPortable(y, x []float32, n, positions int) {
 			}
 		}
 		var sum [Lanes]float32
-		for c := range n {
-			v, e := vec(xs, c*Lanes), vec(ys, c*Lanes)
-			for l := range v {
-				e[l] = exp(v[l] - m[l])
-				sum[l] += e[l]
-			}
-		}
+		expShifted(kind, ys, xs, &m, &sum)
 		for c := range n {
 			e := vec(ys, c*Lanes)
 			for l := range e {
@@ -118,11 +112,11 @@ func (k *Kernels) SoftmaxCrossEntropy(ce *CrossEntropy, dz, p, z []float32, labe
 		var scratch [Lanes * Lanes]float32
 		for c0 := 0; c0 < n; c0 += Lanes {
 			b := min(Lanes, n-c0)
-			k.impl.expShifted(scratch[:b*Lanes], z[c0*Lanes:][:b*Lanes], max, sum)
+			expShifted(k.impl.exp, scratch[:b*Lanes], z[c0*Lanes:][:b*Lanes], max, sum)
 		}
 	} else {
 		target = vectors(target, n)
-		k.impl.expShifted(target, z, max, sum)
+		expShifted(k.impl.exp, target, z, max, sum)
 		k.finish(ce, dz, p, target, labels, sum, scale)
 	}
 	smooth := float64(ce.Smoothing)

@@ -32,7 +32,8 @@ type gen struct {
 	*build.Context
 	w      width
 	labels int
-	table  []string // lines of the file's Go table
+	table  []string               // lines of the file's Go table
+	words  map[string]operand.Mem // the file's constants
 }
 
 // file is a generated assembly file with its stubs and, where table is not empty, a Go file.
@@ -44,8 +45,8 @@ type file struct {
 // generate makes all files by name.
 func generate() (map[string][]byte, error) {
 	out := map[string][]byte{}
-	for _, f := range []file{{"gemm", gemms}, {"grad", grads}, {"peak", peaks}} {
-		g := &gen{Context: build.NewContext()}
+	for _, f := range []file{{"gemm", gemms}, {"grad", grads}, {"elementwise", elementwise}, {"peak", peaks}} {
+		g := &gen{Context: build.NewContext(), words: map[string]operand.Mem{}}
 		g.ConstraintExpr("amd64")
 		f.write(g)
 		ir, err := g.Result()

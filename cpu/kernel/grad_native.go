@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package kernel
 
 import "unsafe"
@@ -26,8 +28,8 @@ type gradBlock struct {
 	x, row    int // the first tap's offset in x and row of dw
 	out       int // the first output
 	partial   bool
-	lanes     [4]uint16    // AVX-512: which outputs of each register are real
-	laneMasks [4][8]uint32 // the same for AVX2
+	lanes     [4]uint16    // which outputs of each register are real
+	laneMasks [4][8]uint32 // the same as AVX2 wants it
 }
 
 // gradPlan is what a path prepares for a weight gradient.

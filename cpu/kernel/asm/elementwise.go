@@ -1,0 +1,550 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// Offsets in kernel.elemArgs: six pointers, the number of vectors, then floats.
+const (
+	elemN         = 48
+	elemPositions = 56
+	elemStride    = 64
+	elemFloats    = 72
+)
+
+// pointers are the registers of an elementwise kernel's operands; index runs over bytes.
+var pointers = []reg.Register{reg.RSI, reg.RDX, reg.RBX, reg.R8, reg.R9, reg.R10}
+
+var index = reg.RAX
+
+// constant is 64 bytes of one float in read-only memory.
+func (g *gen) constant(v float32) operand.Mem { return g.word(math.Float32bits(v)) }
+
+func (g *gen) word(bits uint32) operand.Mem {
+	name := fmt.Sprintf("word_%08x", bits)
+	if m, ok := g.words[name]; ok {
+		return m
+	}
+	m := g.StaticGlobal(name)
+	g.DataAttributes(attr.RODATA | attr.NOPTR)
+	for range 16 {
+		g.AppendDatum(operand.U32(bits))
+	}
+	g.words[name] = m
+	return m
+}
+
+// predicates of VCMPPS, all quiet.
+const (
+	greater = 0x1e // ordered
+	notLess = 0x15 // or unordered
+	less    = 0x11 // ordered
+)
+
+// keep zeroes x where "a predicate b" does not hold. b may lie in memory; t is overwritten with AVX2.
+func (g *gen) keep(x, t reg.Register, predicate uint8, b operand.Op, a reg.Register) {
+	if g.w.bytes == 64 {
+		g.VCMPPS(operand.U8(predicate), b, a, reg.K1)
+		g.VMOVAPS_Z(x, reg.K1, x)
+		return
+	}
+	g.VCMPPS(operand.U8(predicate), b, a, t)
+	g.VANDPS(x, t, x)
+}
+
+// take sets x to y where "a predicate b" holds.
+func (g *gen) take(x, y, t reg.Register, predicate uint8, b operand.Op, a reg.Register) {
+	if g.w.bytes == 64 {
+		g.VCMPPS(operand.U8(predicate), b, a, reg.K1)
+		g.VMOVAPS(y, reg.K1, x)
+		return
+	}
+	g.VCMPPS(operand.U8(predicate), b, a, t)
+	g.VBLENDVPS(t, y, x, x)
+}
+
+// expCore turns x to eˣ of x in [-88, 89]: n = round(x·log₂e), r = x − n·ln 2, eʳ = 1 + r + r²·q(r) with a minimax q on ±0.3475, times 2ⁿ.
+// With minus it leaves n's power in p2 and eʳ−1 in x instead. small says that 2ⁿ is a normal number. t1 to t3 are overwritten.
+func (g *gen) expCore(x, t1, t2, t3 reg.Register, small, minus bool) {
+	g.VMULPS(g.constant(math.Log2E), x, t1)
+	if g.w.bytes == 64 {
+		g.VRNDSCALEPS(operand.U8(8), t1, t1)
+	} else {
+		g.VROUNDPS(operand.U8(8), t1, t1)
+	}
+	g.VFNMADD231PS(g.constant(0.693359375), t1, x)
+	g.VFNMADD231PS(g.constant(-0.00021219444), t1, x)
+	q := []float32{0.001392637612298131, 0.008363333530724049, 0.04166655242443085, 0.16666576266288757, 0.5}
+	g.VMOVUPS(g.constant(q[0]), t2)
+	for _, c := range q[1:] {
+		g.VFMADD213PS(g.constant(c), x, t2)
+	}
+	g.VMULPS(x, x, t3)
+	g.VFMADD213PS(x, t3, t2)
+	if minus {
+		g.VMOVAPS(t2, x)
+	} else {
+		g.VADDPS(g.constant(1), t2, x)
+	}
+	switch {
+	case !minus && g.w.bytes == 64:
+		g.VSCALEFPS(t1, x, x)
+	case small || minus:
+		g.VCVTPS2DQ(t1, t1)
+		g.VPADDD(g.word(127), t1, t1)
+		g.VPSLLD(operand.U8(23), t1, t1)
+		if !minus {
+			g.VMULPS(t1, x, x)
+		}
+	default: // two steps, since 2¹²⁸ is no float32
+		g.VCVTPS2DQ(t1, t1)
+		g.VPSRAD(operand.U8(1), t1, t2)
+		g.VPSUBD(t2, t1, t1)
+		for _, t := range []reg.Register{t1, t2} {
+			g.VPADDD(g.word(127), t, t)
+			g.VPSLLD(operand.U8(23), t, t)
+			g.VMULPS(t, x, x)
+		}
+	}
+}
+
+// clampTo limits x to [lo, hi] and keeps NaN.
+func (g *gen) clampTo(x, t reg.Register, lo, hi float32) {
+	g.VMOVUPS(g.constant(hi), t)
+	g.VMINPS(x, t, x)
+	g.VMOVUPS(g.constant(lo), t)
+	g.VMAXPS(x, t, x)
+}
+
+// exp turns x to eˣ; subnormal results are 0.
+func (g *gen) exp(x, t1, t2, t3 reg.Register) {
+	g.clampTo(x, t1, -88, 89)
+	g.expCore(x, t1, t2, t3, false, false)
+	g.keep(x, t1, notLess, g.constant(0x1p-126), x)
+}
+
+// expm1 turns x ≤ 0 to eˣ − 1 = 2ⁿ·(eʳ−1) + (2ⁿ−1).
+func (g *gen) expm1(x, t1, t2, t3 reg.Register) {
+	g.VMOVUPS(g.constant(-87), t1)
+	g.VMAXPS(x, t1, x)
+	g.expCore(x, t1, t2, t3, true, true)
+	g.VSUBPS(g.constant(1), t1, t2)
+	g.VFMADD213PS(t2, t1, x)
+}
+
+// sigmoid turns x to 1/(1+e⁻ˣ).
+func (g *gen) sigmoid(x, t1, t2, t3 reg.Register) {
+	g.VXORPS(g.word(1<<31), x, x)
+	g.exp(x, t1, t2, t3)
+	g.VMOVUPS(g.constant(1), t1)
+	g.VADDPS(t1, x, x)
+	g.VDIVPS(x, t1, x)
+	g.keep(x, t1, notLess, g.constant(0x1p-126), x)
+}
+
+// tanh turns x to tanh x: with a = |x|, a + a³·P(a²) below 0.55 and 1 − 2/(e²ᵃ+1) above.
+func (g *gen) tanh(x, a, t1, t2, t3, y reg.Register) {
+	g.VANDPS(g.word(1<<31-1), x, a)
+	g.VMOVUPS(g.constant(9.03), t1)
+	g.VMINPS(a, t1, a)
+	g.VADDPS(a, a, y)
+	g.expCore(y, t1, t2, t3, true, false)
+	g.VMOVUPS(g.constant(1), t1)
+	g.VADDPS(t1, y, y)
+	g.VMOVUPS(g.constant(2), t2)
+	g.VDIVPS(y, t2, y)
+	g.VSUBPS(y, t1, y)
+	g.VMULPS(a, a, t2)
+	p := []float32{-0.00661022774875164, 0.021309388801455498, -0.05390942841768265, 0.13333113491535187, -0.3333333134651184}
+	g.VMOVUPS(g.constant(p[0]), t3)
+	for _, c := range p[1:] {
+		g.VFMADD213PS(g.constant(c), t2, t3)
+	}
+	g.VMULPS(a, t2, t2)
+	g.VFMADD213PS(a, t2, t3)
+	g.take(y, t3, t1, less, g.constant(0.55), a)
+	g.VANDPS(g.word(1<<31), x, x)
+	g.VORPS(y, x, x)
+}
+
+// elem writes a loop over n vectors; body handles the registers at one offset, with operand i at p(i). floats of the arguments are broadcast
+// to the last registers.
+func (g *gen) elem(name, doc string, operands, floats int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical)) {
+	g.fn(name+g.w.name, doc)
+	f := func(i int) reg.VecPhysical { return g.v(len(g.w.regs) - 1 - i) }
+	for i := range operands {
+		g.MOVQ(arg(8*i), pointers[i])
+	}
+	for i := range floats {
+		g.VBROADCASTSS(arg(elemFloats+4*i), f(i))
+	}
+	g.MOVQ(arg(elemN), reg.RCX)
+	g.SHLQ(operand.U8(6), reg.RCX)
+	g.XORQ(index, index)
+	l := g.label("loop")
+	g.Label(l)
+	for h := 0; h < 64; h += g.w.bytes {
+		body(func(i int) operand.Mem { return at(pointers[i], index, 1, h) }, f)
+	}
+	g.ADDQ(operand.I32(64), index)
+	g.CMPQ(index, reg.RCX)
+	g.JNE(operand.LabelRef(l))
+	g.end()
+}
+
+// elementwise writes the loops over flat slices.
+func elementwise(g *gen) {
+	var names []string
+	for n, w := range widths {
+		g.w = w
+		elem := func(name, doc string, operands, floats int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical)) {
+			if n == 0 {
+				g.table = append(g.table, fmt.Sprintf("%s = %d", name, len(names)))
+			}
+			names = append(names, name+w.name)
+			g.elem(name, doc, operands, floats, body)
+		}
+		if n == 0 {
+			g.table = append(g.table, "", "// The elementwise kernels of AVX2; those of AVX-512 are elemKinds later.", "const (")
+		}
+		g.arithmetic(elem)
+		g.activations(elem)
+		g.updates(elem)
+		if n == 0 {
+			g.table = append(g.table, fmt.Sprintf("elemKinds = %d", len(names)), ")")
+		}
+	}
+	g.dispatch("elemCall", names)
+	g.channels()
+}
+
+type elemFunc func(name, doc string, operands, floats int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical))
+
+func (g *gen) arithmetic(elem elemFunc) {
+	elem("elemAdd", "computes p0 = p1 + p2.", 3, 0, func(p func(i int) operand.Mem, _ func(i int) reg.VecPhysical) {
+		g.VMOVUPS(p(1), g.v(0))
+		g.VADDPS(p(2), g.v(0), g.v(0))
+		g.VMOVUPS(g.v(0), p(0))
+	})
+	elem("elemMul", "computes p0 = p1 · p2.", 3, 0, func(p func(i int) operand.Mem, _ func(i int) reg.VecPhysical) {
+		g.VMOVUPS(p(1), g.v(0))
+		g.VMULPS(p(2), g.v(0), g.v(0))
+		g.VMOVUPS(g.v(0), p(0))
+	})
+	elem("elemScale", "computes p0 = p1 · f0.", 2, 1, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+		g.VMULPS(p(1), f(0), g.v(0))
+		g.VMOVUPS(g.v(0), p(0))
+	})
+}
+
+// activations read x at p1 and write p0; gradients read dy at p1 and the saved tensor at p2. f0 is alpha.
+func (g *gen) activations(elem elemFunc) {
+	v := func(i int) reg.VecPhysical { return g.v(i) }
+	type access = func(i int) operand.Mem
+	type floats = func(i int) reg.VecPhysical
+	forward := func(name string, body func(x reg.VecPhysical, f floats)) {
+		elem("elem"+name, "computes p0 = "+name+"(p1).", 2, 1, func(p access, f floats) {
+			g.VMOVUPS(p(1), v(0))
+			body(v(0), f)
+			g.VMOVUPS(v(0), p(0))
+		})
+	}
+	// backward's body has dy in register 0 and the saved tensor in 1, and leaves dx in 0.
+	backward := func(name string, body func(f floats)) {
+		elem("elem"+name+"Grad", "computes p0 = p1 · "+name+"′, with p2 saved.", 3, 1, func(p access, f floats) {
+			g.VMOVUPS(p(1), v(0))
+			g.VMOVUPS(p(2), v(1))
+			body(f)
+			g.VMOVUPS(v(0), p(0))
+		})
+	}
+	forward("ReLU", func(x reg.VecPhysical, _ floats) {
+		g.zero(1)
+		g.VMAXPS(x, v(1), x)
+	})
+	backward("ReLU", func(floats) {
+		g.zero(2)
+		g.keep(v(0), v(3), greater, v(2), v(1))
+	})
+	forward("Tanh", func(x reg.VecPhysical, _ floats) { g.tanh(x, v(1), v(2), v(3), v(4), v(5)) })
+	backward("Tanh", func(floats) {
+		g.VMOVUPS(g.constant(1), v(2))
+		g.VFNMADD231PS(v(1), v(1), v(2))
+		g.VMULPS(v(2), v(0), v(0))
+	})
+	forward("Sigmoid", func(x reg.VecPhysical, _ floats) { g.sigmoid(x, v(1), v(2), v(3)) })
+	backward("Sigmoid", func(floats) {
+		g.VMOVUPS(g.constant(1), v(2))
+		g.VSUBPS(v(1), v(2), v(2))
+		g.VMULPS(v(1), v(2), v(2))
+		g.VMULPS(v(2), v(0), v(0))
+	})
+	forward("LeakyReLU", func(x reg.VecPhysical, f floats) {
+		g.zero(1)
+		g.VMULPS(f(0), x, v(2))
+		g.take(v(2), x, v(3), greater, v(1), x)
+		g.VMOVAPS(v(2), x)
+	})
+	backward("LeakyReLU", func(f floats) {
+		g.zero(2)
+		g.VMULPS(f(0), v(0), v(3))
+		g.take(v(3), v(0), v(4), greater, v(2), v(1))
+		g.VMOVAPS(v(3), v(0))
+	})
+	forward("ELU", func(x reg.VecPhysical, f floats) {
+		g.zero(1)
+		g.VMINPS(x, v(1), v(2))
+		g.expm1(v(2), v(3), v(4), v(5))
+		g.VMULPS(f(0), v(2), v(2))
+		g.take(v(2), x, v(3), greater, v(1), x)
+		g.VMOVAPS(v(2), x)
+	})
+	backward("ELU", func(f floats) {
+		g.zero(2)
+		g.VADDPS(f(0), v(1), v(3))
+		g.VMULPS(v(3), v(0), v(3))
+		g.take(v(3), v(0), v(4), greater, v(2), v(1))
+		g.VMOVAPS(v(3), v(0))
+	})
+	forward("SiLU", func(x reg.VecPhysical, _ floats) {
+		g.VMOVAPS(x, v(4))
+		g.sigmoid(x, v(1), v(2), v(3))
+		g.VMULPS(v(4), x, x)
+	})
+	backward("SiLU", func(floats) {
+		g.VMOVAPS(v(1), v(2))
+		g.sigmoid(v(2), v(3), v(4), v(5))
+		g.VMOVUPS(g.constant(1), v(3))
+		g.VSUBPS(v(2), v(3), v(3))
+		g.VMULPS(v(2), v(1), v(1))
+		g.VFMADD213PS(v(2), v(1), v(3))
+		g.VMULPS(v(3), v(0), v(0))
+	})
+	backward("Softplus", func(floats) { // 1 − e⁻ʸ
+		g.VXORPS(g.word(1<<31), v(1), v(1))
+		g.expm1(v(1), v(2), v(3), v(4))
+		g.VXORPS(g.word(1<<31), v(1), v(1))
+		g.VMULPS(v(1), v(0), v(0))
+	})
+}
+
+// updates are the optimisers' rules: w at p0, g at p1, slots at p2 and p3; the floats are kernel.Update's.
+func (g *gen) updates(elem elemFunc) {
+	const rate, mu, rho, c1, c2, epsilon, decay, scale = 0, 1, 2, 3, 4, 5, 6, 7
+	w, d, a, b, t := 0, 1, 2, 3, 4
+	rule := func(name string, slots int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical)) {
+		elem("elem"+name, "is a step of "+name+".", 2+slots, 8, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+			g.VMOVUPS(p(0), g.v(w))
+			g.VMOVAPS(g.v(w), g.v(t))
+			g.VFNMADD231PS(f(decay), g.v(t), g.v(w))
+			g.VMULPS(p(1), f(scale), g.v(d))
+			if slots > 0 {
+				g.VMOVUPS(p(2), g.v(a))
+			}
+			if slots > 1 {
+				g.VMOVUPS(p(3), g.v(b))
+			}
+			body(p, f)
+			g.VMOVUPS(g.v(w), p(0))
+		})
+	}
+	rule("SGD", 0, func(_ func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+		g.VFNMADD231PS(f(rate), g.v(d), g.v(w))
+	})
+	momentum := func(nesterov bool) func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+		return func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+			g.VMULPS(f(rate), g.v(d), g.v(d))
+			g.VFMSUB213PS(g.v(d), f(mu), g.v(a))
+			g.VMOVUPS(g.v(a), p(2))
+			if nesterov {
+				g.VFMSUB213PS(g.v(d), f(mu), g.v(a))
+			}
+			g.VADDPS(g.v(a), g.v(w), g.v(w))
+		}
+	}
+	rule("Momentum", 1, momentum(false))
+	rule("Nesterov", 1, momentum(true))
+	rule("Adam", 2, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+		g.VSUBPS(g.v(a), g.v(d), g.v(t))
+		g.VFMADD231PS(f(c1), g.v(t), g.v(a))
+		g.VFMSUB213PS(g.v(b), g.v(d), g.v(d))
+		g.VFMADD231PS(f(c2), g.v(d), g.v(b))
+		g.VMOVUPS(g.v(a), p(2))
+		g.VMOVUPS(g.v(b), p(3))
+		g.VSQRTPS(g.v(b), g.v(b))
+		g.VADDPS(f(epsilon), g.v(b), g.v(b))
+		g.VMULPS(f(rate), g.v(a), g.v(a))
+		g.VDIVPS(g.v(b), g.v(a), g.v(a))
+		g.VSUBPS(g.v(a), g.v(w), g.v(w))
+	})
+	// rms leaves rate·g/√(v+ε) in d.
+	rms := func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+		g.VMULPS(f(rho), g.v(a), g.v(a))
+		g.VMULPS(g.v(d), g.v(d), g.v(t))
+		g.VFMADD231PS(f(c2), g.v(t), g.v(a))
+		g.VMOVUPS(g.v(a), p(2))
+		g.VADDPS(f(epsilon), g.v(a), g.v(a))
+		g.VSQRTPS(g.v(a), g.v(a))
+		g.VMULPS(f(rate), g.v(d), g.v(d))
+		g.VDIVPS(g.v(a), g.v(d), g.v(d))
+	}
+	rule("RMSprop", 1, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+		rms(p, f)
+		g.VSUBPS(g.v(d), g.v(w), g.v(w))
+	})
+	rule("RMSpropMomentum", 2, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+		rms(p, f)
+		g.VFMADD213PS(g.v(d), f(mu), g.v(b))
+		g.VMOVUPS(g.v(b), p(3))
+		g.VSUBPS(g.v(b), g.v(w), g.v(w))
+	})
+}
+
+// channels writes the loops over positions × channels. Vectors of channel c lie at 64·c, floats at 4·c.
+func (g *gen) channels() {
+	var names []string
+	for n, w := range widths {
+		g.w = w
+		if n == 0 {
+			g.table = append(g.table, "", "// The kernels over channels of AVX2; those of AVX-512 are channelKinds later.", "const (")
+		}
+		add := func(name string, f func(name string)) {
+			if n == 0 {
+				g.table = append(g.table, fmt.Sprintf("%s = %d", name, len(names)))
+			}
+			names = append(names, name+w.name)
+			f(name + w.name)
+		}
+		add("channelSum8", func(name string) { g.sumPositions(name, 8) })
+		add("channelSum1", func(name string) { g.sumPositions(name, 64/w.bytes) })
+		add("channelSquares", func(name string) {
+			g.perChannel(name, "adds squares: p0 += (p1 − p2)².", []int{1}, []int{2}, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+				g.VMOVUPS(p(1), g.v(0))
+				g.VSUBPS(f(2), g.v(0), g.v(0))
+				g.VMOVUPS(p(0), g.v(1))
+				g.VFMADD231PS(g.v(0), g.v(0), g.v(1))
+				g.VMOVUPS(g.v(1), p(0))
+			})
+		})
+		add("channelProducts", func(name string) {
+			g.perChannel(name, "adds products: p0 += p1·(p2 − p3).", []int{1, 2}, []int{3}, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+				g.VMOVUPS(p(2), g.v(0))
+				g.VSUBPS(f(3), g.v(0), g.v(0))
+				g.VMOVUPS(p(0), g.v(1))
+				g.VFMADD231PS(p(1), g.v(0), g.v(1))
+				g.VMOVUPS(g.v(1), p(0))
+			})
+		})
+		add("channelAffine", func(name string) {
+			g.perChannel(name, "computes p0 = p1·p2 + p3.", []int{0, 1}, []int{2, 3}, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+				g.VMOVUPS(p(1), g.v(0))
+				g.VFMADD213PS(f(3), f(2), g.v(0))
+				g.VMOVUPS(g.v(0), p(0))
+			})
+		})
+		add("channelCombine", func(name string) {
+			g.perChannel(name, "computes p0 = p1·p3 + (p2·p4 + p5).", []int{0, 1, 2}, []int{3, 4, 5}, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+				g.VMOVUPS(p(2), g.v(0))
+				g.VFMADD213PS(f(5), f(4), g.v(0))
+				g.VMOVUPS(p(1), g.v(1))
+				g.VFMADD231PS(f(3), g.v(1), g.v(0))
+				g.VMOVUPS(g.v(0), p(0))
+			})
+		})
+		add("channelExp", g.expShifted)
+		if n == 0 {
+			g.table = append(g.table, fmt.Sprintf("channelKinds = %d", len(names)), ")")
+		}
+	}
+	g.dispatch("channelCall", names)
+}
+
+// sumPositions adds positions to so many registers that stay: p0 += Σ p1, stride apart.
+func (g *gen) sumPositions(name string, registers int) {
+	g.fn(name, "adds positions: p0 += Σ p1.")
+	g.MOVQ(arg(0), pointers[0])
+	g.MOVQ(arg(8), pointers[1])
+	g.MOVQ(arg(elemPositions), reg.RCX)
+	g.MOVQ(arg(elemStride), reg.R11)
+	for i := range registers {
+		g.VMOVUPS(mem(pointers[0], g.w.bytes*i), g.v(i))
+	}
+	l := g.label("loop")
+	g.Label(l)
+	for i := range registers {
+		g.VADDPS(mem(pointers[1], g.w.bytes*i), g.v(i), g.v(i))
+	}
+	g.ADDQ(reg.R11, pointers[1])
+	g.DECQ(reg.RCX)
+	g.JNZ(operand.LabelRef(l))
+	for i := range registers {
+		g.VMOVUPS(g.v(i), mem(pointers[0], g.w.bytes*i))
+	}
+	g.end()
+}
+
+// perChannel writes a loop over positions and channels: the operands in moving advance from one position to the next, those in floats hold one
+// float for each channel and are broadcast to the last registers.
+func (g *gen) perChannel(name, doc string, moving, floats []int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical)) {
+	g.fn(name, doc)
+	for i := range 6 {
+		g.MOVQ(arg(8*i), pointers[i])
+	}
+	positions, end, step, channel := reg.R11, reg.RCX, reg.R12, reg.R13
+	f := func(i int) reg.VecPhysical { return g.v(len(g.w.regs) - 1 - i) }
+	g.MOVQ(arg(elemPositions), positions)
+	g.MOVQ(arg(elemN), end)
+	g.SHLQ(operand.U8(2), end)
+	g.MOVQ(end, step)
+	g.SHLQ(operand.U8(4), step)
+	pl, cl := g.label("position"), g.label("channel")
+	g.Label(pl)
+	g.XORQ(index, index)
+	g.XORQ(channel, channel)
+	g.Label(cl)
+	for _, i := range floats {
+		g.VBROADCASTSS(at(pointers[i], channel, 1, 0), f(i))
+	}
+	for h := 0; h < 64; h += g.w.bytes {
+		body(func(i int) operand.Mem { return at(pointers[i], index, 1, h) }, f)
+	}
+	g.ADDQ(operand.I32(64), index)
+	g.ADDQ(operand.I32(4), channel)
+	g.CMPQ(channel, end)
+	g.JNE(operand.LabelRef(cl))
+	for _, i := range moving {
+		g.ADDQ(step, pointers[i])
+	}
+	g.DECQ(positions)
+	g.JNZ(operand.LabelRef(pl))
+	g.end()
+}
+
+// expShifted computes p0 = e^(p1 − p2) for n vectors, p2 one vector, and adds them to the vector p3.
+func (g *gen) expShifted(name string) {
+	g.fn(name, "computes p0 = e^(p1 − p2), and adds to p3.")
+	for i := range 4 {
+		g.MOVQ(arg(8*i), pointers[i])
+	}
+	g.MOVQ(arg(elemN), reg.RCX)
+	l := g.label("loop")
+	g.Label(l)
+	for h := 0; h < 64; h += g.w.bytes {
+		g.VMOVUPS(mem(pointers[1], h), g.v(0))
+		g.VSUBPS(mem(pointers[2], h), g.v(0), g.v(0))
+		g.exp(g.v(0), g.v(1), g.v(2), g.v(3))
+		g.VMOVUPS(g.v(0), mem(pointers[0], h))
+		g.VADDPS(mem(pointers[3], h), g.v(0), g.v(0))
+		g.VMOVUPS(g.v(0), mem(pointers[3], h))
+	}
+	g.ADDQ(operand.I32(64), pointers[0])
+	g.ADDQ(operand.I32(64), pointers[1])
+	g.DECQ(reg.RCX)
+	g.JNZ(operand.LabelRef(l))
+	g.end()
+}
