@@ -17,6 +17,7 @@ type implementation struct {
 	toSamples    func(dst, src []float32, n, ld, positions int)
 	gatherFloats func(dst, images []float32, size int, index *[Lanes]int32)
 	gatherBytes  func(dst []float32, images []byte, size int, index *[Lanes]int32, norm *Normalizer)
+	planPool     func(p *Pool) poolPlan
 	maxPool      func(p *Pool, y []float32, arg []uint8, x []float32, rows int)
 	maxPoolGrad  func(p *Pool, dx, dy []float32, arg []uint8, relu []float32, rows int, add bool)
 	avgPool      func(p *Pool, y, x []float32, rows int)
@@ -49,6 +50,7 @@ func portable() implementation {
 		toSamples:    toSamplesPortable,
 		gatherFloats: gatherFloatsPortable,
 		gatherBytes:  gatherBytesPortable,
+		planPool:     func(*Pool) poolPlan { return poolPlan{} },
 		maxPool:      maxPoolPortable[uint8],
 		maxPoolGrad:  maxPoolGradPortable[uint8],
 		avgPool:      avgPoolPortable,

@@ -22,16 +22,18 @@ func implementationOf(p Path) implementation {
 		i.planOuter = func(g *GradOuter) gradPlan { return planOuter(g, gradOuterAVX2Tiles, 8, gradCost) }
 		i.gradLanes, i.gradOuter = gradLanesAVX2, gradOuterAVX2
 		setElementwise(&i, 0)
+		setPools(&i, 0)
 	case AVX512:
 		i.planGemm = func(g *Gemm) gemmPlan { return planGemm(g, pickTiles(g, gemmAVX512, gemmAVX512Strided), avx512Cost) }
 		i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesAVX512Tiles, gradCost) }
 		i.planOuter = func(g *GradOuter) gradPlan { return planOuter(g, gradOuterAVX512Tiles, 16, gradCost) }
 		i.gradLanes, i.gradOuter = gradLanesAVX512, gradOuterAVX512
 		setElementwise(&i, 1)
+		setPools(&i, 1)
 	case Portable, NEON:
 		return i
 	}
-	i.gemm = gemmNative
+	i.gemm, i.toSamples, i.gatherBytes = gemmNative, toSamplesNative, gatherBytesNative
 	return i
 }
 

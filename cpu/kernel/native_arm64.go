@@ -41,3 +41,5 @@ func gradLanesNEON(g *GradLanes, acc, x, dy []float32, rows int) {
 func gradOuterNEON(g *GradOuter, dw, x, dy []float32, rows int, add bool) {
 	gradOuterNative(g, dw, x, dy, rows, add, true)
 }
+
+func expShifted(_ int, e, z []float32, max, sum *[Lanes]float32) { expShiftedPortable(e, z, max, sum) }

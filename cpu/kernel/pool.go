@@ -21,6 +21,7 @@ type Pool struct {
 	PoolSpec
 	x    int
 	impl *implementation
+	aux  poolPlan
 }
 
 // NewPool checks a spec and makes it ready. Errors wrap ErrSpec.
@@ -35,6 +36,7 @@ func (k *Kernels) NewPool(s PoolSpec) (*Pool, error) {
 		}
 		p.x = max(p.x, int(t.X)+s.Channels)
 	}
+	p.aux = k.impl.planPool(p)
 	return p, s.check()
 }
 

@@ -41,9 +41,10 @@ func (g *gen) word(bits uint32) operand.Mem {
 
 // predicates of VCMPPS, all quiet.
 const (
-	greater = 0x1e // ordered
-	notLess = 0x15 // or unordered
-	less    = 0x11 // ordered
+	greater   = 0x1e // ordered
+	notLess   = 0x15 // or unordered
+	less      = 0x11 // ordered
+	unordered = 0x03
 )
 
 // keep zeroes x where "a predicate b" does not hold. b may lie in memory; t is overwritten with AVX2.

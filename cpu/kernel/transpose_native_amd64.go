@@ -1,0 +1,77 @@
+package kernel
+
+import "unsafe"
+
+// toSamplesArgs is what toSamples8 reads.
+type toSamplesArgs struct {
+	dst, src unsafe.Pointer
+	ld, n    int
+	mask     unsafe.Pointer
+	all      int
+}
+
+var tailMasks [8][8]uint32
+
+func init() {
+	for n := range tailMasks {
+		for i := range n {
+			tailMasks[n][i] = ^uint32(0)
+		}
+	}
+}
+
+func toSamplesNative(dst, src []float32, n, ld, positions int) {
+	whole, rest := n/8, n%8
+	var tail [8 * Lanes]float32
+	for p := range positions {
+		a := toSamplesArgs{dst: base(dst[p*Lanes*ld:]), src: base(src[p*n*Lanes:]), ld: ld * 4, n: whole, all: 1}
+		if whole > 0 {
+			toSamples8((*byte)(unsafe.Pointer(&a)))
+		}
+		if rest > 0 {
+			copy(tail[:], src[(p*n+8*whole)*Lanes:(p+1)*n*Lanes])
+			a.dst, a.src = base(dst[p*Lanes*ld+8*whole:]), unsafe.Pointer(&tail)
+			a.n, a.mask, a.all = 1, unsafe.Pointer(&tailMasks[rest]), 0
+			toSamples8((*byte)(unsafe.Pointer(&a)))
+		}
+	}
+}
+
+// gatherArgs is what the gathers read.
+type gatherArgs struct {
+	images            [Lanes]unsafe.Pointer
+	dst               unsafe.Pointer
+	n                 int // times 8 pixels
+	tables, tablesEnd unsafe.Pointer
+	table             unsafe.Pointer // of the first pixel
+}
+
+func gatherBytesNative(dst []float32, images []byte, size int, index *[Lanes]int32, norm *Normalizer) {
+	whole := size / 8 * 8
+	if whole > 0 {
+		a := gatherArgs{dst: base(dst), n: size / 8, tables: base(norm.tables), table: base(norm.tables)}
+		a.tablesEnd = unsafe.Add(a.tables, len(norm.tables)*4)
+		for l, n := range index {
+			a.images[l] = unsafe.Pointer(unsafe.SliceData(images))
+			if n >= 0 {
+				a.images[l] = unsafe.Pointer(unsafe.SliceData(images[int(n)*size:][:size]))
+			}
+		}
+		if norm.plain {
+			gatherPlain((*byte)(unsafe.Pointer(&a)))
+		} else {
+			gatherTables((*byte)(unsafe.Pointer(&a)))
+		}
+	}
+	channels := len(norm.tables) / 256
+	for l, n := range index {
+		for i := whole; i < size && n >= 0; i++ {
+			dst[i*Lanes+l] = norm.tables[i%channels*256+int(images[int(n)*size+i])]
+		}
+		if n < 0 {
+			for i := range size {
+				dst[i*Lanes+l] = 0
+			}
+		}
+	}
+}
