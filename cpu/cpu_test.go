@@ -1,9 +1,13 @@
 package cpu_test
 
 import (
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"gcnn/cpu"
+	"gcnn/cpu/kernel"
 	"gcnn/device"
 	"gcnn/device/devicetest"
 )
@@ -19,4 +23,44 @@ func open(workers int) func(testing.TB) device.Device {
 	}
 }
 
-func TestConformance(t *testing.T) { devicetest.RunAll(t, open(2)) }
+// TestConformance runs the suite on every set of kernels that this processor has; with the race detector on the fastest alone.
+func TestConformance(t *testing.T) {
+	for _, path := range kernel.Available() {
+		t.Run(string(path), func(t *testing.T) {
+			t.Setenv("GCNN_CPU", string(path))
+			devicetest.RunAll(t, open(2))
+		})
+		if raceDetector {
+			break
+		}
+	}
+}
+
+// TestUnknownKernels asks for kernels that no processor has.
+func TestUnknownKernels(t *testing.T) {
+	t.Setenv("GCNN_CPU", "abacus")
+	if _, err := cpu.Open(cpu.Options{}); !errors.Is(err, device.ErrUnavailable) || !strings.Contains(err.Error(), "abacus") {
+		t.Errorf("unknown kernels: %v, want %v that names them", err, device.ErrUnavailable)
+	}
+}
+
+// TestVectorWidthsHaveTheSameBits trains with each assembly path.
+func TestVectorWidthsHaveTheSameBits(t *testing.T) {
+	for _, name := range []string{"cnn", "lenet5"} {
+		net, plan := preset(t, name), lesson(name)
+		set := images(t, net, 3*plan.Batch+21)
+		var first device.State
+		for i, path := range kernel.Available() {
+			if path == kernel.Portable {
+				continue // it rounds products: the conformance suite holds it to its bound
+			}
+			t.Setenv("GCNN_CPU", string(path))
+			_, s := learnt(t, 2, net, plan, set, 0.01)
+			if i == 0 {
+				first = s
+				continue
+			}
+			sameBits(t, fmt.Sprintf("%s: %s and %s", name, kernel.Available()[0], path), first, s)
+		}
+	}
+}
