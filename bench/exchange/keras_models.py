@@ -21,7 +21,8 @@ def residual():
     y = layers.BatchNormalization(scale=False)(y)
     y = layers.Conv2D(8, 3, dilation_rate=2, padding="same")(y)
     x = layers.add([x, y])
-    x = layers.concatenate([layers.MaxPooling2D(3, 2, padding="same")(x), layers.AveragePooling2D(3, 2, padding="same")(x)])
+    # not AveragePooling2D with 'same': on PyTorch, Keras averages over repeated edges
+    x = layers.concatenate([layers.MaxPooling2D(3, 2, padding="same")(x), layers.AveragePooling2D((1, 2), 2)(x)])
     x = layers.ZeroPadding2D(((1, 0), (0, 2)))(x)
     x = layers.Conv2D(12, (2, 3), groups=2, activation="tanh")(x)
     x = layers.GlobalMaxPooling2D()(x)
@@ -30,10 +31,12 @@ def residual():
 
 def activations():
     x = inputs = keras.Input((9, 8, 2))
-    for i, f in enumerate(["elu", "gelu", "softplus", "sigmoid", "leaky_relu", "tanh", "silu"]):
+    # tf2onnx writes gelu with Erfc, which ONNX does not have, and takes ELU with another alpha apart
+    torch = keras.backend.backend() == "torch"
+    for i, f in enumerate(["elu", "gelu" if torch else "relu", "softplus", "sigmoid", "leaky_relu", "tanh", "silu"]):
         x = layers.Conv2D(4 + i, 3, padding="same", activation=f)(x)
     x = layers.LeakyReLU(0.05)(layers.DepthwiseConv2D(3, depth_multiplier=2)(x))
-    x = layers.Flatten()(layers.ELU(0.7)(layers.AveragePooling2D(2)(x)))
+    x = layers.Flatten()(layers.ELU(0.7 if torch else 1)(layers.AveragePooling2D(2)(x)))
     x = layers.BatchNormalization()(layers.Dense(9)(x))
     return keras.Model(inputs, layers.Dense(4)(x))
 

@@ -62,9 +62,9 @@ class Activations(nn.Module):
         self.dilated = nn.Conv2d(16, 8, 3, padding=2, dilation=2)
         self.left, self.right = nn.Conv2d(8, 4, (1, 3), padding=(0, 1)), nn.Conv2d(8, 6, (3, 1), padding=(1, 0))
         self.pool = nn.AvgPool2d(3, 2, 1)
-        self.plain = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
+        self.plain = nn.AvgPool2d(3, 1, 1, count_include_pad=False)
         self.bn = nn.BatchNorm1d(20)
-        self.fc1, self.fc2 = nn.Linear(10 * 3 * 4, 20), nn.Linear(20, 5)
+        self.fc1, self.fc2 = nn.Linear(10 * 6 * 8, 20), nn.Linear(20, 5)
 
     def forward(self, x):
         x = F.silu(self.stem(x))

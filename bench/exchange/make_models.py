@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Writes weights/onnx/testdata: small ONNX files as PyTorch and Keras export them, each with images and what the framework itself
+computes for them, for the tests of `gcnn import`.
+
+Run it in an environment with what requirements-models.txt lists. Keras has one backend for each process, so that the script calls
+itself: make_models.py [torch | keras BACKEND].
+"""
+import os
+import pathlib
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "weights" / "onnx" / "testdata"
+
+
+def save(name, images, output):
+    np.savez_compressed(FOLDER / f"{name}.npz", images=images, output=output)
+    print(name, images.shape, output.shape)
+
+
+def make_torch():
+    import torch
+
+    import torch_models
+    cases = [("lesson", "script", 17), ("lesson", "dynamo", 20), ("resnet", "script", 20), ("resnet", "dynamo", 18), ("activations", "script", 17),
+             ("activations", "dynamo", 18), ("activations", "script", 20), ("alexnet", "script", 17), ("alexnet", "dynamo", 18),
+             ("normalized", "script", 17), ("normalized", "dynamo", 20), ("resnet", "external", 18)]
+    for name, exporter, opset in cases:
+        torch.manual_seed(1)
+        net, x = torch_models.make(name)
+        with torch.no_grad():
+            output = net(x)
+        if name == "lesson":
+            output = output.exp()  # what `--softmax` makes of its log-softmax
+        file = f"torch-{name}-{exporter}{opset}"
+        if exporter == "script":
+            torch.onnx.export(net, (x,), FOLDER / f"{file}.onnx", dynamo=False, opset_version=opset, input_names=["x"], dynamic_axes={"x": {0: "n"}})
+        else:
+            torch.onnx.export(net, (x,), FOLDER / f"{file}.onnx", dynamo=True, opset_version=opset, verbose=False,
+                              dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=exporter == "external")
+        if name != "normalized":
+            x = x.permute(0, 2, 3, 1)
+        save(file, x.contiguous().numpy(), output.numpy())
+
+
+def make_keras(backend):
+    import keras
+
+    import keras_models
+    cases = {"tensorflow": ["lesson", "activations"], "torch": ["lesson", "residual", "activations"]}  # tf2onnx cannot do groups
+    for name in cases[backend]:
+        net, x = keras_models.make(name)
+        output = keras.ops.convert_to_numpy(net(x))
+        file = f"keras-{name}-{backend}"
+        net.export(FOLDER / f"{file}.onnx", format="onnx", verbose=False)
+        save(file, x.astype(np.uint8) if name == "lesson" else x, output)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    FOLDER.mkdir(exist_ok=True)
+    match sys.argv[1:]:
+        case []:
+            for arguments in (["torch"], ["keras", "tensorflow"], ["keras", "torch"]):
+                subprocess.run([sys.executable, __file__, *arguments], check=True, env={**os.environ, "KERAS_BACKEND": arguments[-1]})
+        case ["torch"]:
+            make_torch()
+        case ["keras", backend]:
+            make_keras(backend)
+        case other:
+            sys.exit(f"make_models.py: unknown arguments {other}")

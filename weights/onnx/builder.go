@@ -1,0 +1,563 @@
+package onnx
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"gcnn/model"
+
+	"gorgonia.org/tensor"
+)
+
+// builder makes a network of a graph's nodes, in their order.
+//
+// Exporters spread one of gcnn's layers over several nodes: a bias is added behind the convolution, GELU is five nodes around Erf.
+// So a node yields a value that may be an expression still (source.kind, value.steps), and the layer is made when something uses it.
+type builder struct {
+	graph   *graphProto
+	opset   int64
+	options Options
+	files   *externalFiles
+	size    int // bytes of the file and of what it refers to
+	taken   int // floats taken so far
+
+	tensors map[string]*tensorProto
+	values  map[string]any // by name: *value, *constant or *integers
+	uses    map[string]int // how many nodes read a value
+
+	input     *source
+	inputName string
+	inputElem int64
+	batch     int64  // a batch that the file fixes, 0 where it is free
+	normed    bool   // steps is what is done to the input
+	steps     []step // the input's normalisation
+	layers    []built
+	names     map[string]bool
+	notes     []string
+}
+
+// built is a layer of the network to be.
+type built struct {
+	layer   model.Layer // without name and inputs
+	name    string      // "" for an automatic one
+	inputs  []int       // layers, or model.Input
+	weights map[model.Role][]float32
+	shift   bool // a normalisation that only adds a constant: a bias
+}
+
+// source is a tensor before any view of it: the output of a layer, or an expression that has not become one.
+type source struct {
+	shape    model.Shape
+	layer    int // where kind is made
+	positive bool
+	kind     sourceKind
+	of       *value // what the expression is about
+	lrn      model.LocalResponseNormalization
+	pads     int           // zero channels before, of paddedSquare
+	margins  model.Margins // of bordered
+	node     *nodeProto
+}
+
+type sourceKind uint8
+
+const (
+	made         sourceKind = iota
+	sigmoidOf               // sigmoid(of)
+	erfOf                   // erf(of/√2)
+	twiceGELU               // of·(1 + erf(of/√2))
+	siluOf                  // of·sigmoid(of)
+	squareOf                // of²
+	paddedSquare            // of² with zero channels around
+	windowMean              // the mean of of² over lrn.Size channels
+	powerOf                 // (bias + alpha·windowMean)^beta
+	above20                 // of > 20
+	bordered                // of, surrounded by what never is a maximum: repeated edges or −∞
+)
+
+// value is a view of a source: what its axes mean in ONNX's order, and arithmetic with constants on top of it.
+type value struct {
+	*source
+	axes  []axis
+	order []int // of a flat one: which of gcnn's features is ONNX's i-th; nil where they are the same
+	steps []step
+}
+
+// axis is the meaning of an axis.
+type axis byte
+
+const (
+	batchAxis   axis = 'N'
+	heightAxis  axis = 'H'
+	widthAxis   axis = 'W'
+	channelAxis axis = 'C' // of a map, or the features of a flat tensor
+	unitAxis    axis = '1'
+)
+
+// channelsFirst are the axes of ONNX's maps.
+var channelsFirst = []axis{batchAxis, channelAxis, heightAxis, widthAxis}
+
+// step is arithmetic with constants: one for all channels or one for each, in ONNX's order.
+type step struct {
+	op byte // + - * /
+	c  []float32
+}
+
+func newBuilder(file *modelProto, o Options, files *externalFiles) *builder {
+	b := &builder{
+		graph: file.graph, opset: file.opset, options: o, files: files, size: file.size,
+		tensors: map[string]*tensorProto{}, values: map[string]any{}, uses: map[string]int{}, names: map[string]bool{},
+	}
+	for _, t := range file.graph.initializers {
+		b.tensors[t.name] = t
+	}
+	return b
+}
+
+func (b *builder) initializer(name string) (*constant, error) {
+	t := b.tensors[name]
+	if t == nil || t.kind != typeFloat {
+		return nil, nil
+	}
+	return b.constant(t)
+}
+
+// importGraph makes a network of a graph.
+func importGraph(file *modelProto, o Options, files *externalFiles) (*Model, error) {
+	b := newBuilder(file, o, files)
+	b.countUses(b.graph)
+	if err := b.findInput(); err != nil {
+		return nil, err
+	}
+	if err := b.run(b.graph.nodes); err != nil {
+		return nil, err
+	}
+	return b.finish()
+}
+
+func (b *builder) countUses(g *graphProto) {
+	for _, n := range g.nodes {
+		for _, in := range n.inputs {
+			b.uses[in]++
+		}
+		for _, a := range n.attributes {
+			if a.g != nil {
+				b.countUses(a.g)
+			}
+		}
+	}
+	for _, out := range g.outputs {
+		b.uses[out.name]++
+	}
+}
+
+// run takes nodes in order: ONNX demands that each reads what came before.
+func (b *builder) run(nodes []*nodeProto) error {
+	for _, n := range nodes {
+		if n.domain != "" && n.domain != "ai.onnx" {
+			return n.fail("operators of %q are not ONNX's own", n.domain)
+		}
+		operator, ok := operators[n.op]
+		if !ok {
+			return n.fail("gcnn has no layer for this operator")
+		}
+		if len(n.outputs) == 0 || n.outputs[0] == "" {
+			return n.damaged("it has no output")
+		}
+		for _, name := range n.outputs[1:] {
+			if b.uses[name] > 0 {
+				return n.fail("only its first output is known, %q is used too", name)
+			}
+		}
+		out, err := operator(b, n)
+		if err != nil {
+			return err
+		}
+		if err := b.set(n.outputs[0], out); err != nil {
+			return n.damaged("%w", err)
+		}
+	}
+	return nil
+}
+
+func (b *builder) set(name string, v any) error {
+	if _, twice := b.values[name]; twice || b.tensors[name] != nil {
+		return fmt.Errorf("%q is made twice", name)
+	}
+	b.values[name] = v
+	return nil
+}
+
+// operand is input i of a node: a *value, a *constant or *integers; nil where it is left out.
+func (b *builder) operand(n *nodeProto, i int) (any, error) {
+	name := n.input(i)
+	if name == "" {
+		return nil, nil
+	}
+	if v, ok := b.values[name]; ok {
+		return v, nil
+	}
+	t := b.tensors[name]
+	if t == nil {
+		return nil, n.damaged("its input %q is made by no node before it", name)
+	}
+	return b.decode(n, t)
+}
+
+func (b *builder) decode(n *nodeProto, t *tensorProto) (any, error) {
+	var v any
+	var err error
+	if t.isIntegers() {
+		v, err = b.integers(t)
+	} else {
+		v, err = b.constant(t)
+	}
+	if err != nil {
+		return nil, &NodeError{n.label(), n.op, err}
+	}
+	return v, nil
+}
+
+// value is input i of a node, which must come from the network's input.
+func (b *builder) value(n *nodeProto, i int) (*value, error) {
+	v, err := b.operand(n, i)
+	if err != nil {
+		return nil, err
+	}
+	if v, ok := v.(*value); ok {
+		return v, nil
+	}
+	return nil, n.fail("its input %q is not computed from images", n.input(i))
+}
+
+// weights is input i of a node, which must be constant floats; nil where it is left out.
+func (b *builder) weights(n *nodeProto, i int) (*constant, error) {
+	v, err := b.operand(n, i)
+	if v == nil || err != nil {
+		return nil, err
+	}
+	if c, ok := v.(*constant); ok {
+		return c, nil
+	}
+	return nil, n.fail("its input %q is not constant: weights must be in the file", n.input(i))
+}
+
+// shapeNumbers is input i of a node, which must be known integers; nil where it is left out.
+func (b *builder) shapeNumbers(n *nodeProto, i int) ([]integer, error) {
+	v, err := b.operand(n, i)
+	if v == nil || err != nil {
+		return nil, err
+	}
+	if v, ok := v.(*integers); ok {
+		return v.v, nil
+	}
+	return nil, n.fail("its input %q is no known list of integers", n.input(i))
+}
+
+// size of an axis in ONNX's tensor; the batch's is 0.
+func (v *value) size(a axis) int {
+	switch a {
+	case batchAxis:
+		return 0
+	case heightAxis:
+		return v.shape[0]
+	case widthAxis:
+		return v.shape[1]
+	case channelAxis:
+		return v.shape[len(v.shape)-1]
+	case unitAxis:
+	}
+	return 1
+}
+
+// is reports whether the axes are these, where axes of one element are interchangeable.
+func (v *value) is(axes string) bool {
+	if len(v.axes) != len(axes) {
+		return false
+	}
+	for i, want := range []byte(axes) {
+		if v.axes[i] == axis(want) {
+			continue
+		}
+		if v.axes[i] == batchAxis || axis(want) == batchAxis || v.size(v.axes[i]) != 1 {
+			return false
+		}
+		if axis(want) != unitAxis && slices.Contains(v.axes, axis(want)) && v.size(axis(want)) != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+// describe writes a value's shape as ONNX sees it.
+func (v *value) describe() string {
+	var parts []string
+	for _, a := range v.axes {
+		if a == batchAxis {
+			parts = append(parts, "batch")
+		} else {
+			parts = append(parts, fmt.Sprint(v.size(a)))
+		}
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
+}
+
+// with is another view of the same source.
+func (v *value) with(axes []axis) *value {
+	w := *v
+	w.axes = axes
+	return &w
+}
+
+// add appends a layer and returns its output, with the axes of like.
+func (b *builder) add(n *nodeProto, l built, like *value, out model.Shape) (*value, error) {
+	if err := l.checkOut(out); err != nil {
+		return nil, n.fail("%w", err)
+	}
+	l.name = b.ownName(l.name)
+	b.layers = append(b.layers, l)
+	return &value{source: &source{shape: out, layer: len(b.layers) - 1, node: n}, axes: like.axes, order: like.order}, nil
+}
+
+func (l built) checkOut(out model.Shape) error {
+	n := 1
+	for _, d := range out {
+		const most = 1 << 31
+		if d < 1 || d > most/n {
+			return fmt.Errorf("its output would be %v", out)
+		}
+		n *= d
+	}
+	return nil
+}
+
+// ownName is the name of a layer by its weights, "conv1.weight" or "conv2d/kernel"; "" where that is no name or another has it.
+func (b *builder) ownName(tensor string) string {
+	for _, suffix := range []string{".weight", "/kernel", "/gamma"} {
+		name, ok := strings.CutSuffix(tensor, suffix)
+		const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+		if ok && name != "" && name != model.InputName && len(name) <= 100 && strings.Trim(name, allowed) == "" && !b.names[name] {
+			b.names[name] = true
+			return name
+		}
+	}
+	return ""
+}
+
+// finish makes the network of what the graph's output needs.
+func (b *builder) finish() (*Model, error) {
+	if len(b.graph.outputs) != 1 {
+		return nil, unsupported("it has %d outputs, a network of gcnn has one", len(b.graph.outputs))
+	}
+	name := b.graph.outputs[0].name
+	out, ok := b.values[name].(*value)
+	if !ok {
+		return nil, formatError("its output %q is made by no node", name)
+	}
+	out, err := b.made(out)
+	if err != nil {
+		return nil, err
+	}
+	if out.order != nil {
+		return nil, unsupported("its output %q is a map flattened in [channels, height, width] order", name)
+	}
+	if out.layer == model.Input {
+		return nil, unsupported("its output is its input")
+	}
+	if err := b.logits(out); err != nil {
+		return nil, err
+	}
+	return b.network(out.layer)
+}
+
+// logits puts a softmax behind a network without, if that is asked for.
+func (b *builder) logits(out *value) error {
+	last := &b.layers[out.layer]
+	if len(out.shape) != 1 || outputActivation(last.layer) != model.Linear {
+		return nil
+	}
+	if !b.options.Softmax {
+		b.notes = append(b.notes, "the network ends without softmax: its outputs are logits, not probabilities")
+		return nil
+	}
+	softmax, err := b.add(out.node, built{layer: model.Activation{Func: model.Softmax}, inputs: []int{out.layer}}, out, out.shape)
+	if err != nil {
+		return err
+	}
+	out.source = softmax.source
+	return nil
+}
+
+func outputActivation(l model.Layer) model.ActivationFunc { return model.OutputActivation(l) }
+
+// network makes the network whose last layer is last.
+func (b *builder) network(last int) (*Model, error) {
+	b.fuse(last)
+	needed := make([]bool, last+1)
+	needed[last] = true
+	for i := last; i >= 0; i-- {
+		if needed[i] {
+			for _, in := range b.layers[i].inputs {
+				if in != model.Input {
+					needed[in] = true
+				}
+			}
+		}
+	}
+	var layers []built
+	index := map[int]int{model.Input: model.Input} // b.layers to layers
+	for i, l := range b.layers[:last+1] {
+		if !needed[i] {
+			continue
+		}
+		index[i] = len(layers)
+		layers = append(layers, l)
+	}
+	names := layerNames(layers)
+	var list []model.Layer
+	for i, l := range layers {
+		var inputs []string
+		if len(l.inputs) != 1 || index[l.inputs[0]] != i-1 {
+			for _, in := range l.inputs {
+				if in == model.Input {
+					inputs = append(inputs, model.InputName)
+				} else {
+					inputs = append(inputs, names[index[in]])
+				}
+			}
+		}
+		list = append(list, named(l.layer, l.name, inputs))
+	}
+	name := cleanName(b.graph.name)
+	net, err := model.New(name, b.input.shape, list...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
+	}
+	m := &Model{Network: net, Weights: map[string]*tensor.Dense{}}
+	for i, node := range net.Nodes {
+		for _, p := range node.Params {
+			w, ok := layers[i].weights[p.Role]
+			if !ok || len(w) != p.Size() {
+				return nil, formatError("%s of %v has %d elements", p.Name, p.Shape, len(w))
+			}
+			m.Weights[p.Name] = tensor.New(tensor.WithShape(p.Shape...), tensor.WithBacking(w))
+		}
+	}
+	if err := b.normalization(m); err != nil {
+		return nil, err
+	}
+	m.Notes = b.notes
+	return m, nil
+}
+
+// fuse makes a bias and an activation the layer's own where they follow a convolution or a dense layer that nothing else reads.
+func (b *builder) fuse(last int) {
+	readers := make([]int, last+1)
+	for _, l := range b.layers[:last+1] {
+		for _, in := range l.inputs {
+			if in != model.Input {
+				readers[in]++
+			}
+		}
+	}
+	for i := range b.layers[:last+1] {
+		l := &b.layers[i]
+		if len(l.inputs) != 1 || l.inputs[0] == model.Input || readers[l.inputs[0]] != 1 {
+			continue
+		}
+		// The later layer's place takes both, so that the order stays; nothing reads the earlier one any more.
+		from := b.layers[l.inputs[0]]
+		switch follower := l.layer.(type) {
+		case model.Activation:
+			if follower.Alpha != follower.Func.DefaultAlpha() || outputActivation(from.layer) != model.Linear {
+				continue
+			}
+			switch c := from.layer.(type) {
+			case model.Conv2D:
+				c.Activation = follower.Func
+				*l = from.with(c)
+			case model.Dense:
+				c.Activation = follower.Func
+				*l = from.with(c)
+			default:
+			}
+		case model.BatchNormalization:
+			if !l.shift || outputActivation(from.layer) != model.Linear {
+				continue
+			}
+			bias := l.weights[model.Beta]
+			switch c := from.layer.(type) {
+			case model.Conv2D:
+				if c.NoBias {
+					c.NoBias = false
+					*l = from.with(c)
+					l.weights[model.Bias] = bias
+				}
+			case model.Dense:
+				if c.NoBias {
+					c.NoBias = false
+					*l = from.with(c)
+					l.weights[model.Bias] = bias
+				}
+			default:
+			}
+		default:
+		}
+	}
+}
+
+// with is the layer with other options and its own memory of weights.
+func (l built) with(layer model.Layer) built {
+	l.layer, l.weights = layer, maps.Clone(l.weights)
+	return l
+}
+
+// layerNames are the names that model.New gives.
+func layerNames(layers []built) []string {
+	taken := map[string]bool{}
+	for _, l := range layers {
+		taken[l.name] = true
+	}
+	count := map[string]int{}
+	names := make([]string, len(layers))
+	for i, l := range layers {
+		names[i] = l.name
+		for names[i] == "" {
+			kind := l.layer.Kind()
+			name := kind
+			if k := count[kind]; k > 0 {
+				name = fmt.Sprintf("%s_%d", kind, k)
+			}
+			count[kind]++
+			if !taken[name] {
+				names[i] = name
+			}
+		}
+	}
+	return names
+}
+
+// named is a layer with its name and inputs, fields that every layer has.
+func named(l model.Layer, name string, inputs []string) model.Layer {
+	v := reflect.New(reflect.TypeOf(l)).Elem()
+	v.Set(reflect.ValueOf(l))
+	v.FieldByName("Name").SetString(name)
+	v.FieldByName("Inputs").Set(reflect.ValueOf(inputs))
+	return v.Interface().(model.Layer) //nolint:errcheck,forcetypeassert // it has l's type
+}
+
+// cleanName is a graph's name as a network's: exporters write "main_graph" and the like.
+func cleanName(name string) string {
+	switch name {
+	case "", "main_graph", "torch_jit", "tf2onnx":
+		return "imported"
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '_'
+		}
+		return r
+	}, name)
+}
