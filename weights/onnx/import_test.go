@@ -3,7 +3,6 @@ package onnx_test
 import (
 	"context"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	"gcnn/data"
 	"gcnn/device"
 	"gcnn/device/reference"
-	"gcnn/model"
 	"gcnn/weights"
 	"gcnn/weights/onnx"
 )
@@ -83,6 +81,3 @@ func closeTo(t *testing.T, got, want *tensor.Dense, tolerance float64) {
 		}
 	}
 }
-
-var _ = model.Input
-var _ = os.Stat
