@@ -131,6 +131,8 @@ func typeSchema(t reflect.Type) (map[string]any, error) {
 	case reflect.TypeFor[Initializer]():
 		return map[string]any{"enum": initializerNames[:]}, nil
 	}
+	// Go has more kinds of types than settings use.
+	//exhaustive:ignore
 	switch t.Kind() {
 	case reflect.String:
 		return map[string]any{"type": "string"}, nil

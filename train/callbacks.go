@@ -121,13 +121,13 @@ func (s EarlyStopping) step(w *watch, r Record, epoch int) (best, stop bool) {
 }
 
 // step notes an epoch and returns the learning rate after it.
-func (p ReduceLROnPlateau) step(w *watch, r Record, epoch int, rate float64) float64 {
-	value, rising := r.value(p.Monitor)
+func (r ReduceLROnPlateau) step(w *watch, rec Record, epoch int, rate float64) float64 {
+	value, rising := rec.value(r.Monitor)
 	if w.Cooldown > 0 {
 		w.Cooldown--
 		w.Wait = 0
 	}
-	if w.improved(value, p.MinDelta, rising, epoch) {
+	if w.improved(value, r.MinDelta, rising, epoch) {
 		w.Wait = 0
 		return rate
 	}
@@ -135,9 +135,9 @@ func (p ReduceLROnPlateau) step(w *watch, r Record, epoch int, rate float64) flo
 		return rate
 	}
 	w.Wait++
-	if w.Wait >= p.Patience && rate > p.MinRate {
-		w.Cooldown, w.Wait = p.Cooldown, 0
-		return max(rate*p.Factor, p.MinRate)
+	if w.Wait >= r.Patience && rate > r.MinRate {
+		w.Cooldown, w.Wait = r.Cooldown, 0
+		return max(rate*r.Factor, r.MinRate)
 	}
 	return rate
 }

@@ -101,7 +101,7 @@ func Preset(name string) Recipe {
 }
 
 // SetSchedule sets the schedule of the learning rate.
-func (r *Recipe) SetSchedule(s Schedule) { r.Schedule.Schedule = s }
+func (r *Recipe) SetSchedule(s Schedule) { r.Schedule.of = s }
 
 // Check reports what is wrong with a recipe.
 func (r Recipe) Check() error {
@@ -117,21 +117,21 @@ func (r Recipe) Check() error {
 	if _, err := r.optimizer(); err != nil {
 		return err
 	}
-	if r.Schedule.Schedule == nil {
+	if r.Schedule.of == nil {
 		return fmt.Errorf("schedule is missing")
 	}
-	if err := r.Schedule.check(); err != nil {
-		return fmt.Errorf("schedule %s: %w", r.Schedule.Kind(), err)
+	if err := r.Schedule.of.check(); err != nil {
+		return fmt.Errorf("schedule %s: %w", r.Schedule.of.Kind(), err)
 	}
 	if !(r.Warmup >= 0 && r.Warmup <= float64(r.Epochs)) || !(r.WarmupStart >= 0 && r.WarmupStart <= 1) {
 		return fmt.Errorf("warmup lies in [0, %d] epochs and warmup_start in [0, 1], got %g and %g", r.Epochs, r.Warmup, r.WarmupStart)
 	}
-	if _, ok := r.Schedule.Schedule.(OneCycle); ok && r.Warmup > 0 {
+	if _, ok := r.Schedule.of.(OneCycle); ok && r.Warmup > 0 {
 		return fmt.Errorf("the schedule one_cycle has its own warm-up: leave warmup at 0, got %g", r.Warmup)
 	}
 	if r.ReduceLROnPlateau != nil {
-		if _, ok := r.Schedule.Schedule.(Constant); !ok {
-			return fmt.Errorf("reduce_lr_on_plateau takes a constant schedule (as in Keras), got %s", r.Schedule.Kind())
+		if _, ok := r.Schedule.of.(Constant); !ok {
+			return fmt.Errorf("reduce_lr_on_plateau takes a constant schedule (as in Keras), got %s", r.Schedule.of.Kind())
 		}
 		if r.Warmup > 0 {
 			return fmt.Errorf("reduce_lr_on_plateau takes no warmup, got %g epochs", r.Warmup)
@@ -236,9 +236,14 @@ func classWeights(given map[string]float64, classes []string) ([]float32, error)
 
 // Rate is the learning rate of a step, counted from 0 over the whole training, before ReduceLROnPlateau.
 func (r Recipe) Rate(step int64, span Span) float64 {
-	var s Schedule = r.Schedule
+	s := r.Schedule.of
 	if r.Warmup > 0 {
-		s = warmup{r.Warmup, r.WarmupStart, r.Schedule.Schedule}
+		s = warmup{r.Warmup, r.WarmupStart, r.Schedule.of}
 	}
 	return s.rate(r.LearningRate, step, span)
+}
+
+// ConstantRate reports whether the learning rate stays the same for the whole training.
+func (r Recipe) ConstantRate() bool {
+	return r.Schedule.of == Schedule(Constant{}) && r.Warmup == 0 && r.ReduceLROnPlateau == nil
 }

@@ -248,7 +248,7 @@ func positive(bounds ...bound) error {
 }
 
 // scheduleSetting is a schedule as settings write it: its name, or a mapping of its name to its options.
-type scheduleSetting struct{ Schedule }
+type scheduleSetting struct{ of Schedule }
 
 // DecodeYAML reads a schedule.
 func (s *scheduleSetting) DecodeYAML(node strictyaml.Node) error {
@@ -268,32 +268,32 @@ func (s *scheduleSetting) DecodeYAML(node strictyaml.Node) error {
 	switch k := scheduleKinds[i].(type) {
 	case Constant:
 		err = options.Decode(&k)
-		s.Schedule = k
+		s.of = k
 	case Piecewise:
 		err = options.Decode(&k)
-		s.Schedule = k
+		s.of = k
 	case Step:
 		err = options.Decode(&k)
-		s.Schedule = k
+		s.of = k
 	case Exponential:
 		err = options.Decode(&k)
-		s.Schedule = k
+		s.of = k
 	case Cosine:
 		err = options.Decode(&k)
-		s.Schedule = k
+		s.of = k
 	case Linear:
 		err = options.Decode(&k)
-		s.Schedule = k
+		s.of = k
 	case OneCycle:
 		err = options.Decode(&k)
-		s.Schedule = k
+		s.of = k
 	case warmup:
 		err = node.Errorf("a warm-up is no schedule of its own") // not in scheduleKinds
 	}
 	if err != nil {
 		return err
 	}
-	if err := s.check(); err != nil {
+	if err := s.of.check(); err != nil {
 		return node.Errorf("schedule %s: %w", name, err)
 	}
 	return nil
@@ -301,11 +301,11 @@ func (s *scheduleSetting) DecodeYAML(node strictyaml.Node) error {
 
 // MarshalYAML writes a schedule.
 func (s scheduleSetting) MarshalYAML() (any, error) {
-	if s.Schedule == nil {
+	if s.of == nil {
 		return Constant{}.Kind(), nil
 	}
-	if s.Schedule == Schedule(Constant{}) {
-		return s.Kind(), nil
+	if s.of == Schedule(Constant{}) {
+		return s.of.Kind(), nil
 	}
-	return map[string]any{s.Kind(): s.Schedule}, nil
+	return map[string]any{s.of.Kind(): s.of}, nil
 }

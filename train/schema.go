@@ -119,6 +119,8 @@ func schemaOf(name string, t reflect.Type) (map[string]any, error) {
 	if values, ok := choices[name]; ok {
 		return map[string]any{"enum": values}, nil
 	}
+	// Go has more kinds of types than settings use.
+	//exhaustive:ignore
 	switch t.Kind() {
 	case reflect.Pointer:
 		return schemaOf(name, t.Elem())

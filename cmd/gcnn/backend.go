@@ -38,7 +38,7 @@ const deviceUsage = "cpu, cuda, cuda:N, auto (CUDA where there is a GPU, else th
 
 var deviceFlags = []cli.Flag{
 	&cli.StringFlag{Name: "device", Value: "auto", Usage: deviceUsage, EnvVars: []string{"GCNN_DEVICE"}},
-	&cli.IntFlag{Name: "workers", Usage: "CPU `threads`; the results are the same for any number (default: one for each core)", EnvVars: []string{"GCNN_WORKERS"}},
+	&cli.IntFlag{Name: "workers", DefaultText: "one for each core", Usage: "CPU threads; the results are the same for any `N`", EnvVars: []string{"GCNN_WORKERS"}},
 }
 
 // openDevice opens the device that --device names. It never takes another one instead; of auto it says what it took and why.

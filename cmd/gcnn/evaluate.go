@@ -18,8 +18,8 @@ func evaluateCommand() *cli.Command {
 		Name:      "evaluate",
 		Usage:     "loss, accuracy and the errors of each class",
 		ArgsUsage: "[RUN]",
-		Description: `RUN is a run's folder or a weights file of gcnn. It is evaluated on the test set of the data
-that it was trained on, or of --data.
+		Description: `RUN is a run's folder or a weights file of gcnn. It is evaluated on the test
+set of the data that it was trained on, or of --data.
 
 Examples:
   gcnn evaluate runs/cnn-20260101-120000
@@ -27,7 +27,7 @@ Examples:
   gcnn evaluate runs/mine --data ~/mnist --json
   gcnn evaluate runs/mine --confusion confusion.png --mistakes mistakes.png`,
 		Flags: append(append(append([]cli.Flag{}, trainedFlags...), deviceFlags...),
-			&cli.StringFlag{Name: "data", Usage: dataUsage + " (default: that of the training, or " + defaultData + ")"},
+			&cli.StringFlag{Name: "data", DefaultText: "that of the training, or " + defaultData, Usage: dataUsage},
 			&cli.BoolFlag{Name: "skip-bad", Usage: "leave out pictures that cannot be read"},
 			&cli.StringFlag{Name: "split", Value: "test", Usage: "test or train: the images to evaluate on"},
 			&cli.IntFlag{Name: "batch-size", Value: 256, Usage: "images at a time"},

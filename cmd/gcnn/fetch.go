@@ -35,8 +35,8 @@ func dataFetchCommand() *cli.Command {
 		Name:      "fetch",
 		Usage:     "download a set",
 		ArgsUsage: "NAME",
-		Description: `Every file is checked against its sha256. What is there already is kept, and a broken download goes
-on where it stopped.
+		Description: `Every file is checked against its sha256. What is there already is kept, and a
+broken download goes on where it stopped.
 
 Examples:
   gcnn data fetch mnist --dir ~/mnist

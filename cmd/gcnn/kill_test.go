@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,13 +30,13 @@ func TestKilled(t *testing.T) {
 	options := []string{"train", "--limit", "4000", "--epochs", "4", "--batch-size", "8", "--optimizer", "sgd", "--momentum", "0.9",
 		"--checkpoint-minutes", "0.0002", "--quiet"}
 	whole, killed := filepath.Join(dir, "whole"), filepath.Join(dir, "killed")
-	if out, err := gcnnCommand(append(options, "--out", whole)...).CombinedOutput(); err != nil {
+	if out, err := gcnnCommand(append(slices.Clone(options), "--out", whole)...).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	rng := rand.New(rand.NewPCG(1, 2))
 	lives := 0
 	for ; lives < kills; lives++ {
-		args := append(options, "--out", killed)
+		args := append(slices.Clone(options), "--out", killed)
 		if _, err := os.Stat(filepath.Join(killed, train.ConfigFile)); err == nil {
 			args = []string{"train", "--resume", killed, "--quiet"}
 		}

@@ -53,7 +53,7 @@ func newApp() *cli.App {
 	app := &cli.App{
 		Name:      "gcnn",
 		Usage:     "train convolutional neural networks for image classification",
-		UsageText: "gcnn COMMAND [OPTIONS] [ARGUMENTS]",
+		UsageText: "gcnn COMMAND [OPTIONS] [ARGUMENTS]; gcnn COMMAND --help tells more",
 		Version:   version(),
 		Description: `Start with:
 
@@ -81,6 +81,7 @@ func newApp() *cli.App {
 	for _, c := range app.Commands {
 		strict(c)
 	}
+	cli.HelpPrinter = printHelp
 	return app
 }
 
@@ -89,6 +90,9 @@ func onUsageError(_ *cli.Context, err error, _ bool) error { return usageError{e
 // strict makes a command and its subcommands report wrong usage as such.
 func strict(c *cli.Command) {
 	c.OnUsageError = onUsageError
+	if len(c.Subcommands) == 0 {
+		c.CustomHelpTemplate = commandHelp
+	}
 	for _, sub := range c.Subcommands {
 		strict(sub)
 	}

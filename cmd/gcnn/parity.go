@@ -14,15 +14,16 @@ import (
 )
 
 // errBeyond is the end of a comparison that found an error beyond its bound.
-var errBeyond = errors.New("there are errors beyond their bound, marked with !")
+var errBeyond = errors.New("there are errors beyond their bound (marked with an exclamation mark)")
 
 func parityCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "parity",
 		Usage: "compare devices with the float64 reference",
-		Description: `The same weights and images go to each device and to the reference: the largest errors of each layer's
-output and gradients, absolute and as a share of what float32 may differ by, then the drift of the
-weights over training steps. Exit code 1 where an error is beyond its bound.
+		Description: `The same weights and images go to each device and to the reference: the
+largest errors of each layer's output and gradients, absolute and as a share of
+what float32 may differ by, then the drift of the weights over training steps.
+Exit code 1 where an error is beyond its bound.
 
 Examples:
   gcnn parity
@@ -33,7 +34,7 @@ Examples:
 			&cli.StringFlag{Name: "data", Value: defaultData, Usage: dataUsage},
 			&cli.IntFlag{Name: "batch-size", Aliases: []string{"batch"}, Value: 8, Usage: "images of a step"},
 			&cli.IntFlag{Name: "steps", Value: 3, Usage: "training steps"},
-			&cli.IntFlag{Name: "workers", Usage: "CPU threads (default: one for each core)"},
+			&cli.IntFlag{Name: "workers", DefaultText: "one for each core", Usage: "CPU threads"},
 			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of initial weights, dropout and augmentation"},
 			jsonFlag,
 		},

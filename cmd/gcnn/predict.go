@@ -19,10 +19,11 @@ func predictCommand() *cli.Command {
 		Name:      "predict",
 		Usage:     "classify pictures",
 		ArgsUsage: "RUN IMAGE…",
-		Description: `RUN is a run's folder or a weights file of gcnn. Pictures are PNG, JPEG or GIF of any size; they are
-converted as the set that the network was trained on. Fashion-MNIST is light on dark: give --invert
-for things photographed before a white wall. With --weights all arguments are pictures.
---json prints one object a line, as pictures are classified.
+		Description: `RUN is a run's folder or a weights file of gcnn. Pictures are PNG, JPEG or GIF
+of any size, converted to what the network reads. Fashion-MNIST is light on
+dark: give --invert for things photographed before a white wall. With --weights
+all arguments are pictures. --json prints one object a line, as pictures are
+classified.
 
 Examples:
   gcnn predict runs/cnn-20260101-120000 shirt.jpg boot.png

@@ -38,7 +38,7 @@ type progress struct {
 func newProgress(w io.Writer, r train.Recipe) *progress {
 	p := &progress{
 		w: w, epochs: r.Epochs, now: time.Now, columns: func() int { return columns(w) },
-		rates: r.Schedule.Kind() != "constant" || r.Warmup > 0 || r.ReduceLROnPlateau != nil,
+		rates: !r.ConstantRate(),
 	}
 	p.terminal = isTerminal(w)
 	p.colour = p.terminal && os.Getenv("NO_COLOR") == ""

@@ -8,7 +8,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"gcnn/data/fashionmnist"
 	"gcnn/train"
 )
 
@@ -18,6 +17,7 @@ type setting struct {
 	flag  string
 	kind  settingKind
 	usage string
+	value string // the default, for people: it may come from the file or the preset
 }
 
 type settingKind uint8
@@ -31,52 +31,56 @@ const (
 )
 
 var settings = []setting{
-	{"model", textSetting, "a preset (" + presetList() + ") or a YAML `FILE` (default: cnn)"},
-	{"data", textSetting, dataUsage + " (default: " + fashionmnist.Name + ")"},
-	{"input", yamlSetting, "height, width and channels that pictures are read as: '[64, 64, 3]' (default: the model's)"},
-	{"skip-bad", boolSetting, "leave out pictures that cannot be read"},
-	{"limit", intSetting, "take the first `N` training images (default: all)"},
-	{"validation-split", floatSetting, "validate on this last share of the training images instead of the test set"},
-	{"normalization", textSetting, "unit: pixels in [0, 1]; standard: mean 0, deviation 1 of each channel (default: unit)"},
-	{"weights", textSetting, "start from the weights in a safetensors or NPZ `FILE`"},
-	{"device", textSetting, deviceUsage + " (default: auto)"},
-	{"workers", intSetting, "CPU threads; the results are the same for any number (default: one for each core)"},
-	{"epochs", intSetting, "how often to go through the training images (default: the preset's)"},
-	{"batch-size", intSetting, "images of a step (default: the preset's)"},
-	{"optimizer", textSetting, "adam, adamw, sgd or rmsprop (default: the preset's)"},
-	{"learning-rate", floatSetting, "(default: the preset's)"},
-	{"momentum", floatSetting, "of sgd and rmsprop"},
-	{"nesterov", boolSetting, "Nesterov's momentum, of sgd"},
-	{"weight-decay", floatSetting, "decoupled weight decay"},
-	{"clip-norm", floatSetting, "scale gradients to at most this norm, all together"},
-	{"label-smoothing", floatSetting, "share of each label that goes to all classes"},
-	{"class-weights", yamlSetting, "weight of a class' loss, as YAML: 'shirt: 2'"},
-	{"schedule", yamlSetting, "of the learning rate, as YAML: constant, cosine, linear, one_cycle, 'step: {every: 3}', 'exponential: {rate: 0.9}', 'piecewise: {boundaries: [3], values: [0.1, 0.01]}'"},
-	{"warmup", floatSetting, "epochs in which the learning rate rises"},
-	{"augment", yamlSetting, "change training images, as YAML: 'flip: random, shift: 2, cutout: 8, rotate: 10'"},
-	{"ema", yamlSetting, "average the weights, as YAML: 'momentum: 0.99'"},
-	{"early-stopping", yamlSetting, "end when val_loss stops falling, as YAML: 'patience: 3, restore_best_weights: true'"},
-	{"reduce-lr-on-plateau", yamlSetting, "as YAML: 'factor: 0.1, patience: 10'"},
-	{"shuffle", boolSetting, "a new order of the images each epoch (default: true)"},
-	{"seed", intSetting, "of initial weights, order, dropout and augmentation (default: 1)"},
-	{"checkpoint-minutes", floatSetting, "also checkpoint within an epoch, every so many minutes"},
+	{"model", textSetting, "a preset (" + presetList() + ") or a YAML `FILE`", "cnn"},
+	{"data", textSetting, dataUsage, defaultData},
+	{"input", yamlSetting, "height, width and channels that pictures are read as: '[64, 64, 3]'", "the model's"},
+	{"skip-bad", boolSetting, "leave out pictures that cannot be read", ""},
+	{"limit", intSetting, "take the first `N` training images", "all"},
+	{"validation-split", floatSetting, "validate on the last `SHARE` of the training images instead of the test set", "none"},
+	{"normalization", textSetting, "unit: pixels in [0, 1]; standard: mean 0, deviation 1 of each channel", "unit"},
+	{"weights", textSetting, "start from the weights in a safetensors or NPZ `FILE`", ""},
+	{"device", textSetting, deviceUsage, "auto"},
+	{"workers", intSetting, "CPU threads; the results are the same for any `N`", "one for each core"},
+	{"epochs", intSetting, "go `N` times through the training images", presetDefault},
+	{"batch-size", intSetting, "`N` images a step", presetDefault},
+	{"optimizer", textSetting, "the `NAME` is adam, adamw, sgd or rmsprop", presetDefault},
+	{"learning-rate", floatSetting, "the learning `RATE`, that of the schedule's peak", presetDefault},
+	{"momentum", floatSetting, "of sgd and rmsprop", presetDefault},
+	{"nesterov", boolSetting, "Nesterov's momentum, of sgd", ""},
+	{"weight-decay", floatSetting, "decoupled weight decay", presetDefault},
+	{"clip-norm", floatSetting, "scale gradients to at most this `NORM`, all together", "none"},
+	{"label-smoothing", floatSetting, "the `SHARE` of each label that goes to all classes", presetDefault},
+	{"class-weights", yamlSetting, "weight of a class' loss, as `YAML`: 'shirt: 2'", "1"},
+	{"schedule", yamlSetting, "of the learning rate, as `YAML`: constant, cosine, linear, one_cycle, 'step: {every: 3}', " +
+		"'exponential: {rate: 0.9}', 'piecewise: {boundaries: [3], values: [0.1, 0.01]}'", presetDefault},
+	{"warmup", floatSetting, "`EPOCHS` in which the learning rate rises", presetDefault},
+	{"augment", yamlSetting, "change training images, as `YAML`: 'flip: random, shift: 2, cutout: 8, rotate: 10, brightness: 0.1, contrast: 0.1'", presetDefault},
+	{"ema", yamlSetting, "average the weights, as `YAML`: 'momentum: 0.99'", "no"},
+	{"early-stopping", yamlSetting, "end when val_loss stops falling, as `YAML`: 'patience: 3, restore_best_weights: true'", "no"},
+	{"reduce-lr-on-plateau", yamlSetting, "reduce the learning rate when val_loss stops falling, as `YAML`: 'factor: 0.1, patience: 10'", "no"},
+	{"shuffle", boolSetting, "a new order of the images each epoch, as by default; --shuffle=false keeps theirs", ""},
+	{"seed", intSetting, "of initial weights, order, dropout and augmentation", "1"},
+	{"checkpoint-minutes", floatSetting, "also checkpoint within an epoch, every so many `MINUTES`", "no"},
 }
+
+// presetDefault is the default of a setting that presets differ in.
+const presetDefault = "the preset's"
 
 func (s setting) name() string { return strings.ReplaceAll(s.flag, "-", "_") }
 
-// cliFlag makes the flag. The default is said by its usage, since it may come from the file or the preset.
+// cliFlag makes the flag.
 func (s setting) cliFlag() cli.Flag {
 	env := []string{"GCNN_" + strings.ToUpper(s.name())}
 	switch s.kind {
 	case intSetting:
-		return &cli.IntFlag{Name: s.flag, Usage: s.usage, EnvVars: env}
+		return &cli.IntFlag{Name: s.flag, Usage: s.usage, EnvVars: env, DefaultText: s.value}
 	case floatSetting:
-		return &cli.Float64Flag{Name: s.flag, Usage: s.usage, EnvVars: env}
+		return &cli.Float64Flag{Name: s.flag, Usage: s.usage, EnvVars: env, DefaultText: s.value}
 	case boolSetting:
-		return &cli.BoolFlag{Name: s.flag, Usage: s.usage, EnvVars: env, DefaultText: " "}
+		return &cli.BoolFlag{Name: s.flag, Usage: s.usage, EnvVars: env}
 	case textSetting, yamlSetting:
 	}
-	return &cli.StringFlag{Name: s.flag, Usage: s.usage, EnvVars: env}
+	return &cli.StringFlag{Name: s.flag, Usage: s.usage, EnvVars: env, DefaultText: s.value}
 }
 
 // readSettings makes the effective settings: flags over the environment over the file of --config over the preset.

@@ -30,7 +30,7 @@ Examples:
 			classesFlag, jsonFlag,
 			&cli.BoolFlag{Name: "plan", Usage: "also print the tasks that the device makes of a training step"},
 			&cli.BoolFlag{Name: "memory", Usage: "also print the memory that training takes on the device"},
-			&cli.IntFlag{Name: "batch-size", Usage: "images of a step (default: the preset's)"},
+			&cli.IntFlag{Name: "batch-size", DefaultText: presetDefault, Usage: "images of a step"},
 		}, deviceFlags...),
 		Action: func(c *cli.Context) error {
 			var net *model.Network

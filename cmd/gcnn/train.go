@@ -29,7 +29,7 @@ func trainCommand() *cli.Command {
 		flags = append(flags, s.cliFlag())
 	}
 	flags = append(flags,
-		&cli.StringFlag{Name: "out", Usage: "the run's `DIR` (default: runs/MODEL-TIME)"},
+		&cli.StringFlag{Name: "out", DefaultText: "runs/MODEL-TIME", Usage: "the run's `DIR`"},
 		&cli.BoolFlag{Name: "force", Usage: "replace the run that DIR holds"},
 		&cli.StringFlag{Name: "resume", Usage: "go on with an interrupted `RUN`"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "print settings, memory and plan, and train nothing"},
@@ -40,19 +40,21 @@ func trainCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "train",
 		Usage: "train a network",
-		Description: `Without options: the lesson's network, cnn, on Fashion-MNIST. A preset brings its optimiser,
-batch size and epochs. Settings come from flags, then GCNN_… in the environment (GCNN_BATCH_SIZE),
-then --config, then the preset.
+		Description: `Without options: the lesson's network, cnn, on Fashion-MNIST. A preset brings
+its optimiser, batch size and epochs. Settings come from flags, then from the
+environment (GCNN_BATCH_SIZE is --batch-size), then from --config, then from
+the preset.
 
-The run's folder gets config.yaml, history.csv, weights.safetensors, best.safetensors,
-checkpoint.safetensors, accuracy.png, loss.png, samples.png and predictions.png.
-Ctrl-C ends after the running step and keeps what there is. SIGTERM writes a checkpoint and ends;
-SIGUSR1 writes one and goes on.
+The run's folder gets config.yaml, history.csv, weights.safetensors,
+accuracy.png, loss.png, samples.png, predictions.png, best.safetensors (of the
+best epoch) and checkpoint.safetensors. Ctrl-C ends after the running step and
+keeps what there is. SIGTERM writes a checkpoint and ends; SIGUSR1 writes one
+and goes on.
 
 Examples:
   gcnn train
   gcnn train --model lenet5 --epochs 20 --out runs/lenet
-  gcnn train --optimizer sgd --learning-rate 0.1 --momentum 0.9 --schedule cosine --warmup 1
+  gcnn train --optimizer sgd --learning-rate 0.1 --momentum 0.9 --schedule cosine
   gcnn train --model my.yaml --data ~/mnist --early-stopping 'patience: 2'
   gcnn train --resume runs/lenet
   gcnn train --config runs/lenet/config.yaml --seed 2`,

@@ -45,6 +45,8 @@ func (n Node) decode(v reflect.Value, without []string) error {
 		}
 		return n.wrap(d.UnmarshalText([]byte(text)))
 	}
+	// Go has more kinds of types than settings use.
+	//exhaustive:ignore
 	switch v.Kind() {
 	case reflect.Struct:
 		return n.decodeStruct(v, without)

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/urfave/cli/v2"
+)
+
+const (
+	helpIndent = 3
+	flagColumn = 27 // where the usage of a flag begins
+)
+
+// commandHelp is the library's template with flags as flagHelp writes them.
+const commandHelp = `NAME:
+   {{template "helpNameTemplate" .}}
+
+USAGE:
+   {{template "usageTemplate" .}}{{if .Description}}
+
+DESCRIPTION:
+   {{template "descriptionTemplate" .}}{{end}}{{if .VisibleFlags}}
+
+OPTIONS:{{range .VisibleFlags}}
+{{flag .}}{{end}}{{end}}
+`
+
+// printHelp prints help in lines of at most 80 columns.
+func printHelp(w io.Writer, template string, data any) {
+	cli.HelpPrinterCustom(w, template, data, map[string]any{"flag": flagHelp})
+}
+
+// flagHelp is a flag with its usage beside it, in lines of at most 80 columns.
+func flagHelp(f cli.Flag) (string, error) {
+	doc, ok := f.(cli.DocGenerationFlag)
+	if !ok {
+		return "", fmt.Errorf("the flag %v has no documentation", f.Names())
+	}
+	usage, value := doc.GetUsage(), "VALUE"
+	if before, rest, found := strings.Cut(usage, "`"); found {
+		if name, after, closed := strings.Cut(rest, "`"); closed {
+			usage, value = before+name+after, name
+		}
+	}
+	var names []string
+	for _, n := range f.Names() {
+		if len(n) == 1 {
+			names = append(names, "-"+n)
+		} else {
+			names = append(names, "--"+n)
+		}
+	}
+	head := strings.Repeat(" ", helpIndent) + strings.Join(names, ", ")
+	if doc.TakesValue() {
+		head += " " + value
+		if d := doc.GetDefaultText(); d != "" {
+			usage += " (default: " + d + ")"
+		}
+	}
+	lines := strings.Split(fill(strings.Fields(usage), "", defaultColumns-flagColumn), "\n")
+	if utf8.RuneCountInString(head) >= flagColumn {
+		lines = append([]string{head}, lines...)
+	} else {
+		lines[0] = pad(head, flagColumn) + lines[0]
+	}
+	for i := range lines[1:] {
+		lines[i+1] = strings.Repeat(" ", flagColumn) + lines[i+1]
+	}
+	return strings.Join(lines, "\n"), nil
+}
