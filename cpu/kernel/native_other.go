@@ -8,9 +8,6 @@ type gemmPlan struct{}
 // gradPlan is what a path prepares for a weight gradient.
 type gradPlan struct{}
 
-// poolPlan is what a path prepares for a Pool.
-type poolPlan struct{}
-
 func nativePaths() []Path { return nil }
 
 func implementationOf(Path) implementation { return portable() }

@@ -1,0 +1,6 @@
+//go:build !amd64
+
+package kernel
+
+// poolPlan is what a path prepares for a Pool.
+type poolPlan struct{}
