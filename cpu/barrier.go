@@ -9,8 +9,8 @@ import (
 // How long a worker waits at a barrier in each way before it goes on to the next: in a spin loop (a few tens of microseconds,
 // longer than workers of an even split differ), giving its core away between looks, then asleep.
 const (
-	spins      = 2000
-	spinPauses = 4
+	spins      = 4000
+	spinPauses = 1
 	yields     = 50
 )
 

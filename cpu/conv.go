@@ -54,6 +54,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 			x, z := s.x.at(w, n), dst.at(w, n)
 			from, to := chunkOf(len(bands), chunk, chunks)
 			for k := from; k < to; k++ {
+				w.hint()
 				bd := &bands[k]
 				rows := z[bd.lo*rowFloats : bd.hi*rowFloats]
 				runGemms(bd.calls, rows, x, kern.w, biases)
@@ -101,6 +102,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 			arg = bytesOf(s.arg.at(w, n), len(out))
 		}
 		for k := from; k < to; k++ {
+			w.hint()
 			bd := &bands[k]
 			if scratch == nil {
 				rows = s.y.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
@@ -166,6 +168,7 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		x := s.x.at(w, n)
 		from, to := chunkOf(len(g.bands), chunk, g.chunks)
 		for k := from; k < to; k++ {
+			w.hint()
 			bd := &g.bands[k]
 			grad := dz.at(w, n)
 			if whole {

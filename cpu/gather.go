@@ -6,6 +6,10 @@ import (
 	"gcnn/model"
 )
 
+// maxPrefetch bounds the bytes of images that are asked for ahead of time: larger ones are read in order, which the processor
+// foresees itself.
+const maxPrefetch = 4 << 10
+
 // gather emits the first task: the step's images, normalised, 16 side by side.
 func (c *compiler) gather() {
 	shape := c.net.Input
@@ -19,6 +23,7 @@ func (c *compiler) gather() {
 	}
 	norm := kernel.NewNormalizer(tables)
 	augment := c.newAugmentation()
+	prefetches := c.purpose.mode == training && augment == nil && size <= maxPrefetch
 	uses := []*buffer{x}
 	if augment != nil {
 		uses = append(uses, augment.changed, augment.source)
@@ -36,6 +41,9 @@ func (c *compiler) gather() {
 		}
 		if floats == nil {
 			c.k.GatherBytes(dst, bytes, size, &w.index, norm)
+			if prefetches && set.Pixels != nil {
+				w.expect(c.plan, g)
+			}
 			return
 		}
 		c.k.GatherFloats(dst, floats, size, &w.index)

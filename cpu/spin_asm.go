@@ -6,3 +6,8 @@ package cpu
 //
 //go:noescape
 func pause(n int)
+
+// prefetch asks for lines ≥ 1 cache lines from p on; it waits for none and faults on none.
+//
+//go:noescape
+func prefetch(p *uint8, lines int)

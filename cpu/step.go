@@ -8,7 +8,7 @@ import (
 // step is what a worker knows of the step that it is in. Every worker has its own copy.
 type step struct {
 	set    *data.Set
-	order  []int32 // the step's samples, indices into set; nil is all of it in order
+	order  []int32 // of all steps, indices into set; nil is all of it in order
 	base   int     // where the step begins in order, or in the set
 	n      int     // samples
 	groups int     // of 16 samples, the last perhaps partial
@@ -16,20 +16,27 @@ type step struct {
 	number int64   // State.Step before it
 	epoch  int
 	update kernel.Update
-	dy     []float32 // of a trace: the gradient at the output
+
+	ahead, aheadEnd int       // samples whose images are worth asking for
+	dy              []float32 // of a trace: the gradient at the output
 }
 
-// start points a worker at its samples.
+// start points a worker at the samples of its steps, the first of which has all of them.
 func (s *step) start(set *data.Set, order []int32, number int64, epoch int) {
 	s.set, s.order, s.number, s.epoch = set, order, number, epoch
-	n := len(order)
-	if order == nil {
-		n = set.Len()
-	}
-	s.part(0, n)
+	s.ahead, s.aheadEnd = 0, 0
+	s.part(0, s.samples())
 }
 
-// part narrows a step to n of its samples.
+// samples is the number of samples of all steps.
+func (s *step) samples() int {
+	if s.order == nil {
+		return s.set.Len()
+	}
+	return len(s.order)
+}
+
+// part makes n samples from base on the step.
 func (s *step) part(base, n int) {
 	s.base, s.n = base, n
 	s.groups = (s.n + kernel.Lanes - 1) / kernel.Lanes
@@ -56,6 +63,32 @@ func (w *worker) fill(g int) {
 			w.index[l] = w.step.sample(g*kernel.Lanes + l)
 		}
 	}
+}
+
+// expect notes which images the worker is likely to gather next, after those of group g.
+func (w *worker) expect(p *plan, g int) {
+	s := &w.step
+	s.ahead = s.base + (g+1)*kernel.Lanes
+	if lo, hi := p.groupsOf(w.set); g+1 >= hi {
+		s.ahead = s.base + s.n + lo*kernel.Lanes // of the next step
+	}
+	s.aheadEnd = min(s.ahead+kernel.Lanes, s.samples())
+}
+
+// hint asks for one of the expected images. Bands of convolutions call it: what comes from memory takes longer than the
+// arithmetic of a small network, and many requests at once stop the core.
+func (w *worker) hint() {
+	s := &w.step
+	if s.ahead >= s.aheadEnd {
+		return
+	}
+	image := s.ahead
+	if s.order != nil {
+		image = int(s.order[image])
+	}
+	size := s.set.ImageSize()
+	prefetch(&s.set.Pixels[image*size], (size+63)/64)
+	s.ahead++
 }
 
 // fillLabels sets the labels of group g's images, −1 in the lanes of padding and where the set has none.

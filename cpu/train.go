@@ -76,9 +76,11 @@ func (p *program) Train(ctx context.Context, r device.Resident, epoch device.Epo
 func (r *epochRun) work(w *worker) {
 	p := r.program
 	batch := p.spec.Batch
+	w.step.start(r.set, r.epoch.Order, r.first, r.epoch.Number)
 	for k := range r.epoch.Rates {
 		number := r.first + int64(k)
-		w.step.start(r.set, r.epoch.Order[k*batch:min((k+1)*batch, len(r.epoch.Order))], number, r.epoch.Number)
+		w.step.number = number
+		w.step.part(k*batch, min(batch, len(r.epoch.Order)-k*batch))
 		w.step.update = stepUpdate(r.base, p.spec.Training, r.epoch.Rates[k], number)
 		p.train.run(w, p.crew.barrier, r.round+uint32(k)+1, p.spec.Profile, r)
 		if r.stop {
