@@ -8,7 +8,8 @@ import (
 // poolArgs is what the assembly of pooling reads; strides are in bytes. The generator knows the offsets.
 type poolArgs struct {
 	x, y, arg, mask      unsafe.Pointer
-	taps, tapsEnd        unsafe.Pointer
+	taps                 unsafe.Pointer
+	tapsEnd              uintptr // one past the end is no pointer
 	rows, cols, channels int
 	xrow, xcol           int
 	yrow, ycol           int
@@ -36,7 +37,7 @@ func poolNative(id int, p *Pool, x, y, mask []float32, arg []uint8, rows int) {
 		rows: rows, cols: p.Cols, channels: p.Channels, xrow: p.XRow * 64, xcol: p.XCol * 64, yrow: p.YRow * 64, ycol: p.YCol * 64,
 		count: uint64(math.Float32bits(float32(len(p.Taps)))),
 	}
-	a.tapsEnd = unsafe.Add(a.taps, len(p.aux)*int(unsafe.Sizeof(poolTap{})))
+	a.tapsEnd = uintptr(a.taps) + uintptr(len(p.aux))*unsafe.Sizeof(poolTap{})
 	poolCall(id, (*byte)(unsafe.Pointer(&a)))
 }
 

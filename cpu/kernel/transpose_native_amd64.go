@@ -39,18 +39,19 @@ func toSamplesNative(dst, src []float32, n, ld, positions int) {
 
 // gatherArgs is what the gathers read.
 type gatherArgs struct {
-	images            [Lanes]unsafe.Pointer
-	dst               unsafe.Pointer
-	n                 int // times 8 pixels
-	tables, tablesEnd unsafe.Pointer
-	table             unsafe.Pointer // of the first pixel
+	images    [Lanes]unsafe.Pointer
+	dst       unsafe.Pointer
+	n         int // times 8 pixels
+	tables    unsafe.Pointer
+	tablesEnd uintptr        // one past the end is no pointer
+	table     unsafe.Pointer // of the first pixel
 }
 
 func gatherBytesNative(dst []float32, images []byte, size int, index *[Lanes]int32, norm *Normalizer) {
 	whole := size / 8 * 8
 	if whole > 0 {
 		a := gatherArgs{dst: base(dst), n: size / 8, tables: base(norm.tables), table: base(norm.tables)}
-		a.tablesEnd = unsafe.Add(a.tables, len(norm.tables)*4)
+		a.tablesEnd = uintptr(a.tables) + uintptr(len(norm.tables))*4
 		for l, n := range index {
 			a.images[l] = unsafe.Pointer(unsafe.SliceData(images))
 			if n >= 0 {
