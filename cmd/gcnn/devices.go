@@ -2,12 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"gcnn/device"
+	"gcnn/train"
 )
 
 func devicesCommand() *cli.Command {
@@ -16,13 +19,17 @@ func devicesCommand() *cli.Command {
 		Usage: "list the devices that can train",
 		Description: `Examples:
   gcnn devices
-  gcnn devices --json | jq '.[].name'`,
-		Flags: []cli.Flag{jsonFlag},
+  gcnn devices --json | jq '.[].name'
+  gcnn devices --device cuda || echo no GPU`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "device", Usage: "list one `KIND` only: cuda, cpu or reference; fail where none can be used"},
+			jsonFlag,
+		},
 		Action: func(c *cli.Context) error {
 			if err := noArguments(c); err != nil {
 				return err
 			}
-			return listDevices(c.App.Writer, c.Bool("json"))
+			return listDevices(c.App.Writer, c.String("device"), c.Bool("json"))
 		},
 	}
 }
@@ -38,9 +45,20 @@ type listedDevice struct {
 	order       []device.Detail
 }
 
-func listDevices(w io.Writer, asJSON bool) error {
+// errNoDevice is returned where none of the kind asked for can be used; the list says why.
+var errNoDevice = errors.New("no such device can be used")
+
+// listDevices prints the devices of one kind, or of all kinds for the empty name.
+func listDevices(w io.Writer, kind string, asJSON bool) error {
+	kinds := backends()
+	if kind != "" {
+		kinds = slices.DeleteFunc(kinds, func(b backend) bool { return b.name != kind })
+		if len(kinds) == 0 {
+			return usagef("--device of devices is cuda, cpu or reference, got %q", kind)
+		}
+	}
 	var list []listedDevice
-	for _, b := range backends() {
+	for _, b := range kinds {
 		n, err := b.count()
 		if err != nil {
 			list = append(list, listedDevice{Name: b.name, Unavailable: err.Error()})
@@ -54,6 +72,17 @@ func listDevices(w io.Writer, asJSON bool) error {
 			list = append(list, d)
 		}
 	}
+	if err := printDevices(w, list, asJSON); err != nil {
+		return err
+	}
+	usable := func(d listedDevice) bool { return d.Unavailable == "" }
+	if kind != "" && !slices.ContainsFunc(list, usable) {
+		return fmt.Errorf("%s: %w", kind, errNoDevice)
+	}
+	return nil
+}
+
+func printDevices(w io.Writer, list []listedDevice, asJSON bool) error {
 	if asJSON {
 		return writeJSON(w, list)
 	}
@@ -67,7 +96,7 @@ func listDevices(w io.Writer, asJSON bool) error {
 }
 
 func describe(b backend, index int) (listedDevice, error) {
-	d, err := b.open(index, 0)
+	d, err := b.open(choice{index: index, precision: train.Float32})
 	if err != nil {
 		return listedDevice{}, err
 	}
