@@ -23,6 +23,7 @@ type plan struct {
 	groups int // of 16 samples
 	sets   int // of groups
 
+	steps    int64     // that were profiled
 	round    uint32    // of the claims, that was taken last
 	prologue []func()  // run before the first step of a call
 	vals     []*buffer // by slot: outputs
@@ -92,6 +93,9 @@ func (p *plan) activeSets(groups int) int {
 
 // run takes a worker through the phases of one step. Every worker calls it with the same round, one higher each step.
 func (p *plan) run(w *worker, b *barrier, round uint32, profile bool, epoch *epochRun) {
+	if profile && w.id == 0 {
+		p.steps++
+	}
 	for k, ph := range p.phases {
 		items := len(ph.jobs)
 		if ph.chain != nil {

@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"gorgonia.org/tensor"
 
@@ -262,12 +263,12 @@ func (p *program) Profile() []device.TaskTime {
 		return nil
 	}
 	times := make([]device.TaskTime, len(p.train.tasks))
+	peak := 1e9 * p.k.Peak(20*time.Millisecond)
 	for i, t := range p.train.tasks {
-		times[i].Task = t
+		times[i] = device.TaskTime{Task: t, Calls: p.train.steps, Peak: peak}
 		for _, w := range p.crew.workers {
 			if i < len(w.times) {
-				times[i].Calls += w.times[i].calls
-				times[i].Seconds += w.times[i].spent.Seconds()
+				times[i].Seconds += w.times[i].Seconds()
 			}
 		}
 	}

@@ -194,11 +194,12 @@ type Task struct {
 	FLOPs  int64    // of one step
 }
 
-// TaskTime is a task with the time spent in it, summed over workers.
+// TaskTime is a task with the time spent in it.
 type TaskTime struct {
 	Task
-	Calls   int64
-	Seconds float64
+	Calls   int64   // steps that it was part of
+	Seconds float64 // summed over workers
+	Peak    float64 // floating-point operations a second that one worker could do, as measured; 0 where that is unknown
 }
 
 // Memory is a part of the memory that a program takes.

@@ -40,14 +40,22 @@ func writeProfile(w io.Writer, tasks []device.TaskTime, info device.Info) error 
 	slices.SortStableFunc(tasks, func(a, b device.TaskTime) int { return cmp.Compare(b.Seconds, a.Seconds) })
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "\ntime on %s, summed over workers:\n", info.Name)
-	fmt.Fprintln(tw, "seconds\tshare\tcalls\tGFLOP/s\t  task")
-	for _, t := range tasks {
-		rate := "–"
-		if t.FLOPs > 0 && t.Seconds > 0 {
-			rate = fmt.Sprintf("%.1f", float64(t.FLOPs)*float64(t.Calls)/t.Seconds/1e9)
+	fmt.Fprintln(tw, "seconds\tshare\tGFLOP/s\tof peak\t  task")
+	row := func(name string, seconds, flops, peak float64) {
+		rate, ofPeak := "–", "–"
+		if flops > 0 && seconds > 0 {
+			rate = fmt.Sprintf("%.1f", flops/seconds/1e9)
+			if peak > 0 {
+				ofPeak = fmt.Sprintf("%.0f %%", 100*flops/seconds/peak)
+			}
 		}
-		fmt.Fprintf(tw, "%.3f\t%.1f %%\t%s\t%s\t  %s\n", t.Seconds, 100*t.Seconds/max(total, 1e-9), thousands(t.Calls), rate, t.Name)
+		fmt.Fprintf(tw, "%.3f\t%.1f %%\t%s\t%s\t  %s\n", seconds, 100*seconds/max(total, 1e-9), rate, ofPeak, name)
 	}
-	fmt.Fprintf(tw, "%.3f\t\t\t%.1f\t  all; GFLOP/s are those of one worker\n", total, flops/max(total, 1e-9)/1e9)
+	peak := 0.0
+	for _, t := range tasks {
+		row(t.Name, t.Seconds, float64(t.FLOPs)*float64(t.Calls), t.Peak)
+		peak = t.Peak
+	}
+	row("all; GFLOP/s and peak are those of one worker", total, flops, peak)
 	return tw.Flush()
 }
