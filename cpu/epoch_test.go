@@ -7,6 +7,7 @@ import (
 
 	"gcnn/data/fashionmnist"
 	"gcnn/device"
+	"gcnn/model"
 )
 
 // BenchmarkEpoch is an epoch of Fashion-MNIST as the lesson trains it: go test -bench Epoch -benchtime 3x ./cpu
@@ -60,13 +61,17 @@ func BenchmarkTasks(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, name := range []string{"cnn", "lenet5"} {
+	for _, name := range []string{"cnn", "lenet5", "vgg-small", "resnet9"} {
 		b.Run(name, func(b *testing.B) {
-			plan := lesson(name)
+			net, plan, set := preset(b, name), lesson(name), train
+			if !net.Input.Equal(model.Shape{28, 28, 1}) {
+				plan.Batch = 64
+				set = images(b, net, 2*plan.Batch)
+			}
 			plan.Profile = true
-			p, r := start(b, 1, preset(b, name), plan, train)
-			epoch := epochOf(train, plan.Batch, 0.001)
-			epoch.Order = shuffled(train.Len())
+			p, r := start(b, 1, net, plan, set)
+			epoch := epochOf(set, plan.Batch, 0.001)
+			epoch.Order = shuffled(set.Len())
 			for range b.N {
 				if _, err := p.Train(context.Background(), r, epoch); err != nil {
 					b.Fatal(err)
