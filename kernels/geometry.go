@@ -64,3 +64,8 @@ func BiasChunks(rows, channels int) (chunk, chunks, groups int) {
 	chunk = max(height*8, int(ceil(int(ceil(rows, 512)), height))*height)
 	return chunk, int(ceil(rows, chunk)), int(ceil(channels, w))
 }
+
+// cells is a block for each cell of a table.
+func cells(columns, rows int) geometry {
+	return geometry{[3]uint32{uint32(columns), uint32(rows), 1}, [3]uint32{threads, 1, 1}}
+}

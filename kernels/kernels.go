@@ -77,7 +77,8 @@ func NeedsInput(function int) bool { return function == GELU || function == SiLU
 // Sizes in bytes of what the host shares with kernels.
 const (
 	AugmentBytes  = 16 // a record of [GatherBytes]: int16 flip, down, right, cut_top, cut_left, cut_side, 0, 0
+	ChangeBytes   = 32 // a record of [GatherChanged]: float32 contrast, brightness, sin, cos, then the int16 of an augment record
 	TotalsBytes   = 24 // of [EndStep]: float64 loss, uint64 correct, uint64 count
 	ProgressBytes = 40 // of [EndStep]: uint64 begin, the totals, uint64 end
-	CursorBytes   = 16 // uint64 step of this pass, uint64 steps of the training
+	CursorBytes   = 24 // uint64 step of this pass, uint64 steps of the training, uint64 1 once the pass has stopped
 )

@@ -57,21 +57,21 @@ KERNEL cross_entropy(const float *logits, const int *targets, const float *weigh
   float m = -INFINITY;
   for (u32 c = lane; c < classes; c += 32) m = z[c] > m || z[c] != z[c] ? z[c] : m;
   m = warp_max(m);
-  float s = 0.0f, sum = 0.0f;
+  float s = 0.0f, sum = 0.0f, share = smoothing / (float)classes;
   u32 best = 0xffffffffu;
   for (u32 c = lane; c < classes; c += 32) {
     float d = z[c] - m;
     s += math_exp(d);
-    sum += d;
+    if (smoothing != 0.0f) sum = fmaf(share, d, sum); // without, a logit far below would make a NaN of 0·∞
     if (d == 0.0f && c < best) best = c;
   }
   s = warp_sum(s), sum = warp_sum(sum);
   for (int o = 16; o; o >>= 1) best = min(best, __shfl_xor_sync(0xffffffffu, best, o));
   u32 label = (u32)targets[row];
-  float weight = weights ? weights[label] : 1.0f, share = smoothing / (float)classes;
+  float weight = weights ? weights[label] : 1.0f;
   if (lane == 0) {
     float d = z[label] - m;
-    losses[row] = weight * (math_log(s) - fmaf(share, sum, (1.0f - smoothing) * d));
+    losses[row] = weight * (math_log(s) - fmaf(1.0f - smoothing, d, sum));
     hits[row] = best == label;
   }
   __syncwarp(); // the label's logit is read before gradient, which may be the same array, is written
@@ -98,20 +98,22 @@ struct Progress {
 // end_step adds a step's losses and hits to the totals, advances the cursor and publishes the progress. One block, the step's
 // last node. Sums are float64, in a fixed order.
 // losses, hits: [valid]
-// cursor: [0] step of this pass, [1] steps of the training; an evaluation has one of its own
+// cursor: [0] step of this pass, [1] steps of the training, [2] whether the pass has stopped, which leaves all of this as it is
 // progress: pinned host memory, or null
+// stop: 1 stops the pass after a step whose loss is NaN or infinite; steps that are queued already then change nothing
 // launch: single()
-KERNEL end_step(const float *losses, const int *hits, Totals *totals, u64 *cursor, Progress *progress, u32 valid) {
+KERNEL end_step(const float *losses, const int *hits, Totals *totals, u64 *cursor, Progress *progress, u32 valid, u32 stop) {
   double loss = 0.0, correct = 0.0;
   for (u32 i = threadIdx.x; i < valid; i += 256) loss += losses[i], correct += hits[i];
   loss = block_sum(loss);
   correct = block_sum(correct);
-  if (threadIdx.x != 0) return;
+  if (threadIdx.x != 0 || cursor[2]) return;
   Totals t = *totals;
   t.loss += loss, t.correct += (u64)correct, t.count += valid;
   *totals = t;
   u64 step = cursor[0] + 1;
   cursor[0] = step, cursor[1]++;
+  if (stop && !(loss - loss == 0.0)) cursor[2] = 1;
   if (!progress) return;
   volatile Progress *p = progress;
   p->begin = step;

@@ -143,7 +143,7 @@ func TestEndStep(t *testing.T) {
 	for i := range hits {
 		hits[i] = int32(i % 3 % 2)
 	}
-	gl, gh, totals, cursor, progress := upload(t, losses), upload(t, hits), upload(t, make([]byte, kernels.TotalsBytes)), upload(t, []uint64{4, 40}), upload(t, make([]byte, kernels.ProgressBytes))
+	gl, gh, totals, cursor, progress := upload(t, losses), upload(t, hits), upload(t, make([]byte, kernels.TotalsBytes)), upload(t, []uint64{4, 40, 0}), upload(t, make([]byte, kernels.ProgressBytes))
 	sum, correct := 0.0, 0
 	for i := range valid {
 		sum, correct = sum+float64(losses[i]), correct+int(hits[i])
@@ -158,7 +158,7 @@ func TestEndStep(t *testing.T) {
 		if c, n := binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:]); c != uint64(correct*step) || n != uint64(valid*step) {
 			t.Errorf("%d of %d correct, want %d of %d", c, n, correct*step, valid*step)
 		}
-		equal(t, "cursor", cursor.host(), []uint64{uint64(4 + step), uint64(40 + step)})
+		equal(t, "cursor", cursor.host(), []uint64{uint64(4 + step), uint64(40 + step), 0})
 		equal(t, "the progress' totals", p[8:32], b)
 		if begin, end := binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[32:]); begin != uint64(4+step) || end != begin {
 			t.Errorf("progress from %d to %d", begin, end)

@@ -1,6 +1,6 @@
 // The optimisers, with Keras' formulas (keras.optimizers), on all trainable parameters at once: they lie one after another in
 // one array, and so do gradients and slots. What depends on the step comes from arrays that the host uploads once an epoch,
-// indexed by cursor[0].
+// indexed by cursor[0]. Once a step's loss was no number (cursor[2]; see end_step) later steps change nothing.
 #include "common.cuh"
 
 // The gradient after clipping and the weight after decoupled decay, w −= decay·w, which comes before the step.
@@ -15,7 +15,7 @@ DEVICE float decayed(const float *w, const float *decays, u64 step, u32 i) { ret
 // launch: elements(n)
 KERNEL sgd(float *w, const float *g, float *velocity, const float *rates, const float *decays, const u64 *cursor, const float *clip, u32 n, float momentum, int nesterov) {
   u32 i = thread_index();
-  if (i >= n) return;
+  if (i >= n || cursor[2]) return;
   u64 step = cursor[0];
   float x = decayed(w, decays, step, i), d = rates[step] * clipped(g, clip, i);
   if (velocity) {
@@ -36,7 +36,7 @@ KERNEL sgd(float *w, const float *g, float *velocity, const float *rates, const 
 KERNEL adam(float *w, const float *g, float *momentum, float *velocity, const float *rates, const float *decays, const u64 *cursor, const float *clip, u32 n, float rest1,
             float rest2, float epsilon) {
   u32 i = thread_index();
-  if (i >= n) return;
+  if (i >= n || cursor[2]) return;
   u64 step = cursor[0];
   float d = clipped(g, clip, i), m = momentum[i], v = velocity[i];
   m += (d - m) * rest1;
@@ -53,7 +53,7 @@ KERNEL adam(float *w, const float *g, float *momentum, float *velocity, const fl
 KERNEL rmsprop(float *w, const float *g, float *velocity, float *momentum, const float *rates, const float *decays, const u64 *cursor, const float *clip, u32 n, float rho,
                float rest, float mu, float epsilon) {
   u32 i = thread_index();
-  if (i >= n) return;
+  if (i >= n || cursor[2]) return;
   u64 step = cursor[0];
   float d = clipped(g, clip, i), v = rho * velocity[i] + rest * (d * d);
   velocity[i] = v;
@@ -87,9 +87,10 @@ KERNEL clip_factor(const float *g, double *partials, u32 *ticket, float *factor,
 }
 
 // moving_average: average = average·keep + x·rest. Weights (EMA) and batch normalisation's moving statistics use it.
+// cursor: [2] stops it, as in the optimisers
 // factor: x is multiplied by it first: (n−1)/n turns cuDNN's unbiased variance into Keras' biased one, 1 otherwise
 // launch: elements(n)
-KERNEL moving_average(float *average, const float *x, u32 n, float keep, float rest, float factor) {
+KERNEL moving_average(float *average, const float *x, const u64 *cursor, u32 n, float keep, float rest, float factor) {
   u32 i = thread_index();
-  if (i < n) average[i] = average[i] * keep + x[i] * factor * rest;
+  if (i < n && !cursor[2]) average[i] = average[i] * keep + x[i] * factor * rest;
 }

@@ -19,7 +19,7 @@ func f32sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) } // cor
 
 func TestOptimizers(t *testing.T) {
 	t.Parallel()
-	rates, decays, cursor := upload(t, []float32{9, 9, 0.01}), upload(t, []float32{9, 9, 0.001}), upload(t, []uint64{2, 0})
+	rates, decays, cursor := upload(t, []float32{9, 9, 0.01}), upload(t, []float32{9, 9, 0.001}), upload(t, []uint64{2, 0, 0})
 	w, g, m := inputs(params, 12), inputs(params, 13), inputs(params, 14)
 	v := make([]float32, params)
 	for i, x := range inputs(params, 15) {
@@ -131,10 +131,13 @@ func TestMovingAverage(t *testing.T) {
 	t.Parallel()
 	average, x := inputs(500, 17), inputs(500, 18)
 	ga, gx := upload(t, average), upload(t, x)
-	launch(t, kernels.MovingAverage{Average: ga.ptr(), X: gx.ptr(), N: 500, Keep: 0.99, Rest: 0.01, Factor: 0.75}.Launch())
 	want := make([]float32, 500)
 	for i := range want {
 		want[i] = float32(average[i]*0.99) + float32(float32(x[i]*0.75)*0.01)
 	}
-	equal(t, "average", ga.host(), want)
+	for _, stopped := range []uint64{0, 1} { // the second launch changes nothing
+		cursor := upload(t, []uint64{0, 0, stopped})
+		launch(t, kernels.MovingAverage{Average: ga.ptr(), X: gx.ptr(), Cursor: cursor.ptr(), N: 500, Keep: 0.99, Rest: 0.01, Factor: 0.75}.Launch())
+		equal(t, "average", ga.host(), want)
+	}
 }

@@ -6,7 +6,7 @@ import "math"
 
 // All are the kernels of all modules.
 func All() []*Kernel {
-	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelUnfold, &kernelFold, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelTranspose, &kernelAdd, &kernelFill, &kernelSoftmaxForward, &kernelSoftmaxBackward, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
+	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelChannelMeans, &kernelGatherChanged, &kernelUnfold, &kernelFold, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelTranspose, &kernelAdd, &kernelFill, &kernelSoftmaxForward, &kernelSoftmaxBackward, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
 }
 
 var kernelActivationForward = Kernel{Name: "activation_forward", Module: "activation", Params: []Param{
@@ -116,6 +116,98 @@ type BiasActivationBackward struct {
 func (a BiasActivationBackward) Launch() Launch {
 	g := columns(int(a.Rows), int(a.Channels), int(a.Chunk))
 	return Launch{&kernelBiasActivationBackward, g.grid, g.block, []uint64{uint64(a.DY), uint64(a.Y), uint64(a.Z), uint64(a.DZ), uint64(a.Partials), uint64(a.Dbias), uint64(a.Tickets), uint64(a.Rows), uint64(a.Channels), uint64(a.Chunk), uint64(uint32(a.Function)), uint64(math.Float32bits(a.Alpha))}}
+}
+
+var kernelChannelMeans = Kernel{Name: "channel_means", Module: "augment", Params: []Param{
+	{"bytes", "const u8 *", 8},
+	{"reals", "const float *", 8},
+	{"order", "const int *", 8},
+	{"cursor", "const u64 *", 8},
+	{"means", "float *", 8},
+	{"rows", "u32", 4},
+	{"places", "u32", 4},
+	{"channels", "u32", 4},
+	{"batch", "u32", 4},
+}}
+
+// ChannelMeans makes the mean of each channel of each image of a batch, summed in float64.
+//
+//   - bytes, reals: [set, places, channels], one of them null
+//   - order: indices into the set; null is the set's own order
+//   - cursor: [0] is the step of this pass; null is step 0
+//   - means: [rows, channels]
+type ChannelMeans struct {
+	Bytes    Pointer // const u8
+	Reals    Pointer // const float
+	Order    Pointer // const int
+	Cursor   Pointer // const u64
+	Means    Pointer // float
+	Rows     uint32
+	Places   uint32
+	Channels uint32
+	Batch    uint32
+}
+
+// Launch is the launch of channel_means.
+func (a ChannelMeans) Launch() Launch {
+	g := cells(int(a.Channels), int(a.Rows))
+	return Launch{&kernelChannelMeans, g.grid, g.block, []uint64{uint64(a.Bytes), uint64(a.Reals), uint64(a.Order), uint64(a.Cursor), uint64(a.Means), uint64(a.Rows), uint64(a.Places), uint64(a.Channels), uint64(a.Batch)}}
+}
+
+var kernelGatherChanged = Kernel{Name: "gather_changed", Module: "augment", Params: []Param{
+	{"bytes", "const u8 *", 8},
+	{"reals", "const float *", 8},
+	{"labels", "const u16 *", 8},
+	{"order", "const int *", 8},
+	{"cursor", "const u64 *", 8},
+	{"shift", "const float *", 8},
+	{"scale", "const float *", 8},
+	{"means", "const float *", 8},
+	{"changes", "const Change *", 8},
+	{"x", "float *", 8},
+	{"targets", "int *", 8},
+	{"rows", "u32", 4},
+	{"height", "u32", 4},
+	{"width", "u32", 4},
+	{"channels", "u32", 4},
+	{"batch", "u32", 4},
+}}
+
+// GatherChanged makes row r of a batch from the changed sample at place cursor[0]·batch + r of the order; x = (v − shift)/scale,
+// each for its channel.
+//
+//   - bytes, reals: [set, height, width, channels], one of them null
+//   - labels: [set]
+//   - order: indices into the set
+//   - cursor: [0] is the step of this pass; null is step 0
+//   - shift, scale: [channels]
+//   - means: [rows, channels], by channel_means
+//   - changes: one record for each place of the order
+//   - x: [rows, height, width, channels]
+//   - targets: [rows], the labels
+type GatherChanged struct {
+	Bytes    Pointer // const u8
+	Reals    Pointer // const float
+	Labels   Pointer // const u16
+	Order    Pointer // const int
+	Cursor   Pointer // const u64
+	Shift    Pointer // const float
+	Scale    Pointer // const float
+	Means    Pointer // const float
+	Changes  Pointer // const Change
+	X        Pointer // float
+	Targets  Pointer // int
+	Rows     uint32
+	Height   uint32
+	Width    uint32
+	Channels uint32
+	Batch    uint32
+}
+
+// Launch is the launch of gather_changed.
+func (a GatherChanged) Launch() Launch {
+	g := images(int(a.Rows), int(a.Height)*int(a.Width)*int(a.Channels))
+	return Launch{&kernelGatherChanged, g.grid, g.block, []uint64{uint64(a.Bytes), uint64(a.Reals), uint64(a.Labels), uint64(a.Order), uint64(a.Cursor), uint64(a.Shift), uint64(a.Scale), uint64(a.Means), uint64(a.Changes), uint64(a.X), uint64(a.Targets), uint64(a.Rows), uint64(a.Height), uint64(a.Width), uint64(a.Channels), uint64(a.Batch)}}
 }
 
 var kernelUnfold = Kernel{Name: "unfold", Module: "conv", Params: []Param{
@@ -650,14 +742,16 @@ var kernelEndStep = Kernel{Name: "end_step", Module: "loss", Params: []Param{
 	{"cursor", "u64 *", 8},
 	{"progress", "Progress *", 8},
 	{"valid", "u32", 4},
+	{"stop", "u32", 4},
 }}
 
 // EndStep adds a step's losses and hits to the totals, advances the cursor and publishes the progress. One block, the step's
 // last node. Sums are float64, in a fixed order.
 //
 //   - losses, hits: [valid]
-//   - cursor: [0] step of this pass, [1] steps of the training; an evaluation has one of its own
+//   - cursor: [0] step of this pass, [1] steps of the training, [2] whether the pass has stopped, which leaves all of this as it is
 //   - progress: pinned host memory, or null
+//   - stop: 1 stops the pass after a step whose loss is NaN or infinite; steps that are queued already then change nothing
 type EndStep struct {
 	Losses   Pointer // const float
 	Hits     Pointer // const int
@@ -665,12 +759,13 @@ type EndStep struct {
 	Cursor   Pointer // u64
 	Progress Pointer // Progress
 	Valid    uint32
+	Stop     uint32
 }
 
 // Launch is the launch of end_step.
 func (a EndStep) Launch() Launch {
 	g := single()
-	return Launch{&kernelEndStep, g.grid, g.block, []uint64{uint64(a.Losses), uint64(a.Hits), uint64(a.Totals), uint64(a.Cursor), uint64(a.Progress), uint64(a.Valid)}}
+	return Launch{&kernelEndStep, g.grid, g.block, []uint64{uint64(a.Losses), uint64(a.Hits), uint64(a.Totals), uint64(a.Cursor), uint64(a.Progress), uint64(a.Valid), uint64(a.Stop)}}
 }
 
 var kernelLRNForward = Kernel{Name: "lrn_forward", Module: "lrn", Params: []Param{
@@ -895,6 +990,7 @@ func (a ClipFactor) Launch() Launch {
 var kernelMovingAverage = Kernel{Name: "moving_average", Module: "optimizer", Params: []Param{
 	{"average", "float *", 8},
 	{"x", "const float *", 8},
+	{"cursor", "const u64 *", 8},
 	{"n", "u32", 4},
 	{"keep", "float", 4},
 	{"rest", "float", 4},
@@ -903,10 +999,12 @@ var kernelMovingAverage = Kernel{Name: "moving_average", Module: "optimizer", Pa
 
 // MovingAverage: average = average·keep + x·rest. Weights (EMA) and batch normalisation's moving statistics use it.
 //
+//   - cursor: [2] stops it, as in the optimisers
 //   - factor: x is multiplied by it first: (n−1)/n turns cuDNN's unbiased variance into Keras' biased one, 1 otherwise
 type MovingAverage struct {
 	Average Pointer // float
 	X       Pointer // const float
+	Cursor  Pointer // const u64
 	N       uint32
 	Keep    float32
 	Rest    float32
@@ -916,7 +1014,7 @@ type MovingAverage struct {
 // Launch is the launch of moving_average.
 func (a MovingAverage) Launch() Launch {
 	g := elements(int(a.N))
-	return Launch{&kernelMovingAverage, g.grid, g.block, []uint64{uint64(a.Average), uint64(a.X), uint64(a.N), uint64(math.Float32bits(a.Keep)), uint64(math.Float32bits(a.Rest)), uint64(math.Float32bits(a.Factor))}}
+	return Launch{&kernelMovingAverage, g.grid, g.block, []uint64{uint64(a.Average), uint64(a.X), uint64(a.Cursor), uint64(a.N), uint64(math.Float32bits(a.Keep)), uint64(math.Float32bits(a.Rest)), uint64(math.Float32bits(a.Factor))}}
 }
 
 var kernelMaxPoolForward = Kernel{Name: "max_pool_forward", Module: "pool", Params: []Param{

@@ -1,0 +1,46 @@
+//go:build cuda
+
+package cuda_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"gcnn/cuda"
+	"gcnn/cuda/simulator"
+	"gcnn/device"
+	"gcnn/device/devicetest"
+)
+
+// TestMain says on what the tests ran: a GPU, or the simulator under cuda/simulator/run.sh.
+func TestMain(m *testing.M) {
+	d, err := cuda.Open(cuda.Options{})
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%v\n(without a GPU: cuda/simulator/run.sh go test -tags cuda ./cuda)\n", err)
+		os.Exit(1)
+	}
+	on := "a GPU"
+	if simulator.Active() {
+		on = "the simulator"
+	}
+	fmt.Fprintf(os.Stderr, "package cuda is tested on %s: %s %s\n", on, d.Info().Name, d.Info().Model)
+	if err := d.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func open(t testing.TB, o cuda.Options) device.Device {
+	t.Helper()
+	d, err := cuda.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestConformance(t *testing.T) {
+	devicetest.RunAll(t, func(t testing.TB) device.Device { return open(t, cuda.Options{}) })
+}

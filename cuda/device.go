@@ -1,0 +1,301 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"gorgonia.org/cu"
+	cudnn "gorgonia.org/cu/dnn"
+
+	"gcnn/cuda/cudadl"
+	"gcnn/device"
+	"gcnn/kernels"
+	"gcnn/model"
+)
+
+// Precision is how float32 products are computed.
+type Precision uint8
+
+// The precisions. TF32 rounds the factors of convolutions and dense layers to 10 bits of mantissa, which tensor cores multiply.
+const (
+	Float32 Precision = iota
+	TF32
+)
+
+// CheckVariable names the environment variable that, set to 1, turns Options.Check on.
+const CheckVariable = "GCNN_CUDA_CHECK"
+
+// DefaultWorkspace is the default of Options.Workspace.
+const DefaultWorkspace = 256 << 20
+
+// Options are the choices for opening a device.
+type Options struct {
+	Index     int       // of the GPU, from 0
+	Precision Precision // of convolutions and dense layers
+	Workspace int64     // the most bytes that one convolution may take for its workspace; 0 is DefaultWorkspace
+	// Check gives each buffer an allocation of its own, so that the simulator and compute-sanitizer see a kernel that leaves
+	// its buffer; memory is not shared then.
+	Check bool
+}
+
+// Device is a GPU. It is made by Open.
+type Device struct {
+	options Options
+	info    device.Info
+	thread  *thread
+
+	// What follows belongs to the thread.
+	gpu     cu.Device
+	context cu.CUContext
+	stream  cu.Stream
+	modules []cu.Module
+	kernels map[string]cu.Function
+	dnn     *cudnn.Context
+	blas    blasHandle
+	scratch allocation // cuBLAS' workspace
+	lost    error      // set when the device failed for good
+	undo    []func() error
+
+	mu       sync.Mutex
+	closed   bool
+	programs int
+}
+
+// Count is the number of GPUs. An error wraps device.ErrUnavailable and says what is missing.
+func Count() (int, error) {
+	if _, err := cudadl.Load(); err != nil {
+		return 0, fmt.Errorf("%w: %w", device.ErrUnavailable, err)
+	}
+	n, err := cu.NumDevices()
+	if err != nil {
+		return 0, fmt.Errorf("%w: cuDeviceGetCount: %s", device.ErrUnavailable, statusOf(err).name())
+	}
+	if n == 0 {
+		return 0, fmt.Errorf("%w: the NVIDIA driver has no GPU", device.ErrUnavailable)
+	}
+	return n, nil
+}
+
+// Open makes a device of a GPU. An error wraps device.ErrUnavailable where there is no such GPU or a library is missing, and
+// device.ErrArgument where an option does not fit.
+func Open(o Options) (device.Device, error) {
+	if o.Workspace == 0 {
+		o.Workspace = DefaultWorkspace
+	}
+	if o.Index < 0 || o.Workspace < 0 || o.Precision > TF32 {
+		return nil, fmt.Errorf("%w: a GPU's index and the workspace are at least 0, got %d and %d", device.ErrArgument, o.Index, o.Workspace)
+	}
+	o.Check = o.Check || os.Getenv(CheckVariable) == "1"
+	n, err := Count()
+	if err != nil {
+		return nil, err
+	}
+	if o.Index >= n {
+		return nil, fmt.Errorf("%w: there are %d GPUs, and the first is cuda:0", device.ErrUnavailable, n)
+	}
+	d := &Device{options: o, thread: newThread(), kernels: map[string]cu.Function{}}
+	if err := d.thread.do(d.start); err != nil {
+		err = errors.Join(err, d.thread.do(d.release))
+		d.thread.end()
+		return nil, fmt.Errorf("%w: %w", device.ErrUnavailable, err)
+	}
+	return d, nil
+}
+
+// later keeps what frees something that start has made.
+func (d *Device) later(free func() error) { d.undo = append(d.undo, free) }
+
+// start takes the GPU's primary context and makes what all programs share.
+func (d *Device) start() (err error) {
+	libs, err := cudadl.Load()
+	if err != nil {
+		return err
+	}
+	if d.gpu, err = cu.GetDevice(d.options.Index); err != nil {
+		return d.ok("cuDeviceGet", err, "index", d.options.Index)
+	}
+	if d.context, err = d.gpu.RetainPrimaryCtx(); err != nil {
+		return d.ok("cuDevicePrimaryCtxRetain", err)
+	}
+	d.later(func() error { return d.ok("cuDevicePrimaryCtxRelease", d.gpu.ReleasePrimaryCtx()) })
+	if err := cu.SetCurrentContext(d.context); err != nil {
+		return d.ok("cuCtxSetCurrent", err)
+	}
+	major, minor, err := d.gpu.ComputeCapability()
+	if err != nil {
+		return d.ok("cuDeviceGetAttribute", err)
+	}
+	if err := d.describe(libs, major, minor); err != nil {
+		return err
+	}
+	if major*10+minor < 75 {
+		return fmt.Errorf("%s has compute capability %d.%d; gcnn's kernels need 7.5 (Turing) or later", d.info.Model, major, minor)
+	}
+	if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
+		return d.ok("cuStreamCreate", err)
+	}
+	d.later(func() error { return d.ok("cuStreamDestroy", d.stream.Destroy()) })
+	if err := d.loadKernels(); err != nil {
+		return err
+	}
+	var s status
+	if d.dnn, s = newDNN(&d.stream); s.code != 0 {
+		return d.check("cudnnCreate", s)
+	}
+	d.later(func() error { return d.ok("cudnnDestroy", d.dnn.Close()) })
+	// cuBLAS' own advice: 32 MiB on Hopper and later, 4 MiB before. Its calls need a workspace of the caller's under capture.
+	bytes := int64(4 << 20)
+	if major >= 9 {
+		bytes = 32 << 20
+	}
+	if d.scratch, err = d.allocate("cuBLAS workspace", bytes); err != nil {
+		return err
+	}
+	d.later(func() error { return d.free(&d.scratch) })
+	if d.blas, s = newBLAS(&d.stream, d.scratch.ptr, bytes, d.options.Precision == TF32); d.blas.h != nil {
+		d.later(func() error { return d.check("cublasDestroy", d.blas.destroy()) })
+	}
+	return d.check("cublasCreate", s)
+}
+
+// describe fills the device's Info.
+func (d *Device) describe(libs *cudadl.Libraries, major, minor int) error {
+	name, err := d.gpu.Name()
+	if err != nil {
+		return d.ok("cuDeviceGetName", err)
+	}
+	total, err := d.gpu.TotalMem()
+	if err != nil {
+		return d.ok("cuDeviceTotalMem", err)
+	}
+	units, err := d.gpu.Attribute(cu.MultiprocessorCount)
+	if err != nil {
+		return d.ok("cuDeviceGetAttribute", err)
+	}
+	d.info = device.Info{Name: fmt.Sprintf("cuda:%d", d.options.Index), Model: name, Details: []device.Detail{
+		{Key: "compute capability", Value: fmt.Sprintf("%d.%d", major, minor)},
+		{Key: "memory", Value: mebibytes(total)},
+		{Key: "multiprocessors", Value: fmt.Sprint(units)},
+		{Key: "driver", Value: fmt.Sprintf("serves CUDA %s (%s)", libs.Driver.Version, libs.Driver.Path)},
+		{Key: "CUDA", Value: fmt.Sprint(libs.CUDA)},
+		{Key: "cuDNN", Value: fmt.Sprintf("%s (%s)", libs.CUDNN.Version, libs.CUDNN.Path)},
+		{Key: "cuBLAS", Value: fmt.Sprintf("%s (%s)", libs.CUBLAS.Version, libs.CUBLAS.Path)},
+	}}
+	if d.options.Precision == TF32 {
+		d.info.Details = append(d.info.Details, device.Detail{Key: "precision", Value: "tf32"})
+	}
+	return nil
+}
+
+// loadKernels loads all modules of package kernels.
+func (d *Device) loadKernels() error {
+	modules := map[string]cu.Module{}
+	for _, m := range kernels.Modules() {
+		loaded, err := cu.LoadData(m.PTX)
+		if err != nil {
+			return d.ok("cuModuleLoadData", err, "module", m.Name)
+		}
+		d.later(func() error { return d.ok("cuModuleUnload", loaded.Unload(), "module", m.Name) })
+		modules[m.Name] = loaded
+	}
+	for _, k := range kernels.All() {
+		f, err := modules[k.Module].Function(k.Name)
+		if err != nil {
+			return d.ok("cuModuleGetFunction", err, "kernel", k.Name)
+		}
+		d.kernels[k.Name] = f
+	}
+	return nil
+}
+
+// release frees what start has made, the last first.
+func (d *Device) release() error {
+	var errs []error
+	for i := len(d.undo) - 1; i >= 0; i-- {
+		errs = append(errs, d.undo[i]())
+	}
+	d.undo = nil
+	if d.lost != nil {
+		return nil // a lost device frees nothing, and has said so
+	}
+	return errors.Join(errs...)
+}
+
+// do runs f on the device's thread, unless the device was lost.
+func (d *Device) do(f func() error) error {
+	return d.thread.do(func() error {
+		if d.lost != nil {
+			return d.lost
+		}
+		return f()
+	})
+}
+
+// Info is the GPU's name, its abilities and the libraries in use.
+func (d *Device) Info() device.Info { return d.info }
+
+// Compile makes a program for the network. All its memory is taken here, but for sets, for what goes with the length of an
+// epoch, and for that of a trace, which is taken at the first trace of its kind.
+func (d *Device) Compile(net *model.Network, plan device.Plan) (device.Program, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, fmt.Errorf("the device is %w", device.ErrClosed)
+	}
+	var p *program
+	err := d.do(func() (err error) {
+		p, err = newProgram(d, net, plan, false)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.programs++
+	p.shut = func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.programs--
+	}
+	return p, nil
+}
+
+// Outline tells what Compile would make.
+func (d *Device) Outline(net *model.Network, plan device.Plan) (device.Outline, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return device.Outline{}, fmt.Errorf("the device is %w", device.ErrClosed)
+	}
+	var o device.Outline
+	err := d.do(func() error {
+		p, err := newProgram(d, net, plan, true)
+		if err != nil {
+			return err
+		}
+		o = p.outline()
+		return p.release()
+	})
+	return o, err
+}
+
+// Close frees the device. It is an error while programs are open.
+func (d *Device) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.programs > 0 {
+		return fmt.Errorf("%w: %d programs of the device are still open", device.ErrArgument, d.programs)
+	}
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	err := d.thread.do(d.release)
+	d.thread.end()
+	return err
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }

@@ -1,0 +1,315 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	cudnn "gorgonia.org/cu/dnn"
+
+	"gcnn/device"
+	"gcnn/kernels"
+	"gcnn/model"
+)
+
+// compiler turns a network into a plan. It runs on the device's thread, since cuDNN is asked for algorithms.
+type compiler struct {
+	d       *Device
+	prog    *program
+	net     *model.Network
+	spec    device.Plan
+	purpose purpose
+	plan    *plan
+	rows    int
+	like    *plan // for a whole batch, which this plan for fewer samples follows; nil for a plan of its own
+
+	vals  []*buffer
+	grads []*buffer
+	needs []bool // by slot: a gradient is wanted
+
+	shapes map[int]*activated // by node: what forward passes leave for backward passes
+	convs  map[int]*convState
+	pools  map[int]*buffer // winners
+	norms  map[int]*normState
+	lrns   map[int]*buffer
+	logits *buffer // what the final softmax is applied to
+	errs   []error
+}
+
+// compile makes a plan for so many samples.
+func (prog *program) compile(why purpose, rows int, like *plan) (*plan, error) {
+	n := len(prog.net.Nodes) + 1
+	c := &compiler{
+		d: prog.d, prog: prog, net: prog.net, spec: prog.spec, purpose: why, rows: rows, like: like,
+		plan: &plan{purpose: why, rows: rows, algorithms: map[int]*algorithms{}, graphs: map[*resident]graph{}},
+		vals: make([]*buffer, n), grads: make([]*buffer, n), needs: make([]bool, n),
+		shapes: map[int]*activated{}, convs: map[int]*convState{}, pools: map[int]*buffer{}, norms: map[int]*normState{}, lrns: map[int]*buffer{},
+	}
+	c.wants()
+	c.gather()
+	for i := range c.net.Nodes {
+		c.forward(i)
+	}
+	c.loss()
+	if why.mode != inference {
+		for i := len(c.net.Nodes) - 1; i >= 0; i-- {
+			c.backward(i)
+		}
+	}
+	if why.mode == training {
+		c.learn()
+	}
+	c.end()
+	if len(c.errs) > 0 {
+		return nil, errors.Join(fmt.Errorf("compiling %s: %w", c.net.Name, errors.Join(c.errs...)), c.plan.destroy(c.d))
+	}
+	c.plan.vals, c.plan.grads = c.vals, c.grads
+	c.plan.extent = place(c.plan.buffers)
+	return c.plan, nil
+}
+
+// wants marks whose gradients are wanted: what comes after a trainable parameter, and everything in a trace.
+func (c *compiler) wants() {
+	if c.purpose.mode == inference {
+		return
+	}
+	c.needs[slot(model.Input)] = c.purpose.mode == tracing
+	for i, node := range c.net.Nodes {
+		need := c.purpose.mode == tracing
+		for _, in := range node.Inputs {
+			need = need || c.needs[slot(in)]
+		}
+		for _, p := range node.Params {
+			need = need || p.Trainable
+		}
+		c.needs[slot(i)] = need
+	}
+}
+
+// forward emits a layer's forward pass.
+func (c *compiler) forward(i int) {
+	node := &c.net.Nodes[i]
+	switch l := node.Layer.(type) {
+	case model.Conv2D:
+		c.convForward(i, l)
+	case model.MaxPool2D:
+		c.maxPoolForward(i, l.Windows)
+	case model.AveragePool2D:
+		c.averagePoolForward(i, l.Windows)
+	case model.GlobalMaxPool2D:
+		c.maxPoolForward(i, globalWindows)
+	case model.GlobalAveragePool2D:
+		c.averagePoolForward(i, globalWindows)
+	case model.Flatten:
+		c.vals[slot(i)] = c.vals[slot(node.Inputs[0])]
+	case model.Dense:
+		c.denseForward(i, l)
+	case model.Activation:
+		c.activationForward(i, l)
+	case model.BatchNormalization:
+		c.batchNormForward(i, l)
+	case model.Dropout:
+		c.dropoutForward(i, l)
+	case model.LocalResponseNormalization:
+		c.lrnForward(i, l)
+	case model.ZeroPadding2D:
+		c.padForward(i, l)
+	case model.Add:
+		c.addForward(i)
+	case model.Concatenate:
+		c.concatenateForward(i)
+	}
+}
+
+// backward emits a layer's backward pass.
+func (c *compiler) backward(i int) {
+	node := &c.net.Nodes[i]
+	if !c.needs[slot(i)] {
+		return
+	}
+	switch l := node.Layer.(type) {
+	case model.Conv2D:
+		c.convBackward(i, l)
+	case model.MaxPool2D:
+		c.maxPoolBackward(i, l.Windows)
+	case model.AveragePool2D:
+		c.averagePoolBackward(i, l.Windows)
+	case model.GlobalMaxPool2D:
+		c.maxPoolBackward(i, globalWindows)
+	case model.GlobalAveragePool2D:
+		c.averagePoolBackward(i, globalWindows)
+	case model.Flatten:
+		c.passBack(node.Inputs[0], c.grads[slot(i)])
+	case model.Dense:
+		c.denseBackward(i, l)
+	case model.Activation:
+		c.activationBackward(i, l)
+	case model.BatchNormalization:
+		c.batchNormBackward(i, l)
+	case model.Dropout:
+		c.dropoutBackward(i, l)
+	case model.LocalResponseNormalization:
+		c.lrnBackward(i, l)
+	case model.ZeroPadding2D:
+		c.padBackward(i, l)
+	case model.Add:
+		c.addBackward(i)
+	case model.Concatenate:
+		c.concatenateBackward(i)
+	}
+}
+
+// buffer makes a buffer of so many 32-bit words.
+func (c *compiler) buffer(name string, words int) *buffer {
+	if words > math.MaxInt32 {
+		c.fail(fmt.Errorf("%w: %s has %d elements for %d samples, at most %d fit", device.ErrArgument, name, words, c.rows, math.MaxInt32))
+	}
+	b := &buffer{name: name, bytes: 4 * int64(words), first: -1, pins: c.purpose.mode == tracing}
+	c.plan.buffers = append(c.plan.buffers, b)
+	return b
+}
+
+// constant makes a buffer with a content of its own, which calls may also change.
+func (c *compiler) constant(name string, words int, init []float32) *buffer {
+	b := c.buffer(name, words)
+	b.fixed, b.init = true, init
+	return b
+}
+
+// tickets makes what kernels count their blocks with: zeros between launches.
+func (c *compiler) tickets(name string, n int) *buffer { return c.constant(name+" tickets", n, nil) }
+
+// value makes the buffer of a node's output.
+func (c *compiler) value(i int) *buffer {
+	b := c.buffer(c.net.Nodes[i].Name, c.rows*c.net.Nodes[i].Out.Size())
+	c.vals[slot(i)] = b
+	return b
+}
+
+// shapeOf is the shape of a node's output, or of the network's input.
+func (c *compiler) shapeOf(node int) model.Shape {
+	if node == model.Input {
+		return c.net.Input
+	}
+	return c.net.Nodes[node].Out
+}
+
+func (c *compiler) nameOf(node int) string {
+	if node == model.Input {
+		return model.InputName
+	}
+	return c.net.Nodes[node].Name
+}
+
+// elements is the number of elements of a node's output for all samples.
+func (c *compiler) elements(node int) int { return c.rows * c.shapeOf(node).Size() }
+
+// task appends a call, which uses buffers.
+func (c *compiler) task(name string, layers []string, kernel string, flops int64, uses []*buffer, run func() error) {
+	for _, b := range uses {
+		if b == nil {
+			continue
+		}
+		if b.first < 0 {
+			b.first = len(c.plan.tasks)
+		}
+		b.last = len(c.plan.tasks)
+	}
+	c.plan.tasks = append(c.plan.tasks, task{device.Task{Name: name, Layers: layers, Kernel: kernel, FLOPs: flops}, run})
+}
+
+// launcher is a kernel with its arguments.
+type launcher interface{ Launch() kernels.Launch }
+
+// kernel appends the launch of a kernel for a node. Its arguments are made when it is launched, since buffers have no address
+// before.
+func (c *compiler) kernel(i int, what string, uses []*buffer, make func() launcher) {
+	d := c.d
+	name := make().Launch().Kernel.Name
+	c.task(c.nameOf(i)+" "+what, layersOf(c.net, i), name, 0, uses, func() error { return d.launch(make().Launch()) })
+}
+
+// into lets emit write a gradient for a node's output, and adds it to what other readers of that output have sent.
+func (c *compiler) into(node int, emit func(dst *buffer)) {
+	if !c.needs[slot(node)] {
+		return
+	}
+	dst := c.buffer(c.nameOf(node)+" gradient", c.elements(node))
+	emit(dst)
+	c.passBack(node, dst)
+}
+
+// passBack adds a finished gradient to what other readers of a node's output have sent. Gradients are never changed in place,
+// so that one buffer may be the gradient of several nodes.
+func (c *compiler) passBack(node int, g *buffer) {
+	if !c.needs[slot(node)] {
+		return
+	}
+	have := c.grads[slot(node)]
+	if have == nil {
+		c.grads[slot(node)] = g
+		return
+	}
+	sum := c.buffer(c.nameOf(node)+" gradient sum", c.elements(node))
+	n := uint32(c.elements(node))
+	c.kernel(node, "gradient sum", []*buffer{sum, have, g}, func() launcher {
+		return kernels.Add{A: have.p(), B: g.p(), Y: sum.p(), N: n}
+	})
+	c.grads[slot(node)] = sum
+}
+
+// fail keeps an error for the end.
+func (c *compiler) fail(err error) {
+	if err != nil {
+		c.errs = append(c.errs, err)
+	}
+}
+
+// param is the parameter of a node with a role, nil where there is none.
+func (c *compiler) param(node int, role model.Role) *param {
+	for _, p := range c.net.Nodes[node].Params {
+		if p.Role == role {
+			return c.prog.params[p.Name]
+		}
+	}
+	return nil
+}
+
+// mapOf is a shape as height, width and channels; a flat one is a map of one place.
+func mapOf(s model.Shape) (h, w, channels int) {
+	if len(s) == 3 {
+		return s[0], s[1], s[2]
+	}
+	return 1, 1, s[0]
+}
+
+// tensor makes cuDNN's descriptor of an activation, channels last.
+func (c *compiler) tensor(n, h, w, channels int) *cudnn.TensorDescriptor {
+	t, err := cudnn.NewTensorDescriptor(cudnn.NHWC, cudnn.Float, []int{n, channels, h, w}, nil)
+	if err != nil {
+		c.fail(c.d.ok("cudnnSetTensor4dDescriptor", err, "n", n, "channels", channels, "height", h, "width", w))
+		return &cudnn.TensorDescriptor{}
+	}
+	c.plan.descriptors = append(c.plan.descriptors, tensorDescriptor{t})
+	return t
+}
+
+// destroy frees what the plan has outside of its memory.
+func (p *plan) destroy(d *Device) error {
+	var errs []error
+	for _, g := range p.graphs {
+		errs = append(errs, d.check("cuGraphExecDestroy", g.destroy()))
+	}
+	clear(p.graphs)
+	for i := len(p.descriptors) - 1; i >= 0; i-- {
+		errs = append(errs, d.check("destroying a descriptor", p.descriptors[i].destroy()))
+	}
+	p.descriptors = nil
+	for i := range p.own {
+		errs = append(errs, d.free(&p.own[i]))
+	}
+	p.own = nil
+	return errors.Join(errs...)
+}
