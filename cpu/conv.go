@@ -141,15 +141,16 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		dz = c.buffer(node.Name+" sums gradient", node.Out.Size()*kernel.Lanes)
 	case s.pool != nil:
 		whole = false
-		dz = c.buffer(node.Name+" sums gradient band", s.pool.v.Kernel*rowFloats)
+		dz = c.buffer(node.Name+" sums gradient band", (bank.gradRows()+s.pool.v.Kernel)*rowFloats)
 	case f != model.Linear:
 		dz = c.activationGrad(i, f, alpha, dy, s.z, s.y)
 	}
-	height := bank.rowsOf(bandFloats)
+	height := bank.gradRows()
 	rows := bank.v.Out
 	if s.pool != nil {
-		height = s.pool.v.Kernel
-		rows = s.pool.v.Out * height
+		windows := s.pool.v.Kernel
+		height = (height + windows - 1) / windows * windows
+		rows = s.pool.v.Out * windows
 	}
 	g := c.newConvGrad(i, bank, kern, bias, rows, height)
 	outFloats := 0
@@ -170,12 +171,15 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		for k := from; k < to; k++ {
 			w.hint()
 			bd := &g.bands[k]
-			grad := dz.at(w, n)
+			grad := dz.at(w, n)[:(bd.hi-bd.lo)*rowFloats]
 			if whole {
-				grad = grad[bd.lo*rowFloats : bd.hi*rowFloats]
+				grad = dz.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
 			}
 			if s.pool != nil {
-				s.unpool(c, w, n, k, outFloats, f, alpha, dy, pooled, grad)
+				bandFloats := s.pool.v.Kernel * rowFloats
+				for r := bd.lo; r < bd.hi; r += s.pool.v.Kernel {
+					s.unpool(c, w, n, r/s.pool.v.Kernel, outFloats, f, alpha, dy, pooled, grad[(r-bd.lo)*rowFloats:][:bandFloats])
+				}
 				if !s.pool.max && f != model.Linear {
 					c.activateGrad(f, alpha, grad, grad, s.y.at(w, n)[bd.lo*rowFloats:bd.hi*rowFloats], bank.filters)
 				}
@@ -258,6 +262,17 @@ func (c *compiler) bands(s slide, spec kernel.GemmSpec, rows, height, wGroup int
 		all = append(all, bd)
 	}
 	return all
+}
+
+// gradRows is how many rows of the output make a band of the kernel's gradient. Where its lanes are outputs, the kernel's sums
+// are read and written once a band, which needs a number of positions to be worth it.
+func (b *filterBank) gradRows() int {
+	rows := b.rowsOf(bandFloats)
+	if !kernel.PreferLanes(b.fg) {
+		const positions = 32
+		rows = max(rows, (positions+b.outW-1)/b.outW)
+	}
+	return min(rows, b.v.Out)
 }
 
 // rowsOf is how many rows of the output make a band of so many floats.
