@@ -29,10 +29,17 @@ type Settings struct {
 	Normalization     string       `yaml:"normalization,omitempty"` // unit: [0, 1]; standard: mean 0 and deviation 1 of each channel
 	Weights           string       `yaml:"weights,omitempty"`       // a file to start from
 	Device            string       `yaml:"device,omitempty"`
-	Workers           int          `yaml:"workers,omitempty"` // 0: one for each core
+	Precision         string       `yaml:"precision,omitempty"` // of products on a GPU: float32 or tf32
+	Workers           int          `yaml:"workers,omitempty"`   // 0: one for each core
 	CheckpointMinutes float64      `yaml:"checkpoint_minutes,omitempty"`
 	Recipe            `yaml:",inline"`
 }
+
+// The precisions of Settings.
+const (
+	Float32 = "float32"
+	TF32    = "tf32" // products of 10-bit mantissas, added up in float32
+)
 
 // ModelSetting is a network in settings: a preset's name, a file, or the network itself.
 type ModelSetting struct {
@@ -55,7 +62,7 @@ func (m *ModelSetting) DecodeYAML(node strictyaml.Node) error {
 
 // NewSettings are the settings for a model by its name: its recipe and the defaults of everything else.
 func NewSettings(name string) Settings {
-	s := Settings{Model: ModelSetting{Name: name}, Data: "fashion-mnist", Normalization: "unit", Device: "auto", Recipe: Preset(name)}
+	s := Settings{Model: ModelSetting{Name: name}, Data: "fashion-mnist", Normalization: "unit", Device: "auto", Precision: Float32, Recipe: Preset(name)}
 	if name == "fast" {
 		s.Normalization = "standard"
 	}
@@ -130,6 +137,9 @@ func (s Settings) Check() error {
 	}
 	if s.Normalization != "unit" && s.Normalization != "standard" {
 		return fmt.Errorf("normalization is unit or standard, got %q", s.Normalization)
+	}
+	if s.Precision != Float32 && s.Precision != TF32 {
+		return fmt.Errorf("precision is %s or %s, got %q", Float32, TF32, s.Precision)
 	}
 	return s.Recipe.Check()
 }

@@ -29,6 +29,7 @@ validation_split: 0.25
 normalization: standard
 weights: /w.npz
 device: cuda:1
+precision: tf32
 workers: 3
 checkpoint_minutes: 2.5
 epochs: 7

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -98,15 +99,8 @@ func ReadTrained(path string) (Trained, error) {
 			return Trained{}, fmt.Errorf("%s: %s: %w", path, classesKey, err)
 		}
 	}
-	if s := f.Metadata[normalizationKey]; s != "" {
-		var n normalizationText
-		if err := json.Unmarshal([]byte(s), &n); err != nil {
-			return Trained{}, fmt.Errorf("%s: %s: %w", path, normalizationKey, err)
-		}
-		if n.Scale != byteScale {
-			return Trained{}, fmt.Errorf("%s: %s: the scale is %g, want %d", path, normalizationKey, n.Scale, byteScale)
-		}
-		t.Normalization = model.Normalization{Mean: n.Mean, Std: n.Std}
+	if t.Normalization, err = normalization(f); err != nil {
+		return Trained{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if s := f.Metadata[epochKey]; s != "" {
 		if err := json.Unmarshal([]byte(s), &t.Epoch); err != nil {
@@ -119,16 +113,78 @@ func ReadTrained(path string) (Trained, error) {
 	return t, t.Normalization.Check(net.Input[2])
 }
 
+// normalization is what a file's metadata says of it, else v/255.
+func normalization(f *weights.File) (model.Normalization, error) {
+	s := f.Metadata[normalizationKey]
+	if s == "" {
+		return model.Normalization{}, nil
+	}
+	var n normalizationText
+	if err := json.Unmarshal([]byte(s), &n); err != nil {
+		return model.Normalization{}, fmt.Errorf("%s: %w", normalizationKey, err)
+	}
+	if n.Scale != byteScale {
+		return model.Normalization{}, fmt.Errorf("%s: the scale is %g, want %d", normalizationKey, n.Scale, byteScale)
+	}
+	return model.Normalization{Mean: n.Mean, Std: n.Std}, nil
+}
+
 // ReadWeights reads the weights of a network from a safetensors or NPZ file with these names.
 func ReadWeights(path string, net *model.Network) (map[string]*tensor.Dense, error) {
+	t, err := ReadTrainedAs(path, net)
+	return t.Weights, err
+}
+
+// ReadTrainedAs reads the weights of a network, and the normalisation where the file has it, from a safetensors or NPZ file with
+// these names. What else a file may say about its network does not matter.
+func ReadTrainedAs(path string, net *model.Network) (Trained, error) {
 	f, err := weights.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return Trained{}, err
+	}
+	t := Trained{Network: net, Weights: f.Tensors}
+	mean, std := f.Tensors[meanArray], f.Tensors[stdArray]
+	if mean != nil && std != nil && mean.Dtype() == tensor.Float32 && std.Dtype() == tensor.Float32 && mean.Dims() == 1 && std.Dims() == 1 {
+		t.Normalization = model.Normalization{Mean: elements(mean), Std: elements(std)}
+		delete(f.Tensors, meanArray)
+		delete(f.Tensors, stdArray)
+	} else if t.Normalization, err = normalization(f); err != nil {
+		return Trained{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if err := f.Match(shapes(net)); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return Trained{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return f.Tensors, nil
+	if err := t.Normalization.Check(net.Input[2]); err != nil {
+		return Trained{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}
+
+// The arrays by which an NPZ file, which has no metadata, says (v/255 − mean)/std.
+const (
+	meanArray = "normalization/mean"
+	stdArray  = "normalization/std"
+)
+
+// WriteNPZ writes the weights for numpy, and the normalisation beside them where it is not v/255.
+func (t Trained) WriteNPZ(path string) error {
+	arrays := maps.Clone(t.Weights)
+	if z := t.Normalization; len(z.Mean) > 0 {
+		arrays[meanArray] = tensor.New(tensor.WithShape(len(z.Mean)), tensor.WithBacking(z.Mean))
+		arrays[stdArray] = tensor.New(tensor.WithShape(len(z.Std)), tensor.WithBacking(z.Std))
+	}
+	return weights.WriteNPZ(path, arrays)
+}
+
+// elements are the numbers of a float32 tensor of one dimension.
+func elements(t *tensor.Dense) []float32 {
+	switch v := t.Data().(type) {
+	case []float32:
+		return v
+	case float32: // package tensor hands out a single one as a bare number
+		return []float32{v}
+	}
+	return nil
 }
 
 func shapes(net *model.Network) map[string]tensor.Shape {

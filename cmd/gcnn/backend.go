@@ -11,21 +11,29 @@ import (
 	"gcnn/cpu"
 	"gcnn/device"
 	"gcnn/device/reference"
+	"gcnn/train"
 )
 
 // backend is a kind of device. Which kinds there are is fixed; whether this build can use them is not.
 type backend struct {
 	name  string
-	open  func(index, workers int) (device.Device, error)
+	open  func(choice) (device.Device, error)
 	count func() (int, error) // devices there are; an error that wraps device.ErrUnavailable says why there is none
+}
+
+// choice is what can be chosen of a device.
+type choice struct {
+	index     int    // of the GPU
+	workers   int    // of the CPU; 0: one for each core
+	precision string // of convolutions and dense layers: float32 or tf32
 }
 
 // backends in the order in which auto tries them.
 func backends() []backend {
 	return []backend{
 		cudaBackend,
-		{"cpu", func(_, workers int) (device.Device, error) { return cpu.Open(cpu.Options{Workers: workers}) }, one},
-		{"reference", func(int, int) (device.Device, error) { return reference.Open(reference.Options{}), nil }, one},
+		{"cpu", func(c choice) (device.Device, error) { return cpu.Open(cpu.Options{Workers: c.workers}) }, one},
+		{"reference", func(choice) (device.Device, error) { return reference.Open(reference.Options{}), nil }, one},
 	}
 }
 
@@ -36,18 +44,21 @@ var errWithoutCUDA = errors.New("this build is without CUDA")
 
 const deviceUsage = "cpu, cuda, cuda:N, auto (CUDA where there is a GPU, else the CPU) or reference (float64, very slow)"
 
+const precisionUsage = "float32, or tf32 for faster and less exact products on a GPU"
+
 var deviceFlags = []cli.Flag{
 	&cli.StringFlag{Name: "device", Value: "auto", Usage: deviceUsage, EnvVars: []string{"GCNN_DEVICE"}},
+	&cli.StringFlag{Name: "precision", Value: train.Float32, Usage: precisionUsage, EnvVars: []string{"GCNN_PRECISION"}},
 	&cli.IntFlag{Name: "workers", DefaultText: "one for each core", Usage: "CPU threads; the results are the same for any `N`", EnvVars: []string{"GCNN_WORKERS"}},
 }
 
 // openDevice opens the device that --device names. It never takes another one instead; of auto it says what it took and why.
-func openDevice(name string, workers int) (d device.Device, why string, err error) {
+func openDevice(name string, c choice) (d device.Device, why string, err error) {
 	if name == "auto" {
 		n, err := cudaBackend.count()
 		switch {
 		case err == nil && n > 0:
-			d, err := cudaBackend.open(0, workers)
+			d, err := cudaBackend.open(c)
 			if err == nil {
 				return d, "auto: there is a GPU", nil
 			}
@@ -62,20 +73,27 @@ func openDevice(name string, workers int) (d device.Device, why string, err erro
 		name = "cpu"
 	}
 	kind, number, numbered := strings.Cut(name, ":")
-	index := 0
 	if numbered {
-		if index, err = strconv.Atoi(number); err != nil || index < 0 || kind != cudaBackend.name {
+		if c.index, err = strconv.Atoi(number); err != nil || c.index < 0 || kind != cudaBackend.name {
 			return nil, "", usagef("--device is %s, got %q", deviceUsage, name)
 		}
+	}
+	if c.precision != train.Float32 && kind != cudaBackend.name {
+		return nil, "", usagef("--precision %s belongs to --device cuda, got --device %s", c.precision, name)
 	}
 	for _, b := range backends() {
 		if b.name != kind {
 			continue
 		}
-		if d, err = b.open(index, workers); err != nil {
+		if d, err = b.open(c); err != nil {
 			return nil, "", fmt.Errorf("device %s: %w", name, err)
 		}
 		return d, why, nil
 	}
 	return nil, "", usagef("--device is %s, got %q", deviceUsage, name)
+}
+
+// chosen reads the flags of a command with deviceFlags.
+func chosen(c *cli.Context) (name string, options choice) {
+	return c.String("device"), choice{workers: c.Int("workers"), precision: c.String("precision")}
 }

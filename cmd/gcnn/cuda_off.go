@@ -13,6 +13,6 @@ var errNoCUDA = fmt.Errorf("%w: %w: go build -tags cuda ./cmd/gcnn makes one wit
 
 var cudaBackend = backend{
 	name:  "cuda",
-	open:  func(int, int) (device.Device, error) { return nil, errNoCUDA },
+	open:  func(choice) (device.Device, error) { return nil, errNoCUDA },
 	count: func() (int, error) { return 0, errNoCUDA },
 }

@@ -72,7 +72,7 @@ func compareDevices(c *cli.Context) error {
 	}
 	var devices []device.Device
 	for name := range strings.SplitSeq(c.String("devices"), ",") {
-		d, _, err := openDevice(strings.TrimSpace(name), c.Int("workers"))
+		d, _, err := openDevice(strings.TrimSpace(name), choice{workers: c.Int("workers"), precision: train.Float32})
 		if err != nil {
 			return err
 		}

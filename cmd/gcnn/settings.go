@@ -40,6 +40,7 @@ var settings = []setting{
 	{"normalization", textSetting, "unit: pixels in [0, 1]; standard: mean 0, deviation 1 of each channel", "unit"},
 	{"weights", textSetting, "start from the weights in a safetensors or NPZ `FILE`", ""},
 	{"device", textSetting, deviceUsage, "auto"},
+	{"precision", textSetting, precisionUsage, train.Float32},
 	{"workers", intSetting, "CPU threads; the results are the same for any `N`", "one for each core"},
 	{"epochs", intSetting, "go `N` times through the training images", presetDefault},
 	{"batch-size", intSetting, "`N` images a step", presetDefault},
@@ -122,7 +123,7 @@ func readSettings(c *cli.Context) (train.Settings, error) {
 // override applies flags and environment.
 func override(c *cli.Context, s *train.Settings) error {
 	texts := map[string]*string{
-		"data": &s.Data, "normalization": &s.Normalization, "weights": &s.Weights, "device": &s.Device, "optimizer": &s.Optimizer,
+		"data": &s.Data, "normalization": &s.Normalization, "weights": &s.Weights, "device": &s.Device, "precision": &s.Precision, "optimizer": &s.Optimizer,
 	}
 	for _, f := range settings {
 		if !c.IsSet(f.flag) {
@@ -156,7 +157,7 @@ func inBraces(value string) string {
 }
 
 // onResume are the settings that may change when a run goes on.
-var onResume = []string{"device", "workers", "epochs", "checkpoint-minutes"}
+var onResume = []string{"device", "precision", "workers", "epochs", "checkpoint-minutes"}
 
 // resumeSettings are those of a run that goes on, with the few flags that may change them.
 func resumeSettings(c *cli.Context, run train.Settings) (train.Settings, error) {

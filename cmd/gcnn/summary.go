@@ -103,7 +103,7 @@ func outlineTraining(c *cli.Context, net *model.Network) (outline device.Outline
 	if err != nil {
 		return outline, "", usageError{err}
 	}
-	d, _, err := openDevice(c.String("device"), c.Int("workers"))
+	d, _, err := openDevice(chosen(c))
 	if err != nil {
 		return outline, "", err
 	}

@@ -123,7 +123,7 @@ func (r *trainRun) prepare(c *cli.Context) (err error) {
 	opened := make(chan error, 1)
 	go func() {
 		var err error
-		r.device, r.why, err = openDevice(r.settings.Device, r.settings.Workers)
+		r.device, r.why, err = openDevice(r.settings.Device, choice{workers: r.settings.Workers, precision: r.settings.Precision})
 		opened <- err
 	}()
 	dataErr := r.openSets()

@@ -35,8 +35,7 @@ func openTrained(c *cli.Context, run string) (train.Trained, error) {
 	if err != nil {
 		return train.Trained{}, err
 	}
-	weights, err := train.ReadWeights(file, net)
-	return train.Trained{Network: net, Weights: weights}, err
+	return train.ReadTrainedAs(file, net)
 }
 
 // session is a trained network on a device.
@@ -51,7 +50,7 @@ func openSession(c *cli.Context, t train.Trained, batch int) (*session, error) {
 	if batch < 1 {
 		return nil, usagef("--batch-size is at least 1, got %d", batch)
 	}
-	d, _, err := openDevice(c.String("device"), c.Int("workers"))
+	d, _, err := openDevice(chosen(c))
 	if err != nil {
 		return nil, err
 	}
