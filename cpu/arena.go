@@ -69,12 +69,24 @@ func uint16sOf(f []float32, n int) []uint16 {
 	return unsafe.Slice((*uint16)(unsafe.Pointer(unsafe.SliceData(f))), 2*len(f))[:n]
 }
 
-// aligned allocates floats that start on a cache line.
-func aligned(n int) []float32 {
-	const line = 16
-	f := make([]float32, n+line)
-	skip := (64 - int(uintptr(unsafe.Pointer(unsafe.SliceData(f)))%64)) % 64 / 4
-	return f[skip : skip+n : skip+n]
+// hugePage is the size of a large page of memory.
+const hugePage = 2 << 20
+
+// aligned allocates zeros that start on a cache line, or on a huge page where there are enough of them.
+func aligned[T float32 | uint8](n int) []T {
+	var t T
+	size := int(unsafe.Sizeof(t))
+	unit := 64
+	if n*size >= hugePage {
+		unit = hugePage
+	}
+	f := make([]T, n+unit/size)
+	skip := (unit - int(uintptr(unsafe.Pointer(unsafe.SliceData(f)))%uintptr(unit))) % unit / size
+	f = f[skip : skip+n : skip+n]
+	if unit == hugePage {
+		adviseHuge(unsafe.Pointer(unsafe.SliceData(f)), n*size/hugePage*hugePage)
+	}
+	return f
 }
 
 // place gives every buffer its offset and returns the words of the arena. Those that are never in use at the same time may

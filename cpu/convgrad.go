@@ -217,7 +217,7 @@ func (c *compiler) flip(p *param, b *filterBank) {
 		p.copied = b.weightCount
 		return
 	}
-	p.copied, p.flipped = b.weightCount, aligned(b.weightCount)
+	p.copied, p.flipped = b.weightCount, aligned[float32](b.weightCount)
 	p.renew = func(lo, hi int) {
 		taps := b.v.Kernel * b.h.Kernel
 		t0, t1 := lo/b.cg, hi/b.cg

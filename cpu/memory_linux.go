@@ -4,6 +4,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,4 +24,10 @@ func usableMemory() uint64 {
 		total = min(total, n)
 	}
 	return total
+}
+
+// adviseHuge asks for huge pages behind memory that is about to be used: a random image costs a walk of the page tables
+// otherwise, which takes longer than to read it. It is advice: nothing depends on it.
+func adviseHuge(p unsafe.Pointer, bytes int) {
+	_ = unix.Madvise(unsafe.Slice((*byte)(p), bytes), unix.MADV_HUGEPAGE)
 }

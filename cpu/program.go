@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -99,11 +100,11 @@ func (p *program) floats(n int) []float32 {
 	if p.dry {
 		return nil
 	}
-	return aligned(n)
+	return aligned[float32](n)
 }
 
 // allocate takes the plan's memory.
-func (p *plan) allocate() { bind(p.buffers, aligned(p.words)) }
+func (p *plan) allocate() { bind(p.buffers, aligned[float32](p.words)) }
 
 // lock takes the program for one call. The caller unlocks mu where there is no error.
 func (p *program) lock() error {
@@ -206,26 +207,27 @@ func floatsOf(t *tensor.Dense) ([]float32, error) {
 	return v, nil
 }
 
-// resident is a set that a program was given. The processor computes on the set's own memory.
+// resident is a copy of a set, in memory that is fast to reach in any order.
 type resident struct {
 	program  *program
 	set      *data.Set
+	images   int
 	unusable error // why it cannot be trained on or evaluated
 
 	mu     sync.Mutex
 	closed bool
 }
 
-func (r *resident) Len() int { return r.set.Len() }
+func (r *resident) Len() int { return r.images }
 
 func (r *resident) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
+	r.closed, r.set = true, nil
 	return nil
 }
 
-// Load checks a set and keeps it.
+// Load checks a set and copies it.
 func (p *program) Load(set *data.Set) (device.Resident, error) {
 	if err := p.lock(); err != nil {
 		return nil, err
@@ -238,7 +240,16 @@ func (p *program) Load(set *data.Set) (device.Resident, error) {
 		return nil, err
 	}
 	own := *set
-	return &resident{program: p, set: &own, unusable: device.CheckSet(p.net, set, true)}, nil
+	if set.Pixels != nil {
+		own.Pixels = aligned[uint8](len(set.Pixels))
+		copy(own.Pixels, set.Pixels)
+	}
+	if set.Floats != nil {
+		own.Floats = aligned[float32](len(set.Floats))
+		copy(own.Floats, set.Floats)
+	}
+	own.Labels = slices.Clone(set.Labels)
+	return &resident{program: p, set: &own, images: own.Len(), unusable: device.CheckSet(p.net, set, true)}, nil
 }
 
 // labelled is the set behind a resident, checked for training and evaluation.
