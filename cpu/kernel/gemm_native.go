@@ -2,12 +2,16 @@
 
 package kernel
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // gemmArgs is what the assembly of Gemm reads; strides are in bytes. The generator knows the offsets.
 type gemmArgs struct {
 	y, x, w, bias    unsafe.Pointer
-	runs, runsEnd    unsafe.Pointer
+	runs             unsafe.Pointer
+	runsEnd          uintptr // one past the end is no pointer
 	rows, tiles      int
 	xrow, xcol       int
 	xtile            int
@@ -31,23 +35,75 @@ type gemmBlock struct {
 	tiles int
 	col   int
 	out   int
+	outs  int
+}
+
+// gemmStage is a part of the taps, in order; one stage adds to what the last one left in y.
+type gemmStage struct {
+	runs   []gemmRun
+	packed map[int][]gemmRun // the same runs where w is packed to rows of so many floats
+	taps   int
 }
 
 // gemmPlan is what a path prepares for a Gemm.
 type gemmPlan struct {
-	runs   []gemmRun
 	blocks []gemmBlock
 	rows   int // at once, so that their x stays in the second-level cache while all outputs pass
+	whole  []gemmStage
+	// Where the rows of w are many and far apart, they share few cache sets and each lies on its own page. Then the taps go in stages: with
+	// many positions of so many taps that a tile's weights, copied side by side, stay in the first-level cache; with few positions of so few
+	// taps that all outputs pass while the rows are still cached.
+	packed, thin []gemmStage
+	groups       []gemmGroup
 }
 
-const chunkBytes = 512 << 10
+// gemmGroup is so many blocks of the same positions whose weights are packed together, outs floats a row.
+type gemmGroup struct{ first, n, outs int }
+
+const (
+	chunkBytes  = 512 << 10 // of x, for all outputs
+	packTaps    = 256       // of a packed stage, at most
+	packOuts    = 28        // outputs of a group, at most: of one tile, or of several up to 16
+	thinTaps    = 32
+	manyWeights = 96 << 10 // bytes of w from which it is worth it
+	farApart    = 1 << 10  // bytes between rows
+	manyOutputs = 16       // positions
+)
+
+// stages splits the taps into parts of at most so many, evenly.
+func (g *Gemm) stages(limit int, outs []int) []gemmStage {
+	taps := 0
+	for _, t := range g.Taps {
+		taps += int(t.N)
+	}
+	count := (taps + limit - 1) / limit
+	each := (taps + count - 1) / count
+	var all []gemmStage
+	for i, at := 0, 0; i < len(g.Taps); {
+		s := gemmStage{packed: map[int][]gemmRun{}}
+		for s.taps < each && i < len(g.Taps) {
+			t := g.Taps[i]
+			n := min(int(t.N)-at, each-s.taps)
+			x := (int(t.X) + at) * 64
+			s.runs = append(s.runs, gemmRun{x, (int(t.W) + at) * g.WTap * 4, n})
+			for _, j := range outs {
+				s.packed[j] = append(s.packed[j], gemmRun{x, s.taps * j * 4, n})
+			}
+			s.taps += n
+			if at += n; at == int(t.N) {
+				i, at = i+1, 0
+			}
+		}
+		all = append(all, s)
+	}
+	return all
+}
 
 // planGemm covers a row's positions × outputs with the tiles that cost least.
 func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
-	plan := gemmPlan{runs: make([]gemmRun, len(g.Taps))}
+	var plan gemmPlan
 	taps := 0
-	for i, t := range g.Taps {
-		plan.runs[i] = gemmRun{int(t.X) * 64, int(t.W) * g.WTap * 4, int(t.N)}
+	for _, t := range g.Taps {
 		taps += int(t.N)
 	}
 	total := func(t gemmTile) float64 { return float64(taps)*cost(t.p, t.j) + 8 + 1.5*float64(t.p*t.j) }
@@ -75,12 +131,30 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
 		}
 		out := 0
 		for _, t := range outs[p] {
-			plan.blocks = append(plan.blocks, gemmBlock{t.id, p, n, col, out})
+			if k := len(plan.groups) - 1; k >= 0 && out > 0 && plan.groups[k].outs+t.j <= Lanes {
+				plan.groups[k].n++
+				plan.groups[k].outs += t.j
+			} else {
+				plan.groups = append(plan.groups, gemmGroup{len(plan.blocks), 1, t.j})
+			}
+			plan.blocks = append(plan.blocks, gemmBlock{t.id, p, n, col, out, t.j})
 			out += t.j
 		}
 		col += n * p
 	}
 	plan.rows = max(1, chunkBytes/64/max(1, g.XRow))
+	plan.whole = g.stages(taps, nil)
+	if row := g.WTap * 4; g.WOut == 1 && row >= 128 && row*taps >= manyWeights {
+		var widths []int
+		for _, k := range plan.groups {
+			widths = append(widths, k.outs)
+		}
+		slices.Sort(widths)
+		plan.packed = g.stages(packTaps, slices.Compact(widths))
+		if row >= farApart {
+			plan.thin = g.stages(thinTaps, nil)
+		}
+	}
 	return plan
 }
 
@@ -114,30 +188,119 @@ func cover(n int, parts []gemmTile, size func(gemmTile) int, price func(gemmTile
 
 // gemmNative runs a Gemm's plan.
 func gemmNative(g *Gemm, y, x, w, bias []float32, rows int) {
-	a := gemmArgs{
-		runs: unsafe.Pointer(unsafe.SliceData(g.aux.runs)),
-		xrow: g.XRow * 64, xcol: g.XCol * 64, yrow: g.YRow * 64, ycol: g.YCol * 64, yout: g.YOut * 64,
-		wtap: g.WTap * 4, wout: g.WOut * 4, init: int(g.Init),
+	switch many := g.Cols*rows >= manyOutputs; {
+	case many && g.aux.packed != nil:
+		gemmPacked(g, y, x, w, bias, rows)
+	case !many && g.aux.thin != nil:
+		gemmStages(g, g.aux.thin, y, x, w, bias, rows)
+	default:
+		gemmStages(g, g.aux.whole, y, x, w, bias, rows)
 	}
-	a.runsEnd = unsafe.Add(a.runs, len(g.aux.runs)*int(unsafe.Sizeof(gemmRun{})))
-	if g.ReLU {
-		a.relu = 1
+}
+
+// gemmCaller fills the arguments of a Gemm's calls.
+type gemmCaller struct {
+	g          *Gemm
+	a          gemmArgs
+	x, y, w, b unsafe.Pointer
+}
+
+func newGemmCaller(g *Gemm, y, x, w, bias []float32) gemmCaller {
+	return gemmCaller{
+		g: g,
+		a: gemmArgs{
+			xrow: g.XRow * 64, xcol: g.XCol * 64, yrow: g.YRow * 64, ycol: g.YCol * 64, yout: g.YOut * 64,
+			wtap: g.WTap * 4, wout: g.WOut * 4,
+		},
+		x: unsafe.Pointer(unsafe.SliceData(x)), y: unsafe.Pointer(unsafe.SliceData(y)),
+		w: unsafe.Pointer(unsafe.SliceData(w)), b: unsafe.Pointer(unsafe.SliceData(bias)),
 	}
-	px, py, pw := unsafe.Pointer(unsafe.SliceData(x)), unsafe.Pointer(unsafe.SliceData(y)), unsafe.Pointer(unsafe.SliceData(w))
-	pb := unsafe.Pointer(unsafe.SliceData(bias))
+}
+
+// stage sets how the sums of a stage begin and end, and its taps.
+func (c *gemmCaller) stage(first, last bool, runs []gemmRun) {
+	c.a.init, c.a.relu = int(Accumulate), 0
+	if first {
+		c.a.init = int(c.g.Init)
+	}
+	if last && c.g.ReLU {
+		c.a.relu = 1
+	}
+	c.a.runs = unsafe.Pointer(unsafe.SliceData(runs))
+	c.a.runsEnd = uintptr(c.a.runs) + uintptr(len(runs))*unsafe.Sizeof(gemmRun{})
+}
+
+// call computes rows rows from row r on and tiles tiles of a block from tile t on, with its weights at w.
+func (c *gemmCaller) call(b *gemmBlock, r, rows, t, tiles int, w unsafe.Pointer) {
+	g := c.g
+	col := b.col + t*b.p
+	c.a.x = unsafe.Add(c.x, (r*g.XRow+col*g.XCol)*64)
+	c.a.y = unsafe.Add(c.y, (r*g.YRow+col*g.YCol+b.out*g.YOut)*64)
+	c.a.w = w
+	if c.a.init == int(Bias) {
+		c.a.bias = unsafe.Add(c.b, b.out*4)
+	}
+	c.a.rows, c.a.tiles = rows, tiles
+	c.a.xtile, c.a.ytile = b.p*c.a.xcol, b.p*c.a.ycol
+	gemmCall(b.id, (*byte)(unsafe.Pointer(&c.a)))
+}
+
+// gemmStages runs rows, stages and blocks.
+func gemmStages(g *Gemm, stages []gemmStage, y, x, w, bias []float32, rows int) {
+	c := newGemmCaller(g, y, x, w, bias)
 	for r := 0; r < rows; r += g.aux.rows {
 		n := min(g.aux.rows, rows-r)
-		for i := range g.aux.blocks {
-			b := &g.aux.blocks[i]
-			a.x = unsafe.Add(px, (r*g.XRow+b.col*g.XCol)*64)
-			a.y = unsafe.Add(py, (r*g.YRow+b.col*g.YCol+b.out*g.YOut)*64)
-			a.w = unsafe.Add(pw, b.out*g.WOut*4)
-			if g.Init == Bias {
-				a.bias = unsafe.Add(pb, b.out*4)
+		for s := range stages {
+			c.stage(s == 0, s+1 == len(stages), stages[s].runs)
+			for i := range g.aux.blocks {
+				b := &g.aux.blocks[i]
+				c.call(b, r, n, 0, b.tiles, unsafe.Add(c.w, b.out*g.WOut*4))
 			}
-			a.rows, a.tiles = n, b.tiles
-			a.xtile, a.ytile = b.p*a.xcol, b.p*a.ycol
-			gemmCall(b.id, (*byte)(unsafe.Pointer(&a)))
+		}
+	}
+}
+
+// gemmPacked runs rows, stages and groups of blocks; a tile's x is still in the first-level cache when the group's next block reads it.
+func gemmPacked(g *Gemm, y, x, w, bias []float32, rows int) {
+	var buffer [packTaps * packOuts]float32
+	c := newGemmCaller(g, y, x, w, bias)
+	for r := 0; r < rows; r += g.aux.rows {
+		end := min(r+g.aux.rows, rows)
+		for s := range g.aux.packed {
+			stage := &g.aux.packed[s]
+			for k := range g.aux.groups {
+				group := &g.aux.groups[k]
+				blocks := g.aux.blocks[group.first:][:group.n]
+				pack(&buffer, unsafe.Add(c.w, blocks[0].out*4), stage.runs, g.WTap*4, group.outs)
+				c.stage(s == 0, s+1 == len(g.aux.packed), stage.packed[group.outs])
+				c.a.wtap = group.outs * 4
+				for q := r; q < end; q++ {
+					for t := range blocks[0].tiles {
+						for i := range blocks {
+							b := &blocks[i]
+							c.call(b, q, 1, t, 1, unsafe.Pointer(&buffer[b.out-blocks[0].out]))
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// pack copies outs weights of each tap of the runs, ld bytes apart, side by side.
+func pack(buffer *[packTaps * packOuts]float32, w unsafe.Pointer, runs []gemmRun, ld, outs int) {
+	d := unsafe.Pointer(buffer)
+	for _, r := range runs {
+		s := unsafe.Add(w, r.w)
+		for range r.n {
+			i := 0
+			for ; i+4 <= outs; i += 4 {
+				*(*[4]float32)(unsafe.Add(d, i*4)) = *(*[4]float32)(unsafe.Add(s, i*4))
+			}
+			for ; i < outs; i++ {
+				*(*float32)(unsafe.Add(d, i*4)) = *(*float32)(unsafe.Add(s, i*4))
+			}
+			s, d = unsafe.Add(s, ld), unsafe.Add(d, outs*4)
 		}
 	}
 }

@@ -1532,6 +1532,10 @@ TEXT ·gradOuterAVX2T1J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile51:
 	CMPQ   96(DI), $+0
@@ -1542,20 +1546,20 @@ tile51:
 load56:
 	CMPQ    104(DI), $+0
 	JNE     partial57
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	JMP     start55
 
 partial57:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y1
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y1, Y0
 
 start55:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row52:
@@ -1595,21 +1599,21 @@ samples54:
 	JNZ          row52
 	CMPQ         104(DI), $+0
 	JNE          store58
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	JMP          stored59
 
 store58:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y1
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y1, (DX)
 
 stored59:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile51
 	VZEROUPPER
@@ -1621,6 +1625,10 @@ TEXT ·gradOuterAVX2T2J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile60:
 	CMPQ   96(DI), $+0
@@ -1632,7 +1640,7 @@ tile60:
 load65:
 	CMPQ    104(DI), $+0
 	JNE     partial66
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Y1
@@ -1641,7 +1649,7 @@ load65:
 partial66:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y2
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y2, Y0
 	ADDQ       72(DI), DX
 	VMASKMOVPS (DX), Y2, Y1
@@ -1649,7 +1657,7 @@ partial66:
 start64:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row61:
@@ -1697,7 +1705,7 @@ samples63:
 	JNZ          row61
 	CMPQ         104(DI), $+0
 	JNE          store67
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	ADDQ         72(DI), DX
 	VMOVUPS      Y1, (DX)
@@ -1706,16 +1714,16 @@ samples63:
 store67:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y2
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y2, (DX)
 	ADDQ       72(DI), DX
 	VMASKMOVPS Y1, Y2, (DX)
 
 stored68:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile60
 	VZEROUPPER
@@ -1727,6 +1735,10 @@ TEXT ·gradOuterAVX2T3J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile69:
 	CMPQ   96(DI), $+0
@@ -1739,7 +1751,7 @@ tile69:
 load74:
 	CMPQ    104(DI), $+0
 	JNE     partial75
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Y1
@@ -1750,7 +1762,7 @@ load74:
 partial75:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y3
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y3, Y0
 	ADDQ       72(DI), DX
 	VMASKMOVPS (DX), Y3, Y1
@@ -1760,7 +1772,7 @@ partial75:
 start73:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row70:
@@ -1816,7 +1828,7 @@ samples72:
 	JNZ          row70
 	CMPQ         104(DI), $+0
 	JNE          store76
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	ADDQ         72(DI), DX
 	VMOVUPS      Y1, (DX)
@@ -1827,7 +1839,7 @@ samples72:
 store76:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y3
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y3, (DX)
 	ADDQ       72(DI), DX
 	VMASKMOVPS Y1, Y3, (DX)
@@ -1836,9 +1848,9 @@ store76:
 
 stored77:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile69
 	VZEROUPPER
@@ -1850,6 +1862,10 @@ TEXT ·gradOuterAVX2T4J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile78:
 	CMPQ   96(DI), $+0
@@ -1863,7 +1879,7 @@ tile78:
 load83:
 	CMPQ    104(DI), $+0
 	JNE     partial84
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Y1
@@ -1876,7 +1892,7 @@ load83:
 partial84:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y4
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y4, Y0
 	ADDQ       72(DI), DX
 	VMASKMOVPS (DX), Y4, Y1
@@ -1888,7 +1904,7 @@ partial84:
 start82:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row79:
@@ -1952,7 +1968,7 @@ samples81:
 	JNZ          row79
 	CMPQ         104(DI), $+0
 	JNE          store85
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	ADDQ         72(DI), DX
 	VMOVUPS      Y1, (DX)
@@ -1965,7 +1981,7 @@ samples81:
 store85:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y4
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y4, (DX)
 	ADDQ       72(DI), DX
 	VMASKMOVPS Y1, Y4, (DX)
@@ -1976,9 +1992,9 @@ store85:
 
 stored86:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile78
 	VZEROUPPER
@@ -1990,6 +2006,10 @@ TEXT ·gradOuterAVX2T6J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile87:
 	CMPQ   96(DI), $+0
@@ -2005,7 +2025,7 @@ tile87:
 load92:
 	CMPQ    104(DI), $+0
 	JNE     partial93
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Y1
@@ -2022,7 +2042,7 @@ load92:
 partial93:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y6
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y6, Y0
 	ADDQ       72(DI), DX
 	VMASKMOVPS (DX), Y6, Y1
@@ -2038,7 +2058,7 @@ partial93:
 start91:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row88:
@@ -2118,7 +2138,7 @@ samples90:
 	JNZ          row88
 	CMPQ         104(DI), $+0
 	JNE          store94
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	ADDQ         72(DI), DX
 	VMOVUPS      Y1, (DX)
@@ -2135,7 +2155,7 @@ samples90:
 store94:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y6
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y6, (DX)
 	ADDQ       72(DI), DX
 	VMASKMOVPS Y1, Y6, (DX)
@@ -2150,9 +2170,9 @@ store94:
 
 stored95:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile87
 	VZEROUPPER
@@ -2164,6 +2184,10 @@ TEXT ·gradOuterAVX2T8J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile96:
 	CMPQ   96(DI), $+0
@@ -2181,7 +2205,7 @@ tile96:
 load101:
 	CMPQ    104(DI), $+0
 	JNE     partial102
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Y1
@@ -2202,7 +2226,7 @@ load101:
 partial102:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y8
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y8, Y0
 	ADDQ       72(DI), DX
 	VMASKMOVPS (DX), Y8, Y1
@@ -2222,7 +2246,7 @@ partial102:
 start100:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row97:
@@ -2318,7 +2342,7 @@ samples99:
 	JNZ          row97
 	CMPQ         104(DI), $+0
 	JNE          store103
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	ADDQ         72(DI), DX
 	VMOVUPS      Y1, (DX)
@@ -2339,7 +2363,7 @@ samples99:
 store103:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y8
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y8, (DX)
 	ADDQ       72(DI), DX
 	VMASKMOVPS Y1, Y8, (DX)
@@ -2358,9 +2382,9 @@ store103:
 
 stored104:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile96
 	VZEROUPPER
@@ -2372,6 +2396,10 @@ TEXT ·gradOuterAVX2T12J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile105:
 	CMPQ   96(DI), $+0
@@ -2393,7 +2421,7 @@ tile105:
 load110:
 	CMPQ    104(DI), $+0
 	JNE     partial111
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Y1
@@ -2422,7 +2450,7 @@ load110:
 partial111:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y12
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y12, Y0
 	ADDQ       72(DI), DX
 	VMASKMOVPS (DX), Y12, Y1
@@ -2450,7 +2478,7 @@ partial111:
 start109:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row106:
@@ -2578,7 +2606,7 @@ samples108:
 	JNZ          row106
 	CMPQ         104(DI), $+0
 	JNE          store112
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	ADDQ         72(DI), DX
 	VMOVUPS      Y1, (DX)
@@ -2607,7 +2635,7 @@ samples108:
 store112:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y12
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y12, (DX)
 	ADDQ       72(DI), DX
 	VMASKMOVPS Y1, Y12, (DX)
@@ -2634,9 +2662,9 @@ store112:
 
 stored113:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile105
 	VZEROUPPER
@@ -2648,6 +2676,10 @@ TEXT ·gradOuterAVX2T1J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile114:
 	CMPQ   96(DI), $+0
@@ -2659,7 +2691,7 @@ tile114:
 load119:
 	CMPQ    104(DI), $+0
 	JNE     partial120
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	JMP     start118
@@ -2668,14 +2700,14 @@ partial120:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y2
 	VMOVUPS    32(R15), Y3
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y2, Y0
 	VMASKMOVPS 32(DX), Y3, Y1
 
 start118:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row115:
@@ -2723,7 +2755,7 @@ samples117:
 	JNZ          row115
 	CMPQ         104(DI), $+0
 	JNE          store121
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	VMOVUPS      Y1, 32(DX)
 	JMP          stored122
@@ -2732,15 +2764,15 @@ store121:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y2
 	VMOVUPS    32(R15), Y3
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y2, (DX)
 	VMASKMOVPS Y1, Y3, 32(DX)
 
 stored122:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile114
 	VZEROUPPER
@@ -2752,6 +2784,10 @@ TEXT ·gradOuterAVX2T2J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile123:
 	CMPQ   96(DI), $+0
@@ -2765,7 +2801,7 @@ tile123:
 load128:
 	CMPQ    104(DI), $+0
 	JNE     partial129
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	ADDQ    72(DI), DX
@@ -2777,7 +2813,7 @@ partial129:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y4
 	VMOVUPS    32(R15), Y5
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y4, Y0
 	VMASKMOVPS 32(DX), Y5, Y1
 	ADDQ       72(DI), DX
@@ -2787,7 +2823,7 @@ partial129:
 start127:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row124:
@@ -2847,7 +2883,7 @@ samples126:
 	JNZ          row124
 	CMPQ         104(DI), $+0
 	JNE          store130
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	VMOVUPS      Y1, 32(DX)
 	ADDQ         72(DI), DX
@@ -2859,7 +2895,7 @@ store130:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y4
 	VMOVUPS    32(R15), Y5
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y4, (DX)
 	VMASKMOVPS Y1, Y5, 32(DX)
 	ADDQ       72(DI), DX
@@ -2868,9 +2904,9 @@ store130:
 
 stored131:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile123
 	VZEROUPPER
@@ -2882,6 +2918,10 @@ TEXT ·gradOuterAVX2T3J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile132:
 	CMPQ   96(DI), $+0
@@ -2897,7 +2937,7 @@ tile132:
 load137:
 	CMPQ    104(DI), $+0
 	JNE     partial138
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	ADDQ    72(DI), DX
@@ -2912,7 +2952,7 @@ partial138:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y6
 	VMOVUPS    32(R15), Y7
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y6, Y0
 	VMASKMOVPS 32(DX), Y7, Y1
 	ADDQ       72(DI), DX
@@ -2925,7 +2965,7 @@ partial138:
 start136:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row133:
@@ -2997,7 +3037,7 @@ samples135:
 	JNZ          row133
 	CMPQ         104(DI), $+0
 	JNE          store139
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	VMOVUPS      Y1, 32(DX)
 	ADDQ         72(DI), DX
@@ -3012,7 +3052,7 @@ store139:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y6
 	VMOVUPS    32(R15), Y7
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y6, (DX)
 	VMASKMOVPS Y1, Y7, 32(DX)
 	ADDQ       72(DI), DX
@@ -3024,9 +3064,9 @@ store139:
 
 stored140:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile132
 	VZEROUPPER
@@ -3038,6 +3078,10 @@ TEXT ·gradOuterAVX2T4J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile141:
 	CMPQ   96(DI), $+0
@@ -3055,7 +3099,7 @@ tile141:
 load146:
 	CMPQ    104(DI), $+0
 	JNE     partial147
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	ADDQ    72(DI), DX
@@ -3073,7 +3117,7 @@ partial147:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y8
 	VMOVUPS    32(R15), Y9
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y8, Y0
 	VMASKMOVPS 32(DX), Y9, Y1
 	ADDQ       72(DI), DX
@@ -3089,7 +3133,7 @@ partial147:
 start145:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row142:
@@ -3173,7 +3217,7 @@ samples144:
 	JNZ          row142
 	CMPQ         104(DI), $+0
 	JNE          store148
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	VMOVUPS      Y1, 32(DX)
 	ADDQ         72(DI), DX
@@ -3191,7 +3235,7 @@ store148:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y8
 	VMOVUPS    32(R15), Y9
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y8, (DX)
 	VMASKMOVPS Y1, Y9, 32(DX)
 	ADDQ       72(DI), DX
@@ -3206,9 +3250,9 @@ store148:
 
 stored149:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile141
 	VZEROUPPER
@@ -3220,6 +3264,10 @@ TEXT ·gradOuterAVX2T6J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile150:
 	CMPQ   96(DI), $+0
@@ -3241,7 +3289,7 @@ tile150:
 load155:
 	CMPQ    104(DI), $+0
 	JNE     partial156
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	ADDQ    72(DI), DX
@@ -3265,7 +3313,7 @@ partial156:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y12
 	VMOVUPS    32(R15), Y13
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y12, Y0
 	VMASKMOVPS 32(DX), Y13, Y1
 	ADDQ       72(DI), DX
@@ -3287,7 +3335,7 @@ partial156:
 start154:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row151:
@@ -3395,7 +3443,7 @@ samples153:
 	JNZ          row151
 	CMPQ         104(DI), $+0
 	JNE          store157
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	VMOVUPS      Y1, 32(DX)
 	ADDQ         72(DI), DX
@@ -3419,7 +3467,7 @@ store157:
 	MOVQ       112(DI), R15
 	VMOVUPS    (R15), Y12
 	VMOVUPS    32(R15), Y13
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y12, (DX)
 	VMASKMOVPS Y1, Y13, 32(DX)
 	ADDQ       72(DI), DX
@@ -3440,9 +3488,9 @@ store157:
 
 stored158:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile150
 	VZEROUPPER
@@ -3454,6 +3502,10 @@ TEXT ·gradOuterAVX2T1J4(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile159:
 	CMPQ   96(DI), $+0
@@ -3467,7 +3519,7 @@ tile159:
 load164:
 	CMPQ    104(DI), $+0
 	JNE     partial165
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	VMOVUPS 64(DX), Y2
@@ -3480,7 +3532,7 @@ partial165:
 	VMOVUPS    32(R15), Y5
 	VMOVUPS    64(R15), Y6
 	VMOVUPS    96(R15), Y7
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y4, Y0
 	VMASKMOVPS 32(DX), Y5, Y1
 	VMASKMOVPS 64(DX), Y6, Y2
@@ -3489,7 +3541,7 @@ partial165:
 start163:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row160:
@@ -3553,7 +3605,7 @@ samples162:
 	JNZ          row160
 	CMPQ         104(DI), $+0
 	JNE          store166
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	VMOVUPS      Y1, 32(DX)
 	VMOVUPS      Y2, 64(DX)
@@ -3566,7 +3618,7 @@ store166:
 	VMOVUPS    32(R15), Y5
 	VMOVUPS    64(R15), Y6
 	VMOVUPS    96(R15), Y7
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y4, (DX)
 	VMASKMOVPS Y1, Y5, 32(DX)
 	VMASKMOVPS Y2, Y6, 64(DX)
@@ -3574,9 +3626,9 @@ store166:
 
 stored167:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile159
 	VZEROUPPER
@@ -3588,6 +3640,10 @@ TEXT ·gradOuterAVX2T2J4(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile168:
 	CMPQ   96(DI), $+0
@@ -3605,7 +3661,7 @@ tile168:
 load173:
 	CMPQ    104(DI), $+0
 	JNE     partial174
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	VMOVUPS 64(DX), Y2
@@ -3623,7 +3679,7 @@ partial174:
 	VMOVUPS    32(R15), Y9
 	VMOVUPS    64(R15), Y10
 	VMOVUPS    96(R15), Y11
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y8, Y0
 	VMASKMOVPS 32(DX), Y9, Y1
 	VMASKMOVPS 64(DX), Y10, Y2
@@ -3637,7 +3693,7 @@ partial174:
 start172:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row169:
@@ -3721,7 +3777,7 @@ samples171:
 	JNZ          row169
 	CMPQ         104(DI), $+0
 	JNE          store175
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	VMOVUPS      Y1, 32(DX)
 	VMOVUPS      Y2, 64(DX)
@@ -3739,7 +3795,7 @@ store175:
 	VMOVUPS    32(R15), Y9
 	VMOVUPS    64(R15), Y10
 	VMOVUPS    96(R15), Y11
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y8, (DX)
 	VMASKMOVPS Y1, Y9, 32(DX)
 	VMASKMOVPS Y2, Y10, 64(DX)
@@ -3752,9 +3808,9 @@ store175:
 
 stored176:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile168
 	VZEROUPPER
@@ -3766,6 +3822,10 @@ TEXT ·gradOuterAVX2T3J4(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile177:
 	CMPQ   96(DI), $+0
@@ -3787,7 +3847,7 @@ tile177:
 load182:
 	CMPQ    104(DI), $+0
 	JNE     partial183
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
 	VMOVUPS 64(DX), Y2
@@ -3810,7 +3870,7 @@ partial183:
 	VMOVUPS    32(R15), Y13
 	VMOVUPS    64(R15), Y14
 	VMOVUPS    96(R15), Y15
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS (DX), Y12, Y0
 	VMASKMOVPS 32(DX), Y13, Y1
 	VMASKMOVPS 64(DX), Y14, Y2
@@ -3829,7 +3889,7 @@ partial183:
 start181:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row178:
@@ -3933,7 +3993,7 @@ samples180:
 	JNZ          row178
 	CMPQ         104(DI), $+0
 	JNE          store184
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Y0, (DX)
 	VMOVUPS      Y1, 32(DX)
 	VMOVUPS      Y2, 64(DX)
@@ -3956,7 +4016,7 @@ store184:
 	VMOVUPS    32(R15), Y13
 	VMOVUPS    64(R15), Y14
 	VMOVUPS    96(R15), Y15
-	MOVQ       (DI), DX
+	MOVQ       152(DI), DX
 	VMASKMOVPS Y0, Y12, (DX)
 	VMASKMOVPS Y1, Y13, 32(DX)
 	VMASKMOVPS Y2, Y14, 64(DX)
@@ -3974,9 +4034,9 @@ store184:
 
 stored185:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile177
 	VZEROUPPER
@@ -6855,6 +6915,10 @@ TEXT ·gradOuterAVX512T1J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile262:
 	CMPQ   96(DI), $+0
@@ -6865,20 +6929,20 @@ tile262:
 load267:
 	CMPQ    104(DI), $+0
 	JNE     partial268
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	JMP     start266
 
 partial268:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 
 start266:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row263:
@@ -6914,21 +6978,21 @@ samples265:
 	JNZ              row263
 	CMPQ             104(DI), $+0
 	JNE              store269
-	MOVQ             (DI), DX
+	MOVQ             152(DI), DX
 	VMOVUPS          Z0, (DX)
 	JMP              stored270
 
 store269:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 
 stored270:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile262
 	VZEROUPPER
@@ -6940,6 +7004,10 @@ TEXT ·gradOuterAVX512T2J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile271:
 	CMPQ   96(DI), $+0
@@ -6951,7 +7019,7 @@ tile271:
 load276:
 	CMPQ    104(DI), $+0
 	JNE     partial277
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Z1
@@ -6960,7 +7028,7 @@ load276:
 partial277:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	ADDQ      72(DI), DX
 	VMOVUPS.Z (DX), K1, Z1
@@ -6968,7 +7036,7 @@ partial277:
 start275:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row272:
@@ -7008,7 +7076,7 @@ samples274:
 	JNZ              row272
 	CMPQ             104(DI), $+0
 	JNE              store278
-	MOVQ             (DI), DX
+	MOVQ             152(DI), DX
 	VMOVUPS          Z0, (DX)
 	ADDQ             72(DI), DX
 	VMOVUPS          Z1, (DX)
@@ -7017,16 +7085,16 @@ samples274:
 store278:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    72(DI), DX
 	VMOVUPS Z1, K1, (DX)
 
 stored279:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile271
 	VZEROUPPER
@@ -7038,6 +7106,10 @@ TEXT ·gradOuterAVX512T3J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile280:
 	CMPQ   96(DI), $+0
@@ -7050,7 +7122,7 @@ tile280:
 load285:
 	CMPQ    104(DI), $+0
 	JNE     partial286
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Z1
@@ -7061,7 +7133,7 @@ load285:
 partial286:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	ADDQ      72(DI), DX
 	VMOVUPS.Z (DX), K1, Z1
@@ -7071,7 +7143,7 @@ partial286:
 start284:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row281:
@@ -7115,7 +7187,7 @@ samples283:
 	JNZ              row281
 	CMPQ             104(DI), $+0
 	JNE              store287
-	MOVQ             (DI), DX
+	MOVQ             152(DI), DX
 	VMOVUPS          Z0, (DX)
 	ADDQ             72(DI), DX
 	VMOVUPS          Z1, (DX)
@@ -7126,7 +7198,7 @@ samples283:
 store287:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    72(DI), DX
 	VMOVUPS Z1, K1, (DX)
@@ -7135,9 +7207,9 @@ store287:
 
 stored288:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile280
 	VZEROUPPER
@@ -7149,6 +7221,10 @@ TEXT ·gradOuterAVX512T4J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile289:
 	CMPQ   96(DI), $+0
@@ -7162,7 +7238,7 @@ tile289:
 load294:
 	CMPQ    104(DI), $+0
 	JNE     partial295
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Z1
@@ -7175,7 +7251,7 @@ load294:
 partial295:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	ADDQ      72(DI), DX
 	VMOVUPS.Z (DX), K1, Z1
@@ -7187,7 +7263,7 @@ partial295:
 start293:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row290:
@@ -7235,7 +7311,7 @@ samples292:
 	JNZ              row290
 	CMPQ             104(DI), $+0
 	JNE              store296
-	MOVQ             (DI), DX
+	MOVQ             152(DI), DX
 	VMOVUPS          Z0, (DX)
 	ADDQ             72(DI), DX
 	VMOVUPS          Z1, (DX)
@@ -7248,7 +7324,7 @@ samples292:
 store296:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    72(DI), DX
 	VMOVUPS Z1, K1, (DX)
@@ -7259,9 +7335,9 @@ store296:
 
 stored297:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile289
 	VZEROUPPER
@@ -7273,6 +7349,10 @@ TEXT ·gradOuterAVX512T6J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile298:
 	CMPQ   96(DI), $+0
@@ -7288,7 +7368,7 @@ tile298:
 load303:
 	CMPQ    104(DI), $+0
 	JNE     partial304
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Z1
@@ -7305,7 +7385,7 @@ load303:
 partial304:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	ADDQ      72(DI), DX
 	VMOVUPS.Z (DX), K1, Z1
@@ -7321,7 +7401,7 @@ partial304:
 start302:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row299:
@@ -7377,7 +7457,7 @@ samples301:
 	JNZ              row299
 	CMPQ             104(DI), $+0
 	JNE              store305
-	MOVQ             (DI), DX
+	MOVQ             152(DI), DX
 	VMOVUPS          Z0, (DX)
 	ADDQ             72(DI), DX
 	VMOVUPS          Z1, (DX)
@@ -7394,7 +7474,7 @@ samples301:
 store305:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    72(DI), DX
 	VMOVUPS Z1, K1, (DX)
@@ -7409,9 +7489,9 @@ store305:
 
 stored306:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile298
 	VZEROUPPER
@@ -7423,6 +7503,10 @@ TEXT ·gradOuterAVX512T8J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile307:
 	CMPQ   96(DI), $+0
@@ -7440,7 +7524,7 @@ tile307:
 load312:
 	CMPQ    104(DI), $+0
 	JNE     partial313
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Z1
@@ -7461,7 +7545,7 @@ load312:
 partial313:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	ADDQ      72(DI), DX
 	VMOVUPS.Z (DX), K1, Z1
@@ -7481,7 +7565,7 @@ partial313:
 start311:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row308:
@@ -7545,7 +7629,7 @@ samples310:
 	JNZ              row308
 	CMPQ             104(DI), $+0
 	JNE              store314
-	MOVQ             (DI), DX
+	MOVQ             152(DI), DX
 	VMOVUPS          Z0, (DX)
 	ADDQ             72(DI), DX
 	VMOVUPS          Z1, (DX)
@@ -7566,7 +7650,7 @@ samples310:
 store314:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    72(DI), DX
 	VMOVUPS Z1, K1, (DX)
@@ -7585,9 +7669,9 @@ store314:
 
 stored315:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile307
 	VZEROUPPER
@@ -7599,6 +7683,10 @@ TEXT ·gradOuterAVX512T12J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile316:
 	CMPQ   96(DI), $+0
@@ -7620,7 +7708,7 @@ tile316:
 load321:
 	CMPQ    104(DI), $+0
 	JNE     partial322
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Z1
@@ -7649,7 +7737,7 @@ load321:
 partial322:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	ADDQ      72(DI), DX
 	VMOVUPS.Z (DX), K1, Z1
@@ -7677,7 +7765,7 @@ partial322:
 start320:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row317:
@@ -7757,7 +7845,7 @@ samples319:
 	JNZ              row317
 	CMPQ             104(DI), $+0
 	JNE              store323
-	MOVQ             (DI), DX
+	MOVQ             152(DI), DX
 	VMOVUPS          Z0, (DX)
 	ADDQ             72(DI), DX
 	VMOVUPS          Z1, (DX)
@@ -7786,7 +7874,7 @@ samples319:
 store323:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    72(DI), DX
 	VMOVUPS Z1, K1, (DX)
@@ -7813,9 +7901,9 @@ store323:
 
 stored324:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile316
 	VZEROUPPER
@@ -7827,6 +7915,10 @@ TEXT ·gradOuterAVX512T16J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile325:
 	CMPQ   96(DI), $+0
@@ -7852,7 +7944,7 @@ tile325:
 load330:
 	CMPQ    104(DI), $+0
 	JNE     partial331
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Z1
@@ -7889,7 +7981,7 @@ load330:
 partial331:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	ADDQ      72(DI), DX
 	VMOVUPS.Z (DX), K1, Z1
@@ -7925,7 +8017,7 @@ partial331:
 start329:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row326:
@@ -8021,7 +8113,7 @@ samples328:
 	JNZ              row326
 	CMPQ             104(DI), $+0
 	JNE              store332
-	MOVQ             (DI), DX
+	MOVQ             152(DI), DX
 	VMOVUPS          Z0, (DX)
 	ADDQ             72(DI), DX
 	VMOVUPS          Z1, (DX)
@@ -8058,7 +8150,7 @@ samples328:
 store332:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    72(DI), DX
 	VMOVUPS Z1, K1, (DX)
@@ -8093,9 +8185,9 @@ store332:
 
 stored333:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile325
 	VZEROUPPER
@@ -8107,6 +8199,10 @@ TEXT ·gradOuterAVX512T24J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile334:
 	CMPQ   96(DI), $+0
@@ -8140,7 +8236,7 @@ tile334:
 load339:
 	CMPQ    104(DI), $+0
 	JNE     partial340
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    72(DI), DX
 	VMOVUPS (DX), Z1
@@ -8193,7 +8289,7 @@ load339:
 partial340:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	ADDQ      72(DI), DX
 	VMOVUPS.Z (DX), K1, Z1
@@ -8245,7 +8341,7 @@ partial340:
 start338:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row335:
@@ -8373,7 +8469,7 @@ samples337:
 	JNZ              row335
 	CMPQ             104(DI), $+0
 	JNE              store341
-	MOVQ             (DI), DX
+	MOVQ             152(DI), DX
 	VMOVUPS          Z0, (DX)
 	ADDQ             72(DI), DX
 	VMOVUPS          Z1, (DX)
@@ -8426,7 +8522,7 @@ samples337:
 store341:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	ADDQ    72(DI), DX
 	VMOVUPS Z1, K1, (DX)
@@ -8477,9 +8573,9 @@ store341:
 
 stored342:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile334
 	VZEROUPPER
@@ -8491,6 +8587,10 @@ TEXT ·gradOuterAVX512T1J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile343:
 	CMPQ   96(DI), $+0
@@ -8502,7 +8602,7 @@ tile343:
 load348:
 	CMPQ    104(DI), $+0
 	JNE     partial349
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	JMP     start347
@@ -8511,14 +8611,14 @@ partial349:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 
 start347:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row344:
@@ -8566,7 +8666,7 @@ samples346:
 	JNZ          row344
 	CMPQ         104(DI), $+0
 	JNE          store350
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	JMP          stored351
@@ -8575,15 +8675,15 @@ store350:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 
 stored351:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile343
 	VZEROUPPER
@@ -8595,6 +8695,10 @@ TEXT ·gradOuterAVX512T2J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile352:
 	CMPQ   96(DI), $+0
@@ -8608,7 +8712,7 @@ tile352:
 load357:
 	CMPQ    104(DI), $+0
 	JNE     partial358
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	ADDQ    72(DI), DX
@@ -8620,7 +8724,7 @@ partial358:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	ADDQ      72(DI), DX
@@ -8630,7 +8734,7 @@ partial358:
 start356:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row353:
@@ -8690,7 +8794,7 @@ samples355:
 	JNZ          row353
 	CMPQ         104(DI), $+0
 	JNE          store359
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	ADDQ         72(DI), DX
@@ -8702,7 +8806,7 @@ store359:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	ADDQ    72(DI), DX
@@ -8711,9 +8815,9 @@ store359:
 
 stored360:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile352
 	VZEROUPPER
@@ -8725,6 +8829,10 @@ TEXT ·gradOuterAVX512T3J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile361:
 	CMPQ   96(DI), $+0
@@ -8740,7 +8848,7 @@ tile361:
 load366:
 	CMPQ    104(DI), $+0
 	JNE     partial367
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	ADDQ    72(DI), DX
@@ -8755,7 +8863,7 @@ partial367:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	ADDQ      72(DI), DX
@@ -8768,7 +8876,7 @@ partial367:
 start365:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row362:
@@ -8840,7 +8948,7 @@ samples364:
 	JNZ          row362
 	CMPQ         104(DI), $+0
 	JNE          store368
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	ADDQ         72(DI), DX
@@ -8855,7 +8963,7 @@ store368:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	ADDQ    72(DI), DX
@@ -8867,9 +8975,9 @@ store368:
 
 stored369:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile361
 	VZEROUPPER
@@ -8881,6 +8989,10 @@ TEXT ·gradOuterAVX512T4J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile370:
 	CMPQ   96(DI), $+0
@@ -8898,7 +9010,7 @@ tile370:
 load375:
 	CMPQ    104(DI), $+0
 	JNE     partial376
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	ADDQ    72(DI), DX
@@ -8916,7 +9028,7 @@ partial376:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	ADDQ      72(DI), DX
@@ -8932,7 +9044,7 @@ partial376:
 start374:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row371:
@@ -9016,7 +9128,7 @@ samples373:
 	JNZ          row371
 	CMPQ         104(DI), $+0
 	JNE          store377
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	ADDQ         72(DI), DX
@@ -9034,7 +9146,7 @@ store377:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	ADDQ    72(DI), DX
@@ -9049,9 +9161,9 @@ store377:
 
 stored378:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile370
 	VZEROUPPER
@@ -9063,6 +9175,10 @@ TEXT ·gradOuterAVX512T6J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile379:
 	CMPQ   96(DI), $+0
@@ -9084,7 +9200,7 @@ tile379:
 load384:
 	CMPQ    104(DI), $+0
 	JNE     partial385
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	ADDQ    72(DI), DX
@@ -9108,7 +9224,7 @@ partial385:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	ADDQ      72(DI), DX
@@ -9130,7 +9246,7 @@ partial385:
 start383:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row380:
@@ -9238,7 +9354,7 @@ samples382:
 	JNZ          row380
 	CMPQ         104(DI), $+0
 	JNE          store386
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	ADDQ         72(DI), DX
@@ -9262,7 +9378,7 @@ store386:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	ADDQ    72(DI), DX
@@ -9283,9 +9399,9 @@ store386:
 
 stored387:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile379
 	VZEROUPPER
@@ -9297,6 +9413,10 @@ TEXT ·gradOuterAVX512T8J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile388:
 	CMPQ   96(DI), $+0
@@ -9322,7 +9442,7 @@ tile388:
 load393:
 	CMPQ    104(DI), $+0
 	JNE     partial394
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	ADDQ    72(DI), DX
@@ -9352,7 +9472,7 @@ partial394:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	ADDQ      72(DI), DX
@@ -9380,7 +9500,7 @@ partial394:
 start392:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row389:
@@ -9512,7 +9632,7 @@ samples391:
 	JNZ          row389
 	CMPQ         104(DI), $+0
 	JNE          store395
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	ADDQ         72(DI), DX
@@ -9542,7 +9662,7 @@ store395:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	ADDQ    72(DI), DX
@@ -9569,9 +9689,9 @@ store395:
 
 stored396:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile388
 	VZEROUPPER
@@ -9583,6 +9703,10 @@ TEXT ·gradOuterAVX512T9J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile397:
 	CMPQ   96(DI), $+0
@@ -9610,7 +9734,7 @@ tile397:
 load402:
 	CMPQ    104(DI), $+0
 	JNE     partial403
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	ADDQ    72(DI), DX
@@ -9643,7 +9767,7 @@ partial403:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	ADDQ      72(DI), DX
@@ -9674,7 +9798,7 @@ partial403:
 start401:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row398:
@@ -9818,7 +9942,7 @@ samples400:
 	JNZ          row398
 	CMPQ         104(DI), $+0
 	JNE          store404
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	ADDQ         72(DI), DX
@@ -9851,7 +9975,7 @@ store404:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	ADDQ    72(DI), DX
@@ -9881,9 +10005,9 @@ store404:
 
 stored405:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile397
 	VZEROUPPER
@@ -9895,6 +10019,10 @@ TEXT ·gradOuterAVX512T12J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile406:
 	CMPQ   96(DI), $+0
@@ -9928,7 +10056,7 @@ tile406:
 load411:
 	CMPQ    104(DI), $+0
 	JNE     partial412
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	ADDQ    72(DI), DX
@@ -9970,7 +10098,7 @@ partial412:
 	MOVQ      112(DI), R15
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	ADDQ      72(DI), DX
@@ -10010,7 +10138,7 @@ partial412:
 start410:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row407:
@@ -10190,7 +10318,7 @@ samples409:
 	JNZ          row407
 	CMPQ         104(DI), $+0
 	JNE          store413
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	ADDQ         72(DI), DX
@@ -10232,7 +10360,7 @@ store413:
 	MOVQ    112(DI), R15
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	ADDQ    72(DI), DX
@@ -10271,9 +10399,9 @@ store413:
 
 stored414:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile406
 	VZEROUPPER
@@ -10285,6 +10413,10 @@ TEXT ·gradOuterAVX512T1J3(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile415:
 	CMPQ   96(DI), $+0
@@ -10297,7 +10429,7 @@ tile415:
 load420:
 	CMPQ    104(DI), $+0
 	JNE     partial421
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	VMOVUPS 128(DX), Z2
@@ -10308,7 +10440,7 @@ partial421:
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
 	KMOVW     4(R15), K3
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	VMOVUPS.Z 128(DX), K3, Z2
@@ -10316,7 +10448,7 @@ partial421:
 start419:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row416:
@@ -10372,7 +10504,7 @@ samples418:
 	JNZ          row416
 	CMPQ         104(DI), $+0
 	JNE          store422
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z2, 128(DX)
@@ -10383,16 +10515,16 @@ store422:
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
 	KMOVW   4(R15), K3
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	VMOVUPS Z2, K3, 128(DX)
 
 stored423:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile415
 	VZEROUPPER
@@ -10404,6 +10536,10 @@ TEXT ·gradOuterAVX512T2J3(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile424:
 	CMPQ   96(DI), $+0
@@ -10419,7 +10555,7 @@ tile424:
 load429:
 	CMPQ    104(DI), $+0
 	JNE     partial430
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	VMOVUPS 128(DX), Z2
@@ -10434,7 +10570,7 @@ partial430:
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
 	KMOVW     4(R15), K3
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	VMOVUPS.Z 128(DX), K3, Z2
@@ -10446,7 +10582,7 @@ partial430:
 start428:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row425:
@@ -10518,7 +10654,7 @@ samples427:
 	JNZ          row425
 	CMPQ         104(DI), $+0
 	JNE          store431
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z2, 128(DX)
@@ -10533,7 +10669,7 @@ store431:
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
 	KMOVW   4(R15), K3
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	VMOVUPS Z2, K3, 128(DX)
@@ -10544,9 +10680,9 @@ store431:
 
 stored432:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile424
 	VZEROUPPER
@@ -10558,6 +10694,10 @@ TEXT ·gradOuterAVX512T3J3(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile433:
 	CMPQ   96(DI), $+0
@@ -10576,7 +10716,7 @@ tile433:
 load438:
 	CMPQ    104(DI), $+0
 	JNE     partial439
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	VMOVUPS 128(DX), Z2
@@ -10595,7 +10735,7 @@ partial439:
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
 	KMOVW     4(R15), K3
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	VMOVUPS.Z 128(DX), K3, Z2
@@ -10611,7 +10751,7 @@ partial439:
 start437:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row434:
@@ -10699,7 +10839,7 @@ samples436:
 	JNZ          row434
 	CMPQ         104(DI), $+0
 	JNE          store440
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z2, 128(DX)
@@ -10718,7 +10858,7 @@ store440:
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
 	KMOVW   4(R15), K3
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	VMOVUPS Z2, K3, 128(DX)
@@ -10733,9 +10873,9 @@ store440:
 
 stored441:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile433
 	VZEROUPPER
@@ -10747,6 +10887,10 @@ TEXT ·gradOuterAVX512T4J3(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile442:
 	CMPQ   96(DI), $+0
@@ -10768,7 +10912,7 @@ tile442:
 load447:
 	CMPQ    104(DI), $+0
 	JNE     partial448
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	VMOVUPS 128(DX), Z2
@@ -10791,7 +10935,7 @@ partial448:
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
 	KMOVW     4(R15), K3
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	VMOVUPS.Z 128(DX), K3, Z2
@@ -10811,7 +10955,7 @@ partial448:
 start446:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row443:
@@ -10915,7 +11059,7 @@ samples445:
 	JNZ          row443
 	CMPQ         104(DI), $+0
 	JNE          store449
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z2, 128(DX)
@@ -10938,7 +11082,7 @@ store449:
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
 	KMOVW   4(R15), K3
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	VMOVUPS Z2, K3, 128(DX)
@@ -10957,9 +11101,9 @@ store449:
 
 stored450:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile442
 	VZEROUPPER
@@ -10971,6 +11115,10 @@ TEXT ·gradOuterAVX512T6J3(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile451:
 	CMPQ   96(DI), $+0
@@ -10998,7 +11146,7 @@ tile451:
 load456:
 	CMPQ    104(DI), $+0
 	JNE     partial457
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	VMOVUPS 128(DX), Z2
@@ -11029,7 +11177,7 @@ partial457:
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
 	KMOVW     4(R15), K3
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	VMOVUPS.Z 128(DX), K3, Z2
@@ -11057,7 +11205,7 @@ partial457:
 start455:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row452:
@@ -11193,7 +11341,7 @@ samples454:
 	JNZ          row452
 	CMPQ         104(DI), $+0
 	JNE          store458
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z2, 128(DX)
@@ -11224,7 +11372,7 @@ store458:
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
 	KMOVW   4(R15), K3
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	VMOVUPS Z2, K3, 128(DX)
@@ -11251,9 +11399,9 @@ store458:
 
 stored459:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile451
 	VZEROUPPER
@@ -11265,6 +11413,10 @@ TEXT ·gradOuterAVX512T8J3(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile460:
 	CMPQ   96(DI), $+0
@@ -11298,7 +11450,7 @@ tile460:
 load465:
 	CMPQ    104(DI), $+0
 	JNE     partial466
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	VMOVUPS 128(DX), Z2
@@ -11337,7 +11489,7 @@ partial466:
 	KMOVW     (R15), K1
 	KMOVW     2(R15), K2
 	KMOVW     4(R15), K3
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	VMOVUPS.Z 128(DX), K3, Z2
@@ -11373,7 +11525,7 @@ partial466:
 start464:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row461:
@@ -11541,7 +11693,7 @@ samples463:
 	JNZ          row461
 	CMPQ         104(DI), $+0
 	JNE          store467
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z2, 128(DX)
@@ -11580,7 +11732,7 @@ store467:
 	KMOVW   (R15), K1
 	KMOVW   2(R15), K2
 	KMOVW   4(R15), K3
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	VMOVUPS Z2, K3, 128(DX)
@@ -11615,9 +11767,9 @@ store467:
 
 stored468:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile460
 	VZEROUPPER
@@ -11629,6 +11781,10 @@ TEXT ·gradOuterAVX512T1J4(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile469:
 	CMPQ   96(DI), $+0
@@ -11642,7 +11798,7 @@ tile469:
 load474:
 	CMPQ    104(DI), $+0
 	JNE     partial475
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	VMOVUPS 128(DX), Z2
@@ -11655,7 +11811,7 @@ partial475:
 	KMOVW     2(R15), K2
 	KMOVW     4(R15), K3
 	KMOVW     6(R15), K4
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	VMOVUPS.Z 128(DX), K3, Z2
@@ -11664,7 +11820,7 @@ partial475:
 start473:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row470:
@@ -11728,7 +11884,7 @@ samples472:
 	JNZ          row470
 	CMPQ         104(DI), $+0
 	JNE          store476
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z2, 128(DX)
@@ -11741,7 +11897,7 @@ store476:
 	KMOVW   2(R15), K2
 	KMOVW   4(R15), K3
 	KMOVW   6(R15), K4
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	VMOVUPS Z2, K3, 128(DX)
@@ -11749,9 +11905,9 @@ store476:
 
 stored477:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile469
 	VZEROUPPER
@@ -11763,6 +11919,10 @@ TEXT ·gradOuterAVX512T2J4(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile478:
 	CMPQ   96(DI), $+0
@@ -11780,7 +11940,7 @@ tile478:
 load483:
 	CMPQ    104(DI), $+0
 	JNE     partial484
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	VMOVUPS 128(DX), Z2
@@ -11798,7 +11958,7 @@ partial484:
 	KMOVW     2(R15), K2
 	KMOVW     4(R15), K3
 	KMOVW     6(R15), K4
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	VMOVUPS.Z 128(DX), K3, Z2
@@ -11812,7 +11972,7 @@ partial484:
 start482:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row479:
@@ -11896,7 +12056,7 @@ samples481:
 	JNZ          row479
 	CMPQ         104(DI), $+0
 	JNE          store485
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z2, 128(DX)
@@ -11914,7 +12074,7 @@ store485:
 	KMOVW   2(R15), K2
 	KMOVW   4(R15), K3
 	KMOVW   6(R15), K4
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	VMOVUPS Z2, K3, 128(DX)
@@ -11927,9 +12087,9 @@ store485:
 
 stored486:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile478
 	VZEROUPPER
@@ -11941,6 +12101,10 @@ TEXT ·gradOuterAVX512T3J4(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile487:
 	CMPQ   96(DI), $+0
@@ -11962,7 +12126,7 @@ tile487:
 load492:
 	CMPQ    104(DI), $+0
 	JNE     partial493
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	VMOVUPS 128(DX), Z2
@@ -11985,7 +12149,7 @@ partial493:
 	KMOVW     2(R15), K2
 	KMOVW     4(R15), K3
 	KMOVW     6(R15), K4
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	VMOVUPS.Z 128(DX), K3, Z2
@@ -12004,7 +12168,7 @@ partial493:
 start491:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row488:
@@ -12108,7 +12272,7 @@ samples490:
 	JNZ          row488
 	CMPQ         104(DI), $+0
 	JNE          store494
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z2, 128(DX)
@@ -12131,7 +12295,7 @@ store494:
 	KMOVW   2(R15), K2
 	KMOVW   4(R15), K3
 	KMOVW   6(R15), K4
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	VMOVUPS Z2, K3, 128(DX)
@@ -12149,9 +12313,9 @@ store494:
 
 stored495:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile487
 	VZEROUPPER
@@ -12163,6 +12327,10 @@ TEXT ·gradOuterAVX512T4J4(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile496:
 	CMPQ   96(DI), $+0
@@ -12188,7 +12356,7 @@ tile496:
 load501:
 	CMPQ    104(DI), $+0
 	JNE     partial502
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	VMOVUPS 128(DX), Z2
@@ -12216,7 +12384,7 @@ partial502:
 	KMOVW     2(R15), K2
 	KMOVW     4(R15), K3
 	KMOVW     6(R15), K4
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	VMOVUPS.Z 128(DX), K3, Z2
@@ -12240,7 +12408,7 @@ partial502:
 start500:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row497:
@@ -12364,7 +12532,7 @@ samples499:
 	JNZ          row497
 	CMPQ         104(DI), $+0
 	JNE          store503
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z2, 128(DX)
@@ -12392,7 +12560,7 @@ store503:
 	KMOVW   2(R15), K2
 	KMOVW   4(R15), K3
 	KMOVW   6(R15), K4
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	VMOVUPS Z2, K3, 128(DX)
@@ -12415,9 +12583,9 @@ store503:
 
 stored504:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile496
 	VZEROUPPER
@@ -12429,6 +12597,10 @@ TEXT ·gradOuterAVX512T6J4(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ 80(DI), R12
 	LEAQ (R12)(R12*2), R13
+	MOVQ 8(DI), R15
+	MOVQ R15, 144(DI)
+	MOVQ (DI), R15
+	MOVQ R15, 152(DI)
 
 tile505:
 	CMPQ   96(DI), $+0
@@ -12462,7 +12634,7 @@ tile505:
 load510:
 	CMPQ    104(DI), $+0
 	JNE     partial511
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS (DX), Z0
 	VMOVUPS 64(DX), Z1
 	VMOVUPS 128(DX), Z2
@@ -12500,7 +12672,7 @@ partial511:
 	KMOVW     2(R15), K2
 	KMOVW     4(R15), K3
 	KMOVW     6(R15), K4
-	MOVQ      (DI), DX
+	MOVQ      152(DI), DX
 	VMOVUPS.Z (DX), K1, Z0
 	VMOVUPS.Z 64(DX), K2, Z1
 	VMOVUPS.Z 128(DX), K3, Z2
@@ -12534,7 +12706,7 @@ partial511:
 start509:
 	MOVQ 24(DI), R15
 	MOVQ R15, 136(DI)
-	MOVQ 8(DI), SI
+	MOVQ 144(DI), SI
 	MOVQ 16(DI), BX
 
 row506:
@@ -12698,7 +12870,7 @@ samples508:
 	JNZ          row506
 	CMPQ         104(DI), $+0
 	JNE          store512
-	MOVQ         (DI), DX
+	MOVQ         152(DI), DX
 	VMOVUPS      Z0, (DX)
 	VMOVUPS      Z1, 64(DX)
 	VMOVUPS      Z2, 128(DX)
@@ -12736,7 +12908,7 @@ store512:
 	KMOVW   2(R15), K2
 	KMOVW   4(R15), K3
 	KMOVW   6(R15), K4
-	MOVQ    (DI), DX
+	MOVQ    152(DI), DX
 	VMOVUPS Z0, K1, (DX)
 	VMOVUPS Z1, K2, 64(DX)
 	VMOVUPS Z2, K3, 128(DX)
@@ -12769,9 +12941,9 @@ store512:
 
 stored513:
 	MOVQ 120(DI), R15
-	ADDQ R15, 8(DI)
+	ADDQ R15, 144(DI)
 	MOVQ 128(DI), R15
-	ADDQ R15, (DI)
+	ADDQ R15, 152(DI)
 	DECQ 88(DI)
 	JNZ  tile505
 	VZEROUPPER

@@ -15,7 +15,7 @@ type gradArgs struct {
 	add, partial  int
 	masks         unsafe.Pointer
 	xtile, dwtile int
-	_             [2]int // the assembly's own
+	_             [4]int // the assembly's own
 }
 
 // gradTile is a register tile: taps × outputs, or × registers of outputs.
@@ -105,17 +105,24 @@ func gradLanesAVX2(g *GradLanes, acc, x, dy []float32, rows int) {
 	gradLanesNative(g, acc, x, dy, rows, 2)
 }
 
+// gradLanesBytes of x and dy pass through all tiles before the next rows.
+const gradLanesBytes = 256 << 10
+
 func gradLanesNative(g *GradLanes, acc, x, dy []float32, rows, halves int) {
-	a := gradArgs{xrow: g.XRow * 64, xcol: g.XCol * 64, yrow: g.YRow * 64, ycol: g.YCol * 64, dwrow: g.Outs * 64, rows: rows, cols: g.Cols}
+	a := gradArgs{xrow: g.XRow * 64, xcol: g.XCol * 64, yrow: g.YRow * 64, ycol: g.YCol * 64, dwrow: g.Outs * 64, cols: g.Cols}
 	pa, px, py := unsafe.Pointer(unsafe.SliceData(acc)), unsafe.Pointer(unsafe.SliceData(x)), unsafe.Pointer(unsafe.SliceData(dy))
-	for i := range g.aux {
-		b := &g.aux[i]
-		for n := range b.tiles {
-			for h := range halves {
-				a.dw = unsafe.Add(pa, ((b.row+n*b.t)*g.Outs+b.out)*64+32*h)
-				a.x = unsafe.Add(px, (b.x+n*b.t)*64+32*h)
-				a.dy = unsafe.Add(py, b.out*64+32*h)
-				gradLanesCall(b.id, (*byte)(unsafe.Pointer(&a)))
+	chunk := max(1, gradLanesBytes/(64*max(1, g.XRow+g.YRow)))
+	for r := 0; r < rows; r += chunk {
+		for i := range g.aux {
+			b := &g.aux[i]
+			for n := range b.tiles {
+				for h := range halves {
+					a.rows = min(chunk, rows-r)
+					a.dw = unsafe.Add(pa, ((b.row+n*b.t)*g.Outs+b.out)*64+32*h)
+					a.x = unsafe.Add(px, (r*g.XRow+b.x+n*b.t)*64+32*h)
+					a.dy = unsafe.Add(py, (r*g.YRow+b.out)*64+32*h)
+					gradLanesCall(b.id, (*byte)(unsafe.Pointer(&a)))
+				}
 			}
 		}
 	}
@@ -129,9 +136,29 @@ func gradOuterAVX2(g *GradOuter, dw, x, dy []float32, rows int, add bool) {
 	gradOuterNative(g, dw, x, dy, rows, add, false)
 }
 
+// gradOuterBytes of dy, for one tile's outputs, stay in the first-level cache while all taps pass.
+const gradOuterBytes = 24 << 10
+
 func gradOuterNative(g *GradOuter, dw, x, dy []float32, rows int, add, wide bool) {
+	chunk := max(1, gradOuterBytes/(Lanes*4*min(64, Padded(g.Outs))))
+	if chunk >= g.Cols {
+		chunk /= g.Cols
+		for r := 0; r < rows; r += chunk {
+			n := min(chunk, rows-r)
+			gradOuterChunk(g, dw, x[r*g.XRow*Lanes:], dy[r*g.YRow*Lanes:], n, g.Cols, add || r > 0, wide)
+		}
+		return
+	}
+	for r := range rows {
+		for c := 0; c < g.Cols; c += chunk {
+			gradOuterChunk(g, dw, x[(r*g.XRow+c*g.XCol)*Lanes:], dy[(r*g.YRow+c*g.YCol)*Lanes:], 1, min(chunk, g.Cols-c), add || r+c > 0, wide)
+		}
+	}
+}
+
+func gradOuterChunk(g *GradOuter, dw, x, dy []float32, rows, cols int, add, wide bool) {
 	a := gradArgs{xrow: g.XRow * 64, xcol: g.XCol * 64, yrow: g.YRow * 64, ycol: g.YCol * 64, dwrow: g.WTap * 4, ld: Padded(g.Outs) * 4,
-		rows: rows, cols: g.Cols}
+		rows: rows, cols: cols}
 	if add {
 		a.add = 1
 	}

@@ -153,9 +153,14 @@ func (g *gen) gemm(name string, t gemmTile, strided bool) {
 		g.MOVQ(arg(gemmWTap), wtap)
 	}
 
+	// the running pointers are numbers of their own: past the last row they point nowhere
+	g.MOVQ(arg(gemmX), tmp)
+	g.MOVQ(tmp, arg(gemmRowX))
+	g.MOVQ(arg(gemmY), tmp)
+	g.MOVQ(tmp, arg(gemmRowY))
 	g.Label(rowL)
-	g.MOVQ(arg(gemmX), x)
-	g.MOVQ(arg(gemmY), y)
+	g.MOVQ(arg(gemmRowX), x)
+	g.MOVQ(arg(gemmRowY), y)
 	g.MOVQ(y, arg(gemmCur))
 	g.MOVQ(arg(gemmTiles), tmp)
 	g.MOVQ(tmp, arg(gemmCount))
@@ -245,9 +250,9 @@ func (g *gen) gemm(name string, t gemmTile, strided bool) {
 	g.DECQ(arg(gemmCount))
 	g.JNZ(operand.LabelRef(tileL))
 	g.MOVQ(arg(gemmXRow), tmp)
-	g.ADDQ(tmp, arg(gemmX))
+	g.ADDQ(tmp, arg(gemmRowX))
 	g.MOVQ(arg(gemmYRow), tmp)
-	g.ADDQ(tmp, arg(gemmY))
+	g.ADDQ(tmp, arg(gemmRowY))
 	g.DECQ(arg(gemmRows))
 	g.JNZ(operand.LabelRef(rowL))
 	g.end()

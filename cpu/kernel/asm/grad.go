@@ -16,6 +16,7 @@ const (
 	gradDWRow, gradLD, gradTiles         = 72, 80, 88
 	gradAdd, gradPartial, gradMasks      = 96, 104, 112
 	gradXTile, gradDWTile, gradCountRows = 120, 128, 136
+	gradTileX, gradTileDW                = 144, 152
 )
 
 // gradLanesTiles are register tiles of taps × outputs.
@@ -146,7 +147,7 @@ func (g *gen) gradOuter(name string, T, J int) {
 
 	// each visits the tile's places in dw, masked or not.
 	each := func(f func(r reg.VecPhysical, m operand.Mem, j int)) {
-		g.MOVQ(arg(gradDW), dw)
+		g.MOVQ(arg(gradTileDW), dw)
 		for t := range T {
 			for j := range J {
 				f(acc(t, j), mem(dw, g.w.bytes*j), j)
@@ -170,6 +171,11 @@ func (g *gen) gradOuter(name string, T, J int) {
 	}
 	g.MOVQ(arg(gradLD), ld)
 	g.LEAQ(at(ld, ld, 2, 0), ld3)
+	// the running pointers are numbers of their own: past the last tile they point nowhere
+	g.MOVQ(arg(gradX), tmp)
+	g.MOVQ(tmp, arg(gradTileX))
+	g.MOVQ(arg(gradDW), tmp)
+	g.MOVQ(tmp, arg(gradTileDW))
 	g.Label(tileL)
 	g.CMPQ(arg(gradAdd), operand.I8(0))
 	g.JNE(operand.LabelRef(loadL))
@@ -194,7 +200,7 @@ func (g *gen) gradOuter(name string, T, J int) {
 	g.Label(startL)
 	g.MOVQ(arg(gradRows), tmp)
 	g.MOVQ(tmp, arg(gradCountRows))
-	g.MOVQ(arg(gradX), xr)
+	g.MOVQ(arg(gradTileX), xr)
 	g.MOVQ(arg(gradDY), yr)
 	g.Label(rowL)
 	g.MOVQ(xr, xq)
@@ -278,9 +284,9 @@ func (g *gen) gradOuter(name string, T, J int) {
 	})
 	g.Label(storedL)
 	g.MOVQ(arg(gradXTile), tmp)
-	g.ADDQ(tmp, arg(gradX))
+	g.ADDQ(tmp, arg(gradTileX))
 	g.MOVQ(arg(gradDWTile), tmp)
-	g.ADDQ(tmp, arg(gradDW))
+	g.ADDQ(tmp, arg(gradTileDW))
 	g.DECQ(arg(gradTiles))
 	g.JNZ(operand.LabelRef(tileL))
 	g.end()
