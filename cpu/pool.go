@@ -179,6 +179,7 @@ func (c *compiler) newBandPool(l model.Layer, in model.Shape) *bandPool {
 		b.max = true
 	case model.AveragePool2D:
 		b.v, b.h = l.Windows(in)
+	default:
 	}
 	b.covers = covered(b.h)
 	channels := in[2]
