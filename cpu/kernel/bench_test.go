@@ -7,7 +7,7 @@ import (
 )
 
 // benchPaths runs a benchmark on every path. It reports the rate of the fastest call, in GFLOP/s and as a share of the peak measured
-// just before: on a shared machine the mean says more about the neighbours.
+// just before: on a shared machine the mean says more about the neighbours. Negative flops are a number of vectors, for a time each.
 func benchPaths(b *testing.B, run func(b *testing.B, k *Kernels) (flops int64, once func())) {
 	for _, p := range Available() {
 		b.Run(string(p), func(b *testing.B) {
@@ -29,6 +29,9 @@ func benchPaths(b *testing.B, run func(b *testing.B, k *Kernels) (flops int64, o
 			}
 			peak = max(peak, k.Peak(20*time.Millisecond))
 			b.ReportMetric(best.Seconds()*1e6, "best-µs")
+			if flops < 0 {
+				b.ReportMetric(best.Seconds()*1e9/float64(-flops), "ns/vec")
+			}
 			if flops > 0 {
 				rate := float64(flops) / best.Seconds() / 1e9
 				b.ReportMetric(rate, "GFLOP/s")
