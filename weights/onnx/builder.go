@@ -127,6 +127,9 @@ func (b *builder) initializer(name string) (*constant, error) {
 // importGraph makes a network of a graph.
 func importGraph(file *modelProto, o Options, files *externalFiles) (*Model, error) {
 	b := newBuilder(file, o, files)
+	if len(b.graph.outputs) != 1 {
+		return nil, unsupported("it has %d outputs, a network of gcnn has one", len(b.graph.outputs))
+	}
 	b.countUses(b.graph)
 	if err := b.findInput(); err != nil {
 		return nil, err
@@ -348,9 +351,6 @@ func (b *builder) ownName(tensor string) string {
 
 // finish makes the network of what the graph's output needs.
 func (b *builder) finish() (*Model, error) {
-	if len(b.graph.outputs) != 1 {
-		return nil, unsupported("it has %d outputs, a network of gcnn has one", len(b.graph.outputs))
-	}
 	name := b.graph.outputs[0].name
 	out, ok := b.values[name].(*value)
 	if !ok {
