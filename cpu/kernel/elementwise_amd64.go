@@ -79,6 +79,21 @@ func elemSiLUAVX2(a *byte)
 //go:noescape
 func elemSiLUGradAVX2(a *byte)
 
+// elemGELUAVX2 computes p0 = GELU(p1).
+//
+//go:noescape
+func elemGELUAVX2(a *byte)
+
+// elemGELUGradAVX2 computes p0 = p1 · GELU′, with p2 saved.
+//
+//go:noescape
+func elemGELUGradAVX2(a *byte)
+
+// elemSoftplusAVX2 computes p0 = Softplus(p1).
+//
+//go:noescape
+func elemSoftplusAVX2(a *byte)
+
 // elemSoftplusGradAVX2 computes p0 = p1 · Softplus′, with p2 saved.
 //
 //go:noescape
@@ -188,6 +203,21 @@ func elemSiLUAVX512(a *byte)
 //
 //go:noescape
 func elemSiLUGradAVX512(a *byte)
+
+// elemGELUAVX512 computes p0 = GELU(p1).
+//
+//go:noescape
+func elemGELUAVX512(a *byte)
+
+// elemGELUGradAVX512 computes p0 = p1 · GELU′, with p2 saved.
+//
+//go:noescape
+func elemGELUGradAVX512(a *byte)
+
+// elemSoftplusAVX512 computes p0 = Softplus(p1).
+//
+//go:noescape
+func elemSoftplusAVX512(a *byte)
 
 // elemSoftplusGradAVX512 computes p0 = p1 · Softplus′, with p2 saved.
 //
@@ -311,14 +341,17 @@ const (
 	elemELUGrad         = 12
 	elemSiLU            = 13
 	elemSiLUGrad        = 14
-	elemSoftplusGrad    = 15
-	elemSGD             = 16
-	elemMomentum        = 17
-	elemNesterov        = 18
-	elemAdam            = 19
-	elemRMSprop         = 20
-	elemRMSpropMomentum = 21
-	elemKinds           = 22
+	elemGELU            = 15
+	elemGELUGrad        = 16
+	elemSoftplus        = 17
+	elemSoftplusGrad    = 18
+	elemSGD             = 19
+	elemMomentum        = 20
+	elemNesterov        = 21
+	elemAdam            = 22
+	elemRMSprop         = 23
+	elemRMSpropMomentum = 24
+	elemKinds           = 25
 )
 
 // elemCall calls function i.
@@ -355,62 +388,74 @@ func elemCall(i int, a *byte) {
 	case 14:
 		elemSiLUGradAVX2(a)
 	case 15:
-		elemSoftplusGradAVX2(a)
+		elemGELUAVX2(a)
 	case 16:
-		elemSGDAVX2(a)
+		elemGELUGradAVX2(a)
 	case 17:
-		elemMomentumAVX2(a)
+		elemSoftplusAVX2(a)
 	case 18:
-		elemNesterovAVX2(a)
+		elemSoftplusGradAVX2(a)
 	case 19:
-		elemAdamAVX2(a)
+		elemSGDAVX2(a)
 	case 20:
-		elemRMSpropAVX2(a)
+		elemMomentumAVX2(a)
 	case 21:
-		elemRMSpropMomentumAVX2(a)
+		elemNesterovAVX2(a)
 	case 22:
-		elemAddAVX512(a)
+		elemAdamAVX2(a)
 	case 23:
-		elemMulAVX512(a)
+		elemRMSpropAVX2(a)
 	case 24:
-		elemScaleAVX512(a)
+		elemRMSpropMomentumAVX2(a)
 	case 25:
-		elemReLUAVX512(a)
+		elemAddAVX512(a)
 	case 26:
-		elemReLUGradAVX512(a)
+		elemMulAVX512(a)
 	case 27:
-		elemTanhAVX512(a)
+		elemScaleAVX512(a)
 	case 28:
-		elemTanhGradAVX512(a)
+		elemReLUAVX512(a)
 	case 29:
-		elemSigmoidAVX512(a)
+		elemReLUGradAVX512(a)
 	case 30:
-		elemSigmoidGradAVX512(a)
+		elemTanhAVX512(a)
 	case 31:
-		elemLeakyReLUAVX512(a)
+		elemTanhGradAVX512(a)
 	case 32:
-		elemLeakyReLUGradAVX512(a)
+		elemSigmoidAVX512(a)
 	case 33:
-		elemELUAVX512(a)
+		elemSigmoidGradAVX512(a)
 	case 34:
-		elemELUGradAVX512(a)
+		elemLeakyReLUAVX512(a)
 	case 35:
-		elemSiLUAVX512(a)
+		elemLeakyReLUGradAVX512(a)
 	case 36:
-		elemSiLUGradAVX512(a)
+		elemELUAVX512(a)
 	case 37:
-		elemSoftplusGradAVX512(a)
+		elemELUGradAVX512(a)
 	case 38:
-		elemSGDAVX512(a)
+		elemSiLUAVX512(a)
 	case 39:
-		elemMomentumAVX512(a)
+		elemSiLUGradAVX512(a)
 	case 40:
-		elemNesterovAVX512(a)
+		elemGELUAVX512(a)
 	case 41:
-		elemAdamAVX512(a)
+		elemGELUGradAVX512(a)
 	case 42:
-		elemRMSpropAVX512(a)
+		elemSoftplusAVX512(a)
 	case 43:
+		elemSoftplusGradAVX512(a)
+	case 44:
+		elemSGDAVX512(a)
+	case 45:
+		elemMomentumAVX512(a)
+	case 46:
+		elemNesterovAVX512(a)
+	case 47:
+		elemAdamAVX512(a)
+	case 48:
+		elemRMSpropAVX512(a)
+	case 49:
 		elemRMSpropMomentumAVX512(a)
 	}
 }

@@ -1182,6 +1182,793 @@ loop15:
 	VZEROUPPER
 	RET
 
+// func elemGELUAVX2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·elemGELUAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	VBROADCASTSS 72(DI), Y15
+	MOVQ         48(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop16:
+	VMOVUPS      (DX)(AX*1), Y0
+	VANDPS       word_7fffffff<>+0(SB), Y0, Y1
+	VMOVUPS      word_41600000<>+0(SB), Y4
+	VMINPS       Y1, Y4, Y1
+	VMULPS       Y1, Y1, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y1, Y1, Y3
+	VMULPS       word_bf000000<>+0(SB), Y3, Y3
+	VMULPS       word_bf000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS word_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y5
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y5
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y5
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y5
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y5
+	VMULPS       Y2, Y2, Y6
+	VFMADD213PS  Y2, Y6, Y5
+	VADDPS       word_3f800000<>+0(SB), Y5, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y4
+	VANDPS       Y2, Y4, Y2
+	VFMADD231PS  Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VMOVAPS      Y4, Y5
+	VFMADD231PS  word_3e90d0c3<>+0(SB), Y1, Y5
+	VDIVPS       Y5, Y4, Y5
+	VMOVUPS      word_bcf2b458<>+0(SB), Y3
+	VFMADD213PS  word_3e121e08<>+0(SB), Y5, Y3
+	VFMADD213PS  word_be768a7e<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3e13d5ab<>+0(SB), Y5, Y3
+	VFMADD213PS  word_bd5639d1<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3db161dc<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3df203da<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3e3004ff<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3e54949d<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3e6717c2<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3e671790<>+0(SB), Y5, Y3
+	VMULPS       word_3f000000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VXORPS       word_80000000<>+0(SB), Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VXORPS       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y5, Y0, Y6
+	VBLENDVPS    Y6, Y4, Y1, Y1
+	VMOVAPS      Y1, Y0
+	VMOVUPS      Y0, (SI)(AX*1)
+	VMOVUPS      32(DX)(AX*1), Y0
+	VANDPS       word_7fffffff<>+0(SB), Y0, Y1
+	VMOVUPS      word_41600000<>+0(SB), Y4
+	VMINPS       Y1, Y4, Y1
+	VMULPS       Y1, Y1, Y2
+	VMOVAPS      Y2, Y3
+	VFMSUB231PS  Y1, Y1, Y3
+	VMULPS       word_bf000000<>+0(SB), Y3, Y3
+	VMULPS       word_bf000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y4
+	VMINPS       Y2, Y4, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y4
+	VMAXPS       Y2, Y4, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y4
+	VROUNDPS     $0x08, Y4, Y4
+	VFNMADD231PS word_3f318000<>+0(SB), Y4, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y4, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y5
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y5
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y5
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y5
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y5
+	VMULPS       Y2, Y2, Y6
+	VFMADD213PS  Y2, Y6, Y5
+	VADDPS       word_3f800000<>+0(SB), Y5, Y2
+	VCVTPS2DQ    Y4, Y4
+	VPSRAD       $0x01, Y4, Y5
+	VPSUBD       Y5, Y4, Y4
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y4
+	VANDPS       Y2, Y4, Y2
+	VFMADD231PS  Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VMOVAPS      Y4, Y5
+	VFMADD231PS  word_3e90d0c3<>+0(SB), Y1, Y5
+	VDIVPS       Y5, Y4, Y5
+	VMOVUPS      word_bcf2b458<>+0(SB), Y3
+	VFMADD213PS  word_3e121e08<>+0(SB), Y5, Y3
+	VFMADD213PS  word_be768a7e<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3e13d5ab<>+0(SB), Y5, Y3
+	VFMADD213PS  word_bd5639d1<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3db161dc<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3df203da<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3e3004ff<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3e54949d<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3e6717c2<>+0(SB), Y5, Y3
+	VFMADD213PS  word_3e671790<>+0(SB), Y5, Y3
+	VMULPS       word_3f000000<>+0(SB), Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VSUBPS       Y3, Y4, Y4
+	VMULPS       Y0, Y4, Y4
+	VXORPS       word_80000000<>+0(SB), Y1, Y1
+	VMULPS       Y3, Y1, Y1
+	VXORPS       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y5, Y0, Y6
+	VBLENDVPS    Y6, Y4, Y1, Y1
+	VMOVAPS      Y1, Y0
+	VMOVUPS      Y0, 32(SI)(AX*1)
+	ADDQ         $+64, AX
+	CMPQ         AX, CX
+	JNE          loop16
+	VZEROUPPER
+	RET
+
+DATA word_41600000<>+0(SB)/4, $0x41600000
+DATA word_41600000<>+4(SB)/4, $0x41600000
+DATA word_41600000<>+8(SB)/4, $0x41600000
+DATA word_41600000<>+12(SB)/4, $0x41600000
+DATA word_41600000<>+16(SB)/4, $0x41600000
+DATA word_41600000<>+20(SB)/4, $0x41600000
+DATA word_41600000<>+24(SB)/4, $0x41600000
+DATA word_41600000<>+28(SB)/4, $0x41600000
+DATA word_41600000<>+32(SB)/4, $0x41600000
+DATA word_41600000<>+36(SB)/4, $0x41600000
+DATA word_41600000<>+40(SB)/4, $0x41600000
+DATA word_41600000<>+44(SB)/4, $0x41600000
+DATA word_41600000<>+48(SB)/4, $0x41600000
+DATA word_41600000<>+52(SB)/4, $0x41600000
+DATA word_41600000<>+56(SB)/4, $0x41600000
+DATA word_41600000<>+60(SB)/4, $0x41600000
+GLOBL word_41600000<>(SB), RODATA|NOPTR, $64
+
+DATA word_bf000000<>+0(SB)/4, $0xbf000000
+DATA word_bf000000<>+4(SB)/4, $0xbf000000
+DATA word_bf000000<>+8(SB)/4, $0xbf000000
+DATA word_bf000000<>+12(SB)/4, $0xbf000000
+DATA word_bf000000<>+16(SB)/4, $0xbf000000
+DATA word_bf000000<>+20(SB)/4, $0xbf000000
+DATA word_bf000000<>+24(SB)/4, $0xbf000000
+DATA word_bf000000<>+28(SB)/4, $0xbf000000
+DATA word_bf000000<>+32(SB)/4, $0xbf000000
+DATA word_bf000000<>+36(SB)/4, $0xbf000000
+DATA word_bf000000<>+40(SB)/4, $0xbf000000
+DATA word_bf000000<>+44(SB)/4, $0xbf000000
+DATA word_bf000000<>+48(SB)/4, $0xbf000000
+DATA word_bf000000<>+52(SB)/4, $0xbf000000
+DATA word_bf000000<>+56(SB)/4, $0xbf000000
+DATA word_bf000000<>+60(SB)/4, $0xbf000000
+GLOBL word_bf000000<>(SB), RODATA|NOPTR, $64
+
+DATA word_3e90d0c3<>+0(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+4(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+8(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+12(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+16(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+20(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+24(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+28(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+32(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+36(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+40(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+44(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+48(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+52(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+56(SB)/4, $0x3e90d0c3
+DATA word_3e90d0c3<>+60(SB)/4, $0x3e90d0c3
+GLOBL word_3e90d0c3<>(SB), RODATA|NOPTR, $64
+
+DATA word_bcf2b458<>+0(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+4(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+8(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+12(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+16(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+20(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+24(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+28(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+32(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+36(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+40(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+44(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+48(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+52(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+56(SB)/4, $0xbcf2b458
+DATA word_bcf2b458<>+60(SB)/4, $0xbcf2b458
+GLOBL word_bcf2b458<>(SB), RODATA|NOPTR, $64
+
+DATA word_3e121e08<>+0(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+4(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+8(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+12(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+16(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+20(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+24(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+28(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+32(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+36(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+40(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+44(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+48(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+52(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+56(SB)/4, $0x3e121e08
+DATA word_3e121e08<>+60(SB)/4, $0x3e121e08
+GLOBL word_3e121e08<>(SB), RODATA|NOPTR, $64
+
+DATA word_be768a7e<>+0(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+4(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+8(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+12(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+16(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+20(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+24(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+28(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+32(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+36(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+40(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+44(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+48(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+52(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+56(SB)/4, $0xbe768a7e
+DATA word_be768a7e<>+60(SB)/4, $0xbe768a7e
+GLOBL word_be768a7e<>(SB), RODATA|NOPTR, $64
+
+DATA word_3e13d5ab<>+0(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+4(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+8(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+12(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+16(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+20(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+24(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+28(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+32(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+36(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+40(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+44(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+48(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+52(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+56(SB)/4, $0x3e13d5ab
+DATA word_3e13d5ab<>+60(SB)/4, $0x3e13d5ab
+GLOBL word_3e13d5ab<>(SB), RODATA|NOPTR, $64
+
+DATA word_bd5639d1<>+0(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+4(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+8(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+12(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+16(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+20(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+24(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+28(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+32(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+36(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+40(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+44(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+48(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+52(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+56(SB)/4, $0xbd5639d1
+DATA word_bd5639d1<>+60(SB)/4, $0xbd5639d1
+GLOBL word_bd5639d1<>(SB), RODATA|NOPTR, $64
+
+DATA word_3db161dc<>+0(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+4(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+8(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+12(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+16(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+20(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+24(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+28(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+32(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+36(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+40(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+44(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+48(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+52(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+56(SB)/4, $0x3db161dc
+DATA word_3db161dc<>+60(SB)/4, $0x3db161dc
+GLOBL word_3db161dc<>(SB), RODATA|NOPTR, $64
+
+DATA word_3df203da<>+0(SB)/4, $0x3df203da
+DATA word_3df203da<>+4(SB)/4, $0x3df203da
+DATA word_3df203da<>+8(SB)/4, $0x3df203da
+DATA word_3df203da<>+12(SB)/4, $0x3df203da
+DATA word_3df203da<>+16(SB)/4, $0x3df203da
+DATA word_3df203da<>+20(SB)/4, $0x3df203da
+DATA word_3df203da<>+24(SB)/4, $0x3df203da
+DATA word_3df203da<>+28(SB)/4, $0x3df203da
+DATA word_3df203da<>+32(SB)/4, $0x3df203da
+DATA word_3df203da<>+36(SB)/4, $0x3df203da
+DATA word_3df203da<>+40(SB)/4, $0x3df203da
+DATA word_3df203da<>+44(SB)/4, $0x3df203da
+DATA word_3df203da<>+48(SB)/4, $0x3df203da
+DATA word_3df203da<>+52(SB)/4, $0x3df203da
+DATA word_3df203da<>+56(SB)/4, $0x3df203da
+DATA word_3df203da<>+60(SB)/4, $0x3df203da
+GLOBL word_3df203da<>(SB), RODATA|NOPTR, $64
+
+DATA word_3e3004ff<>+0(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+4(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+8(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+12(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+16(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+20(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+24(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+28(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+32(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+36(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+40(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+44(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+48(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+52(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+56(SB)/4, $0x3e3004ff
+DATA word_3e3004ff<>+60(SB)/4, $0x3e3004ff
+GLOBL word_3e3004ff<>(SB), RODATA|NOPTR, $64
+
+DATA word_3e54949d<>+0(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+4(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+8(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+12(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+16(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+20(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+24(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+28(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+32(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+36(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+40(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+44(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+48(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+52(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+56(SB)/4, $0x3e54949d
+DATA word_3e54949d<>+60(SB)/4, $0x3e54949d
+GLOBL word_3e54949d<>(SB), RODATA|NOPTR, $64
+
+DATA word_3e6717c2<>+0(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+4(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+8(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+12(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+16(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+20(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+24(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+28(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+32(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+36(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+40(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+44(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+48(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+52(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+56(SB)/4, $0x3e6717c2
+DATA word_3e6717c2<>+60(SB)/4, $0x3e6717c2
+GLOBL word_3e6717c2<>(SB), RODATA|NOPTR, $64
+
+DATA word_3e671790<>+0(SB)/4, $0x3e671790
+DATA word_3e671790<>+4(SB)/4, $0x3e671790
+DATA word_3e671790<>+8(SB)/4, $0x3e671790
+DATA word_3e671790<>+12(SB)/4, $0x3e671790
+DATA word_3e671790<>+16(SB)/4, $0x3e671790
+DATA word_3e671790<>+20(SB)/4, $0x3e671790
+DATA word_3e671790<>+24(SB)/4, $0x3e671790
+DATA word_3e671790<>+28(SB)/4, $0x3e671790
+DATA word_3e671790<>+32(SB)/4, $0x3e671790
+DATA word_3e671790<>+36(SB)/4, $0x3e671790
+DATA word_3e671790<>+40(SB)/4, $0x3e671790
+DATA word_3e671790<>+44(SB)/4, $0x3e671790
+DATA word_3e671790<>+48(SB)/4, $0x3e671790
+DATA word_3e671790<>+52(SB)/4, $0x3e671790
+DATA word_3e671790<>+56(SB)/4, $0x3e671790
+DATA word_3e671790<>+60(SB)/4, $0x3e671790
+GLOBL word_3e671790<>(SB), RODATA|NOPTR, $64
+
+// func elemGELUGradAVX2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·elemGELUGradAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	MOVQ         16(DI), BX
+	VBROADCASTSS 72(DI), Y15
+	MOVQ         48(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop17:
+	VMOVUPS      (DX)(AX*1), Y0
+	VMOVUPS      (BX)(AX*1), Y1
+	VANDPS       word_7fffffff<>+0(SB), Y1, Y2
+	VMOVUPS      word_41600000<>+0(SB), Y5
+	VMINPS       Y2, Y5, Y2
+	VMULPS       Y2, Y2, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y2, Y2, Y4
+	VMULPS       word_bf000000<>+0(SB), Y4, Y4
+	VMULPS       word_bf000000<>+0(SB), Y3, Y3
+	VMOVUPS      word_42b20000<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMOVUPS      word_c2b00000<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMULPS       word_3fb8aa3b<>+0(SB), Y3, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS word_3f318000<>+0(SB), Y5, Y3
+	VFNMADD231PS word_b95e8083<>+0(SB), Y5, Y3
+	VMOVUPS      word_3ab6892a<>+0(SB), Y6
+	VFMADD213PS  word_3c09065d<>+0(SB), Y3, Y6
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y3, Y6
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y3, Y6
+	VFMADD213PS  word_3f000000<>+0(SB), Y3, Y6
+	VMULPS       Y3, Y3, Y7
+	VFMADD213PS  Y3, Y7, Y6
+	VADDPS       word_3f800000<>+0(SB), Y6, Y3
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPADDD       word_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y3, Y3
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y3, Y5
+	VANDPS       Y3, Y5, Y3
+	VFMADD231PS  Y3, Y4, Y3
+	VMOVUPS      word_3f800000<>+0(SB), Y5
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  word_3e90d0c3<>+0(SB), Y2, Y6
+	VDIVPS       Y6, Y5, Y6
+	VMOVUPS      word_bcf2b458<>+0(SB), Y4
+	VFMADD213PS  word_3e121e08<>+0(SB), Y6, Y4
+	VFMADD213PS  word_be768a7e<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3e13d5ab<>+0(SB), Y6, Y4
+	VFMADD213PS  word_bd5639d1<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3db161dc<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3df203da<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3e3004ff<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3e54949d<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3e6717c2<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3e671790<>+0(SB), Y6, Y4
+	VMULPS       word_3f000000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      word_3f800000<>+0(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x1e, Y6, Y1, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y4
+	VMULPS       word_3ecc422a<>+0(SB), Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VANDPS       word_80000000<>+0(SB), Y1, Y1
+	VXORPS       Y1, Y3, Y3
+	VADDPS       Y3, Y4, Y4
+	VMULPS       Y4, Y0, Y0
+	VMOVUPS      Y0, (SI)(AX*1)
+	VMOVUPS      32(DX)(AX*1), Y0
+	VMOVUPS      32(BX)(AX*1), Y1
+	VANDPS       word_7fffffff<>+0(SB), Y1, Y2
+	VMOVUPS      word_41600000<>+0(SB), Y5
+	VMINPS       Y2, Y5, Y2
+	VMULPS       Y2, Y2, Y3
+	VMOVAPS      Y3, Y4
+	VFMSUB231PS  Y2, Y2, Y4
+	VMULPS       word_bf000000<>+0(SB), Y4, Y4
+	VMULPS       word_bf000000<>+0(SB), Y3, Y3
+	VMOVUPS      word_42b20000<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMOVUPS      word_c2b00000<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMULPS       word_3fb8aa3b<>+0(SB), Y3, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS word_3f318000<>+0(SB), Y5, Y3
+	VFNMADD231PS word_b95e8083<>+0(SB), Y5, Y3
+	VMOVUPS      word_3ab6892a<>+0(SB), Y6
+	VFMADD213PS  word_3c09065d<>+0(SB), Y3, Y6
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y3, Y6
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y3, Y6
+	VFMADD213PS  word_3f000000<>+0(SB), Y3, Y6
+	VMULPS       Y3, Y3, Y7
+	VFMADD213PS  Y3, Y7, Y6
+	VADDPS       word_3f800000<>+0(SB), Y6, Y3
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPADDD       word_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y3, Y3
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y3, Y5
+	VANDPS       Y3, Y5, Y3
+	VFMADD231PS  Y3, Y4, Y3
+	VMOVUPS      word_3f800000<>+0(SB), Y5
+	VMOVAPS      Y5, Y6
+	VFMADD231PS  word_3e90d0c3<>+0(SB), Y2, Y6
+	VDIVPS       Y6, Y5, Y6
+	VMOVUPS      word_bcf2b458<>+0(SB), Y4
+	VFMADD213PS  word_3e121e08<>+0(SB), Y6, Y4
+	VFMADD213PS  word_be768a7e<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3e13d5ab<>+0(SB), Y6, Y4
+	VFMADD213PS  word_bd5639d1<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3db161dc<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3df203da<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3e3004ff<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3e54949d<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3e6717c2<>+0(SB), Y6, Y4
+	VFMADD213PS  word_3e671790<>+0(SB), Y6, Y4
+	VMULPS       word_3f000000<>+0(SB), Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y3, Y4, Y4
+	VMOVUPS      word_3f800000<>+0(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x1e, Y6, Y1, Y7
+	VBLENDVPS    Y7, Y5, Y4, Y4
+	VMULPS       word_3ecc422a<>+0(SB), Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VANDPS       word_80000000<>+0(SB), Y1, Y1
+	VXORPS       Y1, Y3, Y3
+	VADDPS       Y3, Y4, Y4
+	VMULPS       Y4, Y0, Y0
+	VMOVUPS      Y0, 32(SI)(AX*1)
+	ADDQ         $+64, AX
+	CMPQ         AX, CX
+	JNE          loop17
+	VZEROUPPER
+	RET
+
+DATA word_3ecc422a<>+0(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+4(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+8(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+12(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+16(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+20(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+24(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+28(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+32(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+36(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+40(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+44(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+48(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+52(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+56(SB)/4, $0x3ecc422a
+DATA word_3ecc422a<>+60(SB)/4, $0x3ecc422a
+GLOBL word_3ecc422a<>(SB), RODATA|NOPTR, $64
+
+// func elemSoftplusAVX2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·elemSoftplusAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	VBROADCASTSS 72(DI), Y15
+	MOVQ         48(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop18:
+	VMOVUPS      (DX)(AX*1), Y0
+	VORPS        word_80000000<>+0(SB), Y0, Y1
+	VMOVUPS      word_42b20000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMOVUPS      word_c2b00000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       word_3fb8aa3b<>+0(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VFNMADD231PS word_3f318000<>+0(SB), Y2, Y1
+	VFNMADD231PS word_b95e8083<>+0(SB), Y2, Y1
+	VMOVUPS      word_3ab6892a<>+0(SB), Y3
+	VFMADD213PS  word_3c09065d<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3f000000<>+0(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       word_3f800000<>+0(SB), Y3, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y1, Y2
+	VANDPS       Y1, Y2, Y1
+	VADDPS       word_40000000<>+0(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMULPS       Y1, Y1, Y2
+	VMOVUPS      word_3dee1723<>+0(SB), Y3
+	VFMADD213PS  word_3dde38e7<>+0(SB), Y2, Y3
+	VFMADD213PS  word_3e1264fb<>+0(SB), Y2, Y3
+	VFMADD213PS  word_3e4ccc68<>+0(SB), Y2, Y3
+	VFMADD213PS  word_3eaaaaab<>+0(SB), Y2, Y3
+	VADDPS       Y1, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VFMADD213PS  Y1, Y2, Y3
+	VMOVUPS      word_00000000<>+0(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y0, (SI)(AX*1)
+	VMOVUPS      32(DX)(AX*1), Y0
+	VORPS        word_80000000<>+0(SB), Y0, Y1
+	VMOVUPS      word_42b20000<>+0(SB), Y2
+	VMINPS       Y1, Y2, Y1
+	VMOVUPS      word_c2b00000<>+0(SB), Y2
+	VMAXPS       Y1, Y2, Y1
+	VMULPS       word_3fb8aa3b<>+0(SB), Y1, Y2
+	VROUNDPS     $0x08, Y2, Y2
+	VFNMADD231PS word_3f318000<>+0(SB), Y2, Y1
+	VFNMADD231PS word_b95e8083<>+0(SB), Y2, Y1
+	VMOVUPS      word_3ab6892a<>+0(SB), Y3
+	VFMADD213PS  word_3c09065d<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3f000000<>+0(SB), Y1, Y3
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       word_3f800000<>+0(SB), Y3, Y1
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y1, Y1
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y1, Y1
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y1, Y2
+	VANDPS       Y1, Y2, Y1
+	VADDPS       word_40000000<>+0(SB), Y1, Y2
+	VDIVPS       Y2, Y1, Y1
+	VMULPS       Y1, Y1, Y2
+	VMOVUPS      word_3dee1723<>+0(SB), Y3
+	VFMADD213PS  word_3dde38e7<>+0(SB), Y2, Y3
+	VFMADD213PS  word_3e1264fb<>+0(SB), Y2, Y3
+	VFMADD213PS  word_3e4ccc68<>+0(SB), Y2, Y3
+	VFMADD213PS  word_3eaaaaab<>+0(SB), Y2, Y3
+	VADDPS       Y1, Y1, Y1
+	VMULPS       Y1, Y2, Y2
+	VFMADD213PS  Y1, Y2, Y3
+	VMOVUPS      word_00000000<>+0(SB), Y4
+	VMAXPS       Y0, Y4, Y0
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y0, 32(SI)(AX*1)
+	ADDQ         $+64, AX
+	CMPQ         AX, CX
+	JNE          loop18
+	VZEROUPPER
+	RET
+
+DATA word_3dee1723<>+0(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+4(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+8(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+12(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+16(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+20(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+24(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+28(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+32(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+36(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+40(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+44(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+48(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+52(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+56(SB)/4, $0x3dee1723
+DATA word_3dee1723<>+60(SB)/4, $0x3dee1723
+GLOBL word_3dee1723<>(SB), RODATA|NOPTR, $64
+
+DATA word_3dde38e7<>+0(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+4(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+8(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+12(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+16(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+20(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+24(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+28(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+32(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+36(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+40(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+44(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+48(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+52(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+56(SB)/4, $0x3dde38e7
+DATA word_3dde38e7<>+60(SB)/4, $0x3dde38e7
+GLOBL word_3dde38e7<>(SB), RODATA|NOPTR, $64
+
+DATA word_3e1264fb<>+0(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+4(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+8(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+12(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+16(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+20(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+24(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+28(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+32(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+36(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+40(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+44(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+48(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+52(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+56(SB)/4, $0x3e1264fb
+DATA word_3e1264fb<>+60(SB)/4, $0x3e1264fb
+GLOBL word_3e1264fb<>(SB), RODATA|NOPTR, $64
+
+DATA word_3e4ccc68<>+0(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+4(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+8(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+12(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+16(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+20(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+24(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+28(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+32(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+36(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+40(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+44(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+48(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+52(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+56(SB)/4, $0x3e4ccc68
+DATA word_3e4ccc68<>+60(SB)/4, $0x3e4ccc68
+GLOBL word_3e4ccc68<>(SB), RODATA|NOPTR, $64
+
+DATA word_3eaaaaab<>+0(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+4(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+8(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+12(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+16(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+20(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+24(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+28(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+32(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+36(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+40(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+44(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+48(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+52(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+56(SB)/4, $0x3eaaaaab
+DATA word_3eaaaaab<>+60(SB)/4, $0x3eaaaaab
+GLOBL word_3eaaaaab<>(SB), RODATA|NOPTR, $64
+
+DATA word_00000000<>+0(SB)/4, $0x00000000
+DATA word_00000000<>+4(SB)/4, $0x00000000
+DATA word_00000000<>+8(SB)/4, $0x00000000
+DATA word_00000000<>+12(SB)/4, $0x00000000
+DATA word_00000000<>+16(SB)/4, $0x00000000
+DATA word_00000000<>+20(SB)/4, $0x00000000
+DATA word_00000000<>+24(SB)/4, $0x00000000
+DATA word_00000000<>+28(SB)/4, $0x00000000
+DATA word_00000000<>+32(SB)/4, $0x00000000
+DATA word_00000000<>+36(SB)/4, $0x00000000
+DATA word_00000000<>+40(SB)/4, $0x00000000
+DATA word_00000000<>+44(SB)/4, $0x00000000
+DATA word_00000000<>+48(SB)/4, $0x00000000
+DATA word_00000000<>+52(SB)/4, $0x00000000
+DATA word_00000000<>+56(SB)/4, $0x00000000
+DATA word_00000000<>+60(SB)/4, $0x00000000
+GLOBL word_00000000<>(SB), RODATA|NOPTR, $64
+
 // func elemSoftplusGradAVX2(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·elemSoftplusGradAVX2(SB), NOSPLIT, $0-8
@@ -1194,7 +1981,7 @@ TEXT ·elemSoftplusGradAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop16:
+loop19:
 	VMOVUPS      (DX)(AX*1), Y0
 	VMOVUPS      (BX)(AX*1), Y1
 	VXORPS       word_80000000<>+0(SB), Y1, Y1
@@ -1247,7 +2034,7 @@ loop16:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop16
+	JNE          loop19
 	VZEROUPPER
 	RET
 
@@ -1269,7 +2056,7 @@ TEXT ·elemSGDAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop17:
+loop20:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1284,7 +2071,7 @@ loop17:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop17
+	JNE          loop20
 	VZEROUPPER
 	RET
 
@@ -1307,7 +2094,7 @@ TEXT ·elemMomentumAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop18:
+loop21:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1330,7 +2117,7 @@ loop18:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop18
+	JNE          loop21
 	VZEROUPPER
 	RET
 
@@ -1353,7 +2140,7 @@ TEXT ·elemNesterovAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop19:
+loop22:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1378,7 +2165,7 @@ loop19:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop19
+	JNE          loop22
 	VZEROUPPER
 	RET
 
@@ -1402,7 +2189,7 @@ TEXT ·elemAdamAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop20:
+loop23:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1441,7 +2228,7 @@ loop20:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop20
+	JNE          loop23
 	VZEROUPPER
 	RET
 
@@ -1464,7 +2251,7 @@ TEXT ·elemRMSpropAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop21:
+loop24:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1497,7 +2284,7 @@ loop21:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop21
+	JNE          loop24
 	VZEROUPPER
 	RET
 
@@ -1521,7 +2308,7 @@ TEXT ·elemRMSpropMomentumAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop22:
+loop25:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1560,7 +2347,7 @@ loop22:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop22
+	JNE          loop25
 	VZEROUPPER
 	RET
 
@@ -1575,13 +2362,13 @@ TEXT ·elemAddAVX512(SB), NOSPLIT, $0-8
 	SHLQ $0x06, CX
 	XORQ AX, AX
 
-loop23:
+loop26:
 	VMOVUPS (DX)(AX*1), Z0
 	VADDPS  (BX)(AX*1), Z0, Z0
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop23
+	JNE     loop26
 	VZEROUPPER
 	RET
 
@@ -1596,13 +2383,13 @@ TEXT ·elemMulAVX512(SB), NOSPLIT, $0-8
 	SHLQ $0x06, CX
 	XORQ AX, AX
 
-loop24:
+loop27:
 	VMOVUPS (DX)(AX*1), Z0
 	VMULPS  (BX)(AX*1), Z0, Z0
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop24
+	JNE     loop27
 	VZEROUPPER
 	RET
 
@@ -1617,12 +2404,12 @@ TEXT ·elemScaleAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop25:
+loop28:
 	VMULPS  (DX)(AX*1), Z31, Z0
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop25
+	JNE     loop28
 	VZEROUPPER
 	RET
 
@@ -1637,14 +2424,14 @@ TEXT ·elemReLUAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop26:
+loop29:
 	VMOVUPS (DX)(AX*1), Z0
 	VPXORD  Z1, Z1, Z1
 	VMAXPS  Z0, Z1, Z0
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop26
+	JNE     loop29
 	VZEROUPPER
 	RET
 
@@ -1660,7 +2447,7 @@ TEXT ·elemReLUGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop27:
+loop30:
 	VMOVUPS   (DX)(AX*1), Z0
 	VMOVUPS   (BX)(AX*1), Z1
 	VPXORD    Z2, Z2, Z2
@@ -1669,7 +2456,7 @@ loop27:
 	VMOVUPS   Z0, (SI)(AX*1)
 	ADDQ      $+64, AX
 	CMPQ      AX, CX
-	JNE       loop27
+	JNE       loop30
 	VZEROUPPER
 	RET
 
@@ -1684,7 +2471,7 @@ TEXT ·elemTanhAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop28:
+loop31:
 	VMOVUPS      (DX)(AX*1), Z0
 	VANDPS       word_7fffffff<>+0(SB), Z0, Z1
 	VMOVUPS      word_41107ae1<>+0(SB), Z2
@@ -1723,7 +2510,7 @@ loop28:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop28
+	JNE          loop31
 	VZEROUPPER
 	RET
 
@@ -1739,7 +2526,7 @@ TEXT ·elemTanhGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop29:
+loop32:
 	VMOVUPS      (DX)(AX*1), Z0
 	VMOVUPS      (BX)(AX*1), Z1
 	VMOVUPS      word_3f800000<>+0(SB), Z2
@@ -1748,7 +2535,7 @@ loop29:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop29
+	JNE          loop32
 	VZEROUPPER
 	RET
 
@@ -1763,7 +2550,7 @@ TEXT ·elemSigmoidAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop30:
+loop33:
 	VMOVUPS      (DX)(AX*1), Z0
 	VXORPS       word_80000000<>+0(SB), Z0, Z0
 	VMOVUPS      word_42b20000<>+0(SB), Z1
@@ -1793,7 +2580,7 @@ loop30:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop30
+	JNE          loop33
 	VZEROUPPER
 	RET
 
@@ -1809,7 +2596,7 @@ TEXT ·elemSigmoidGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop31:
+loop34:
 	VMOVUPS (DX)(AX*1), Z0
 	VMOVUPS (BX)(AX*1), Z1
 	VMOVUPS word_3f800000<>+0(SB), Z2
@@ -1819,7 +2606,7 @@ loop31:
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop31
+	JNE     loop34
 	VZEROUPPER
 	RET
 
@@ -1834,7 +2621,7 @@ TEXT ·elemLeakyReLUAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop32:
+loop35:
 	VMOVUPS (DX)(AX*1), Z0
 	VPXORD  Z1, Z1, Z1
 	VMULPS  Z31, Z0, Z2
@@ -1844,7 +2631,7 @@ loop32:
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop32
+	JNE     loop35
 	VZEROUPPER
 	RET
 
@@ -1860,7 +2647,7 @@ TEXT ·elemLeakyReLUGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop33:
+loop36:
 	VMOVUPS (DX)(AX*1), Z0
 	VMOVUPS (BX)(AX*1), Z1
 	VPXORD  Z2, Z2, Z2
@@ -1871,7 +2658,7 @@ loop33:
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop33
+	JNE     loop36
 	VZEROUPPER
 	RET
 
@@ -1886,7 +2673,7 @@ TEXT ·elemELUAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop34:
+loop37:
 	VMOVUPS      (DX)(AX*1), Z0
 	VPXORD       Z1, Z1, Z1
 	VMINPS       Z0, Z1, Z2
@@ -1916,7 +2703,7 @@ loop34:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop34
+	JNE          loop37
 	VZEROUPPER
 	RET
 
@@ -1932,7 +2719,7 @@ TEXT ·elemELUGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop35:
+loop38:
 	VMOVUPS (DX)(AX*1), Z0
 	VMOVUPS (BX)(AX*1), Z1
 	VPXORD  Z2, Z2, Z2
@@ -1944,7 +2731,7 @@ loop35:
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop35
+	JNE     loop38
 	VZEROUPPER
 	RET
 
@@ -1959,7 +2746,7 @@ TEXT ·elemSiLUAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop36:
+loop39:
 	VMOVUPS      (DX)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VXORPS       word_80000000<>+0(SB), Z0, Z0
@@ -1991,7 +2778,7 @@ loop36:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop36
+	JNE          loop39
 	VZEROUPPER
 	RET
 
@@ -2007,7 +2794,7 @@ TEXT ·elemSiLUGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop37:
+loop40:
 	VMOVUPS      (DX)(AX*1), Z0
 	VMOVUPS      (BX)(AX*1), Z1
 	VMOVAPS      Z1, Z2
@@ -2044,7 +2831,215 @@ loop37:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop37
+	JNE          loop40
+	VZEROUPPER
+	RET
+
+// func elemGELUAVX512(a *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·elemGELUAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	VBROADCASTSS 72(DI), Z31
+	MOVQ         48(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop41:
+	VMOVUPS      (DX)(AX*1), Z0
+	VANDPS       word_7fffffff<>+0(SB), Z0, Z1
+	VMOVUPS      word_41600000<>+0(SB), Z4
+	VMINPS       Z1, Z4, Z1
+	VMULPS       Z1, Z1, Z2
+	VMOVAPS      Z2, Z3
+	VFMSUB231PS  Z1, Z1, Z3
+	VMULPS       word_bf000000<>+0(SB), Z3, Z3
+	VMULPS       word_bf000000<>+0(SB), Z2, Z2
+	VMOVUPS      word_42b20000<>+0(SB), Z4
+	VMINPS       Z2, Z4, Z2
+	VMOVUPS      word_c2b00000<>+0(SB), Z4
+	VMAXPS       Z2, Z4, Z2
+	VMULPS       word_3fb8aa3b<>+0(SB), Z2, Z4
+	VRNDSCALEPS  $0x08, Z4, Z4
+	VFNMADD231PS word_3f318000<>+0(SB), Z4, Z2
+	VFNMADD231PS word_b95e8083<>+0(SB), Z4, Z2
+	VMOVUPS      word_3ab6892a<>+0(SB), Z5
+	VFMADD213PS  word_3c09065d<>+0(SB), Z2, Z5
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z2, Z5
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z2, Z5
+	VFMADD213PS  word_3f000000<>+0(SB), Z2, Z5
+	VMULPS       Z2, Z2, Z6
+	VFMADD213PS  Z2, Z6, Z5
+	VADDPS       word_3f800000<>+0(SB), Z5, Z2
+	VSCALEFPS    Z4, Z2, Z2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z    Z2, K1, Z2
+	VFMADD231PS  Z2, Z3, Z2
+	VMOVUPS      word_3f800000<>+0(SB), Z4
+	VMOVAPS      Z4, Z5
+	VFMADD231PS  word_3e90d0c3<>+0(SB), Z1, Z5
+	VDIVPS       Z5, Z4, Z5
+	VMOVUPS      word_bcf2b458<>+0(SB), Z3
+	VFMADD213PS  word_3e121e08<>+0(SB), Z5, Z3
+	VFMADD213PS  word_be768a7e<>+0(SB), Z5, Z3
+	VFMADD213PS  word_3e13d5ab<>+0(SB), Z5, Z3
+	VFMADD213PS  word_bd5639d1<>+0(SB), Z5, Z3
+	VFMADD213PS  word_3db161dc<>+0(SB), Z5, Z3
+	VFMADD213PS  word_3df203da<>+0(SB), Z5, Z3
+	VFMADD213PS  word_3e3004ff<>+0(SB), Z5, Z3
+	VFMADD213PS  word_3e54949d<>+0(SB), Z5, Z3
+	VFMADD213PS  word_3e6717c2<>+0(SB), Z5, Z3
+	VFMADD213PS  word_3e671790<>+0(SB), Z5, Z3
+	VMULPS       word_3f000000<>+0(SB), Z5, Z5
+	VMULPS       Z5, Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVUPS      word_3f800000<>+0(SB), Z4
+	VSUBPS       Z3, Z4, Z4
+	VMULPS       Z0, Z4, Z4
+	VXORPS       word_80000000<>+0(SB), Z1, Z1
+	VMULPS       Z3, Z1, Z1
+	VPXORD       Z5, Z5, Z5
+	VCMPPS       $0x1e, Z5, Z0, K1
+	VMOVAPS      Z4, K1, Z1
+	VMOVAPS      Z1, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	CMPQ         AX, CX
+	JNE          loop41
+	VZEROUPPER
+	RET
+
+// func elemGELUGradAVX512(a *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·elemGELUGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	MOVQ         16(DI), BX
+	VBROADCASTSS 72(DI), Z31
+	MOVQ         48(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop42:
+	VMOVUPS      (DX)(AX*1), Z0
+	VMOVUPS      (BX)(AX*1), Z1
+	VANDPS       word_7fffffff<>+0(SB), Z1, Z2
+	VMOVUPS      word_41600000<>+0(SB), Z5
+	VMINPS       Z2, Z5, Z2
+	VMULPS       Z2, Z2, Z3
+	VMOVAPS      Z3, Z4
+	VFMSUB231PS  Z2, Z2, Z4
+	VMULPS       word_bf000000<>+0(SB), Z4, Z4
+	VMULPS       word_bf000000<>+0(SB), Z3, Z3
+	VMOVUPS      word_42b20000<>+0(SB), Z5
+	VMINPS       Z3, Z5, Z3
+	VMOVUPS      word_c2b00000<>+0(SB), Z5
+	VMAXPS       Z3, Z5, Z3
+	VMULPS       word_3fb8aa3b<>+0(SB), Z3, Z5
+	VRNDSCALEPS  $0x08, Z5, Z5
+	VFNMADD231PS word_3f318000<>+0(SB), Z5, Z3
+	VFNMADD231PS word_b95e8083<>+0(SB), Z5, Z3
+	VMOVUPS      word_3ab6892a<>+0(SB), Z6
+	VFMADD213PS  word_3c09065d<>+0(SB), Z3, Z6
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z3, Z6
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z3, Z6
+	VFMADD213PS  word_3f000000<>+0(SB), Z3, Z6
+	VMULPS       Z3, Z3, Z7
+	VFMADD213PS  Z3, Z7, Z6
+	VADDPS       word_3f800000<>+0(SB), Z6, Z3
+	VSCALEFPS    Z5, Z3, Z3
+	VCMPPS       $0x15, word_00800000<>+0(SB), Z3, K1
+	VMOVAPS.Z    Z3, K1, Z3
+	VFMADD231PS  Z3, Z4, Z3
+	VMOVUPS      word_3f800000<>+0(SB), Z5
+	VMOVAPS      Z5, Z6
+	VFMADD231PS  word_3e90d0c3<>+0(SB), Z2, Z6
+	VDIVPS       Z6, Z5, Z6
+	VMOVUPS      word_bcf2b458<>+0(SB), Z4
+	VFMADD213PS  word_3e121e08<>+0(SB), Z6, Z4
+	VFMADD213PS  word_be768a7e<>+0(SB), Z6, Z4
+	VFMADD213PS  word_3e13d5ab<>+0(SB), Z6, Z4
+	VFMADD213PS  word_bd5639d1<>+0(SB), Z6, Z4
+	VFMADD213PS  word_3db161dc<>+0(SB), Z6, Z4
+	VFMADD213PS  word_3df203da<>+0(SB), Z6, Z4
+	VFMADD213PS  word_3e3004ff<>+0(SB), Z6, Z4
+	VFMADD213PS  word_3e54949d<>+0(SB), Z6, Z4
+	VFMADD213PS  word_3e6717c2<>+0(SB), Z6, Z4
+	VFMADD213PS  word_3e671790<>+0(SB), Z6, Z4
+	VMULPS       word_3f000000<>+0(SB), Z6, Z6
+	VMULPS       Z6, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMOVUPS      word_3f800000<>+0(SB), Z5
+	VSUBPS       Z4, Z5, Z5
+	VPXORD       Z6, Z6, Z6
+	VCMPPS       $0x1e, Z6, Z1, K1
+	VMOVAPS      Z5, K1, Z4
+	VMULPS       word_3ecc422a<>+0(SB), Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VANDPS       word_80000000<>+0(SB), Z1, Z1
+	VXORPS       Z1, Z3, Z3
+	VADDPS       Z3, Z4, Z4
+	VMULPS       Z4, Z0, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	CMPQ         AX, CX
+	JNE          loop42
+	VZEROUPPER
+	RET
+
+// func elemSoftplusAVX512(a *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·elemSoftplusAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	VBROADCASTSS 72(DI), Z31
+	MOVQ         48(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop43:
+	VMOVUPS      (DX)(AX*1), Z0
+	VORPS        word_80000000<>+0(SB), Z0, Z1
+	VMOVUPS      word_42b20000<>+0(SB), Z2
+	VMINPS       Z1, Z2, Z1
+	VMOVUPS      word_c2b00000<>+0(SB), Z2
+	VMAXPS       Z1, Z2, Z1
+	VMULPS       word_3fb8aa3b<>+0(SB), Z1, Z2
+	VRNDSCALEPS  $0x08, Z2, Z2
+	VFNMADD231PS word_3f318000<>+0(SB), Z2, Z1
+	VFNMADD231PS word_b95e8083<>+0(SB), Z2, Z1
+	VMOVUPS      word_3ab6892a<>+0(SB), Z3
+	VFMADD213PS  word_3c09065d<>+0(SB), Z1, Z3
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z1, Z3
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z1, Z3
+	VFMADD213PS  word_3f000000<>+0(SB), Z1, Z3
+	VMULPS       Z1, Z1, Z4
+	VFMADD213PS  Z1, Z4, Z3
+	VADDPS       word_3f800000<>+0(SB), Z3, Z1
+	VSCALEFPS    Z2, Z1, Z1
+	VCMPPS       $0x15, word_00800000<>+0(SB), Z1, K1
+	VMOVAPS.Z    Z1, K1, Z1
+	VADDPS       word_40000000<>+0(SB), Z1, Z2
+	VDIVPS       Z2, Z1, Z1
+	VMULPS       Z1, Z1, Z2
+	VMOVUPS      word_3dee1723<>+0(SB), Z3
+	VFMADD213PS  word_3dde38e7<>+0(SB), Z2, Z3
+	VFMADD213PS  word_3e1264fb<>+0(SB), Z2, Z3
+	VFMADD213PS  word_3e4ccc68<>+0(SB), Z2, Z3
+	VFMADD213PS  word_3eaaaaab<>+0(SB), Z2, Z3
+	VADDPS       Z1, Z1, Z1
+	VMULPS       Z1, Z2, Z2
+	VFMADD213PS  Z1, Z2, Z3
+	VMOVUPS      word_00000000<>+0(SB), Z4
+	VMAXPS       Z0, Z4, Z0
+	VADDPS       Z3, Z0, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	CMPQ         AX, CX
+	JNE          loop43
 	VZEROUPPER
 	RET
 
@@ -2060,7 +3055,7 @@ TEXT ·elemSoftplusGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop38:
+loop44:
 	VMOVUPS      (DX)(AX*1), Z0
 	VMOVUPS      (BX)(AX*1), Z1
 	VXORPS       word_80000000<>+0(SB), Z1, Z1
@@ -2088,7 +3083,7 @@ loop38:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop38
+	JNE          loop44
 	VZEROUPPER
 	RET
 
@@ -2110,7 +3105,7 @@ TEXT ·elemSGDAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop39:
+loop45:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2119,7 +3114,7 @@ loop39:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop39
+	JNE          loop45
 	VZEROUPPER
 	RET
 
@@ -2142,7 +3137,7 @@ TEXT ·elemMomentumAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop40:
+loop46:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2155,7 +3150,7 @@ loop40:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop40
+	JNE          loop46
 	VZEROUPPER
 	RET
 
@@ -2178,7 +3173,7 @@ TEXT ·elemNesterovAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop41:
+loop47:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2192,7 +3187,7 @@ loop41:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop41
+	JNE          loop47
 	VZEROUPPER
 	RET
 
@@ -2216,7 +3211,7 @@ TEXT ·elemAdamAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop42:
+loop48:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2237,7 +3232,7 @@ loop42:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop42
+	JNE          loop48
 	VZEROUPPER
 	RET
 
@@ -2260,7 +3255,7 @@ TEXT ·elemRMSpropAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop43:
+loop49:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2278,7 +3273,7 @@ loop43:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop43
+	JNE          loop49
 	VZEROUPPER
 	RET
 
@@ -2302,7 +3297,7 @@ TEXT ·elemRMSpropMomentumAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop44:
+loop50:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2323,7 +3318,7 @@ loop44:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop44
+	JNE          loop50
 	VZEROUPPER
 	RET
 
@@ -2344,7 +3339,7 @@ TEXT ·channelSum8AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS 192(SI), Y6
 	VMOVUPS 224(SI), Y7
 
-loop45:
+loop51:
 	VADDPS  (DX), Y0, Y0
 	VADDPS  32(DX), Y1, Y1
 	VADDPS  64(DX), Y2, Y2
@@ -2355,7 +3350,7 @@ loop45:
 	VADDPS  224(DX), Y7, Y7
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop45
+	JNZ     loop51
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VMOVUPS Y2, 64(SI)
@@ -2378,12 +3373,12 @@ TEXT ·channelSum1AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 
-loop46:
+loop52:
 	VADDPS  (DX), Y0, Y0
 	VADDPS  32(DX), Y1, Y1
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop46
+	JNZ     loop52
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VZEROUPPER
@@ -2405,11 +3400,11 @@ TEXT ·channelSquaresAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position47:
+position53:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel48:
+channel54:
 	VBROADCASTSS (BX)(R13*1), Y13
 	VMOVUPS      (DX)(AX*1), Y0
 	VSUBPS       Y13, Y0, Y0
@@ -2424,10 +3419,10 @@ channel48:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel48
+	JNE          channel54
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position47
+	JNZ          position53
 	VZEROUPPER
 	RET
 
@@ -2447,11 +3442,11 @@ TEXT ·channelProductsAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position49:
+position55:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel50:
+channel56:
 	VBROADCASTSS (R8)(R13*1), Y12
 	VMOVUPS      (BX)(AX*1), Y0
 	VSUBPS       Y12, Y0, Y0
@@ -2466,11 +3461,11 @@ channel50:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel50
+	JNE          channel56
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position49
+	JNZ          position55
 	VZEROUPPER
 	RET
 
@@ -2490,11 +3485,11 @@ TEXT ·channelAffineAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position51:
+position57:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel52:
+channel58:
 	VBROADCASTSS (BX)(R13*1), Y13
 	VBROADCASTSS (R8)(R13*1), Y12
 	VMOVUPS      (DX)(AX*1), Y0
@@ -2506,11 +3501,11 @@ channel52:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel52
+	JNE          channel58
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position51
+	JNZ          position57
 	VZEROUPPER
 	RET
 
@@ -2530,11 +3525,11 @@ TEXT ·channelCombineAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position53:
+position59:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel54:
+channel60:
 	VBROADCASTSS (R8)(R13*1), Y12
 	VBROADCASTSS (R9)(R13*1), Y11
 	VBROADCASTSS (R10)(R13*1), Y10
@@ -2551,12 +3546,12 @@ channel54:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel54
+	JNE          channel60
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position53
+	JNZ          position59
 	VZEROUPPER
 	RET
 
@@ -2570,7 +3565,7 @@ TEXT ·channelExpAVX2(SB), NOSPLIT, $0-8
 	MOVQ 24(DI), R8
 	MOVQ 48(DI), CX
 
-loop55:
+loop61:
 	VMOVUPS      (DX), Y0
 	VSUBPS       (BX), Y0, Y0
 	VMOVUPS      word_42b20000<>+0(SB), Y1
@@ -2638,7 +3633,7 @@ loop55:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         CX
-	JNZ          loop55
+	JNZ          loop61
 	VZEROUPPER
 	RET
 
@@ -2659,7 +3654,7 @@ TEXT ·channelSum8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS 384(SI), Z6
 	VMOVUPS 448(SI), Z7
 
-loop56:
+loop62:
 	VADDPS  (DX), Z0, Z0
 	VADDPS  64(DX), Z1, Z1
 	VADDPS  128(DX), Z2, Z2
@@ -2670,7 +3665,7 @@ loop56:
 	VADDPS  448(DX), Z7, Z7
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop56
+	JNZ     loop62
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	VMOVUPS Z2, 128(SI)
@@ -2692,11 +3687,11 @@ TEXT ·channelSum1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    64(DI), R11
 	VMOVUPS (SI), Z0
 
-loop57:
+loop63:
 	VADDPS  (DX), Z0, Z0
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop57
+	JNZ     loop63
 	VMOVUPS Z0, (SI)
 	VZEROUPPER
 	RET
@@ -2717,11 +3712,11 @@ TEXT ·channelSquaresAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position58:
+position64:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel59:
+channel65:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VMOVUPS      (DX)(AX*1), Z0
 	VSUBPS       Z29, Z0, Z0
@@ -2731,10 +3726,10 @@ channel59:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel59
+	JNE          channel65
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position58
+	JNZ          position64
 	VZEROUPPER
 	RET
 
@@ -2754,11 +3749,11 @@ TEXT ·channelProductsAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position60:
+position66:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel61:
+channel67:
 	VBROADCASTSS (R8)(R13*1), Z28
 	VMOVUPS      (BX)(AX*1), Z0
 	VSUBPS       Z28, Z0, Z0
@@ -2768,11 +3763,11 @@ channel61:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel61
+	JNE          channel67
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position60
+	JNZ          position66
 	VZEROUPPER
 	RET
 
@@ -2792,11 +3787,11 @@ TEXT ·channelAffineAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position62:
+position68:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel63:
+channel69:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VBROADCASTSS (R8)(R13*1), Z28
 	VMOVUPS      (DX)(AX*1), Z0
@@ -2805,11 +3800,11 @@ channel63:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel63
+	JNE          channel69
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position62
+	JNZ          position68
 	VZEROUPPER
 	RET
 
@@ -2829,11 +3824,11 @@ TEXT ·channelCombineAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position64:
+position70:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel65:
+channel71:
 	VBROADCASTSS (R8)(R13*1), Z28
 	VBROADCASTSS (R9)(R13*1), Z27
 	VBROADCASTSS (R10)(R13*1), Z26
@@ -2845,12 +3840,12 @@ channel65:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel65
+	JNE          channel71
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position64
+	JNZ          position70
 	VZEROUPPER
 	RET
 
@@ -2864,7 +3859,7 @@ TEXT ·channelExpAVX512(SB), NOSPLIT, $0-8
 	MOVQ 24(DI), R8
 	MOVQ 48(DI), CX
 
-loop66:
+loop72:
 	VMOVUPS      (DX), Z0
 	VSUBPS       (BX), Z0, Z0
 	VMOVUPS      word_42b20000<>+0(SB), Z1
@@ -2892,6 +3887,6 @@ loop66:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         CX
-	JNZ          loop66
+	JNZ          loop72
 	VZEROUPPER
 	RET

@@ -173,6 +173,54 @@ func (g *gen) tanh(x, a, t1, t2, t3, y reg.Register) {
 	g.VORPS(y, x, x)
 }
 
+// normal leaves e^(−a²/2) in e and Φ(−a) in q, a = |x| up to 14, which is left in a. Φ(−a) = e^(−a²/2)·t·P(t)/2 with t = 1/(1 + 0.4·a/√2) and P the
+// minimax polynomial of erfc(z)·e^(z²)/t; the rounding of a² is made good. t1 to t3 are overwritten.
+func (g *gen) normal(x, a, e, q, t1, t2, t3 reg.Register) {
+	g.VANDPS(g.word(1<<31-1), x, a)
+	g.VMOVUPS(g.constant(14), t1)
+	g.VMINPS(a, t1, a)
+	g.VMULPS(a, a, e)
+	g.VMOVAPS(e, q)
+	g.VFMSUB231PS(a, a, q)
+	g.VMULPS(g.constant(-0.5), q, q)
+	g.VMULPS(g.constant(-0.5), e, e)
+	g.exp(e, t1, t2, t3)
+	g.VFMADD231PS(e, q, e)
+	g.VMOVUPS(g.constant(1), t1)
+	g.VMOVAPS(t1, t2)
+	g.VFMADD231PS(g.constant(0.28284271247461901), a, t2)
+	g.VDIVPS(t2, t1, t2)
+	p := []float32{-0.029627010226249695, 0.1426926851272583, -0.24076268076896667, 0.14436976611614227, -0.052301231771707535, 0.08661243319511414,
+		0.11817140877246857, 0.17189405858516693, 0.20759816467761993, 0.22567656636238098, 0.2256758213043213}
+	g.VMOVUPS(g.constant(p[0]), q)
+	for _, c := range p[1:] {
+		g.VFMADD213PS(g.constant(c), t2, q)
+	}
+	g.VMULPS(g.constant(0.5), t2, t2)
+	g.VMULPS(t2, q, q)
+	g.VMULPS(e, q, q)
+}
+
+// softplus turns x to max(x, 0) + ln(1+u), u = e^−|x|, by ln(1+u) = 2·artanh(s), s = u/(2+u), with a minimax polynomial in s².
+func (g *gen) softplus(x, u, t1, t2, t3 reg.Register) {
+	g.VORPS(g.word(1<<31), x, u)
+	g.exp(u, t1, t2, t3)
+	g.VADDPS(g.constant(2), u, t1)
+	g.VDIVPS(t1, u, u)
+	g.VMULPS(u, u, t1)
+	p := []float32{0.11625506728887558, 0.10850697010755539, 0.14296333491802216, 0.19999849796295166, 0.3333333432674408}
+	g.VMOVUPS(g.constant(p[0]), t2)
+	for _, c := range p[1:] {
+		g.VFMADD213PS(g.constant(c), t1, t2)
+	}
+	g.VADDPS(u, u, u)
+	g.VMULPS(u, t1, t1)
+	g.VFMADD213PS(u, t1, t2)
+	g.VMOVUPS(g.constant(0), t3)
+	g.VMAXPS(x, t3, x)
+	g.VADDPS(t2, x, x)
+}
+
 // elem writes a loop over n vectors; body handles the registers at one offset, with operand i at p(i). floats of the arguments are broadcast
 // to the last registers.
 func (g *gen) elem(name, doc string, operands, floats int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical)) {
@@ -326,6 +374,31 @@ func (g *gen) activations(elem elemFunc) {
 		g.VFMADD213PS(v(2), v(1), v(3))
 		g.VMULPS(v(3), v(0), v(0))
 	})
+	forward("GELU", func(x reg.VecPhysical, _ floats) {
+		g.normal(x, v(1), v(2), v(3), v(4), v(5), v(6))
+		g.VMOVUPS(g.constant(1), v(4))
+		g.VSUBPS(v(3), v(4), v(4))
+		g.VMULPS(x, v(4), v(4)) // x·(1 − Φ(−x))
+		g.VXORPS(g.word(1<<31), v(1), v(1))
+		g.VMULPS(v(3), v(1), v(1)) // −a·Φ(−a)
+		g.zero(5)
+		g.take(v(1), v(4), v(6), greater, v(5), x)
+		g.VMOVAPS(v(1), x)
+	})
+	backward("GELU", func(floats) { // Φ(x) + x·φ(x)
+		g.normal(v(1), v(2), v(3), v(4), v(5), v(6), v(7))
+		g.VMOVUPS(g.constant(1), v(5))
+		g.VSUBPS(v(4), v(5), v(5))
+		g.zero(6)
+		g.take(v(4), v(5), v(7), greater, v(6), v(1))
+		g.VMULPS(g.constant(0.3989422804014327), v(3), v(3))
+		g.VMULPS(v(2), v(3), v(3)) // a·φ(a), then x's sign
+		g.VANDPS(g.word(1<<31), v(1), v(1))
+		g.VXORPS(v(1), v(3), v(3))
+		g.VADDPS(v(3), v(4), v(4))
+		g.VMULPS(v(4), v(0), v(0))
+	})
+	forward("Softplus", func(x reg.VecPhysical, _ floats) { g.softplus(x, v(1), v(2), v(3), v(4)) })
 	backward("Softplus", func(floats) { // 1 − e⁻ʸ
 		g.VXORPS(g.word(1<<31), v(1), v(1))
 		g.expm1(v(1), v(2), v(3), v(4))
