@@ -6,63 +6,10 @@ import (
 	"gcnn/model"
 )
 
-// elemArgs is what the assembly of the elementwise loops reads. The generator knows the offsets.
-type elemArgs struct {
-	p                    [6]unsafe.Pointer
-	n, positions, stride int
-	f                    [8]float32
-}
-
-func base(s []float32) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
-
-// elementwise runs kernel id over the slices of p, all of one length; the first write of them are written. A rest of less than a
-// vector goes through copies of 16 floats.
-func elementwise(id int, args *elemArgs, write int, p ...[]float32) {
-	a := *args // its own copy, so that the rest stays on the stack
-	n := len(p[0])
-	if a.n = n / Lanes; a.n > 0 {
-		for i, s := range p {
-			a.p[i] = base(s)
-		}
-		elemCall(id, (*byte)(unsafe.Pointer(&a)))
-	}
-	if n%Lanes == 0 {
-		return
-	}
-	var rest [4][Lanes]float32
-	whole := n / Lanes * Lanes
-	for i, s := range p {
-		copy(rest[i][:], s[whole:n])
-		a.p[i] = unsafe.Pointer(&rest[i])
-	}
-	a.n = 1
-	elemCall(id, (*byte)(unsafe.Pointer(&a)))
-	for i := range p {
-		if i == 0 || i >= 2 && write > 1 { // an update also writes its slots
-			copy(p[i][whole:n], rest[i][:])
-		}
-	}
-}
-
 // setElementwise installs the loops; kind is 0 for AVX2 and 1 for AVX-512.
 func setElementwise(i *implementation, kind int) {
 	off, chOff := kind*elemKinds, kind*channelKinds
-	i.add = func(dst, a, b []float32) { elementwise(off+elemAdd, &elemArgs{}, 1, dst, a, b) }
-	i.mul = func(dst, a, b []float32) { elementwise(off+elemMul, &elemArgs{}, 1, dst, a, b) }
-	i.scale = func(dst, a []float32, s float32) {
-		elementwise(off+elemScale, &elemArgs{f: [8]float32{s}}, 1, dst, a)
-	}
-	i.update = func(u *Update, w, g, s1, s2 []float32) {
-		a := elemArgs{f: [8]float32{u.Rate, u.Mu, u.Rho, u.C1, u.C2, u.Epsilon, u.Decay, u.Scale}}
-		switch u.Rule.Slots() {
-		case 0:
-			elementwise(off+elemSGD, &a, 1, w, g)
-		case 1:
-			elementwise(off+ruleKernels[u.Rule], &a, 2, w, g, s1)
-		default:
-			elementwise(off+ruleKernels[u.Rule], &a, 2, w, g, s1, s2)
-		}
-	}
+	setArithmetic(i, off)
 	i.activate = func(f model.ActivationFunc, alpha float32, y, x []float32) {
 		if id, ok := forwardKernel(f); ok {
 			elementwise(off+id, &elemArgs{f: [8]float32{alpha}}, 1, y, x)
@@ -76,19 +23,6 @@ func setElementwise(i *implementation, kind int) {
 			return
 		}
 		activateGradPortable(f, alpha, dx, dy, s)
-	}
-	i.sumShards = func(dst, parts []float32, shards, stride int) {
-		for c := 0; c < len(dst); c += 2048 {
-			d := dst[c:min(c+2048, len(dst))]
-			if shards == 1 {
-				copy(d, parts[c:])
-				continue
-			}
-			elementwise(off+elemAdd, &elemArgs{}, 1, d, parts[c:][:len(d)], parts[c+stride:][:len(d)])
-			for s := 2; s < shards; s++ {
-				elementwise(off+elemAdd, &elemArgs{}, 1, d, d, parts[c+s*stride:][:len(d)])
-			}
-		}
 	}
 	i.addPositions = func(acc, x []float32, stride, positions int) {
 		a := elemArgs{positions: positions, stride: stride * 64}
@@ -143,8 +77,6 @@ func expShifted(kind int, e, z []float32, max, sum *[Lanes]float32) {
 	}
 }
 
-var ruleKernels = [...]int{SGD: elemSGD, Momentum: elemMomentum, Nesterov: elemNesterov, Adam: elemAdam, RMSprop: elemRMSprop, RMSpropMomentum: elemRMSpropMomentum}
-
 func forwardKernel(f model.ActivationFunc) (id int, ok bool) {
 	switch f {
 	case model.ReLU:
@@ -159,7 +91,11 @@ func forwardKernel(f model.ActivationFunc) (id int, ok bool) {
 		return elemELU, true
 	case model.SiLU:
 		return elemSiLU, true
-	case model.Linear, model.Softmax, model.GELU, model.Softplus:
+	case model.GELU:
+		return elemGELU, true
+	case model.Softplus:
+		return elemSoftplus, true
+	case model.Linear, model.Softmax:
 	}
 	return 0, false
 }
@@ -180,7 +116,9 @@ func backwardKernel(f model.ActivationFunc) (id int, ok bool) {
 		return elemSiLUGrad, true
 	case model.Softplus:
 		return elemSoftplusGrad, true
-	case model.Linear, model.Softmax, model.GELU:
+	case model.GELU:
+		return elemGELUGrad, true
+	case model.Linear, model.Softmax:
 	}
 	return 0, false
 }

@@ -1,5 +1,11 @@
 package kernel
 
+import (
+	"unsafe"
+
+	"gcnn/model"
+)
+
 // nativePaths lists what this processor runs: every arm64 processor has the vector instructions.
 func nativePaths() []Path { return []Path{NEON} }
 
@@ -19,6 +25,10 @@ func implementationOf(p Path) implementation {
 	i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesNEONTiles, neonLanesCost) }
 	i.planOuter = func(g *GradOuter) gradPlan { return planOuter(g, gradOuterNEONTiles, 4, neonOuterCost) }
 	i.gradLanes, i.gradOuter = gradLanesNEON, gradOuterNEON
+	setArithmetic(&i, 0)
+	setPools(&i, 0)
+	i.activate, i.activateGrad = activateNEON, activateGradNEON
+	i.addPositions, i.toSamples = addPositionsNEON, toSamplesNEON
 	return i
 }
 
@@ -42,4 +52,57 @@ func gradOuterNEON(g *GradOuter, dw, x, dy []float32, rows int, add bool) {
 	gradOuterNative(g, dw, x, dy, rows, add, true)
 }
 
+func activateNEON(f model.ActivationFunc, alpha float32, y, x []float32) {
+	if f == model.ReLU {
+		elementwise(elemReLU, &elemArgs{}, 1, y, x)
+		return
+	}
+	activatePortable(f, alpha, y, x)
+}
+
+func activateGradNEON(f model.ActivationFunc, alpha float32, dx, dy, s []float32) {
+	if f == model.ReLU {
+		elementwise(elemReLUGrad, &elemArgs{}, 1, dx, dy, s)
+		return
+	}
+	activateGradPortable(f, alpha, dx, dy, s)
+}
+
+func addPositionsNEON(acc, x []float32, stride, positions int) {
+	a := elemArgs{positions: positions, stride: stride * 64}
+	for c := 0; c < len(acc); {
+		a.p[0], a.p[1] = base(acc[c:]), base(x[c:])
+		if len(acc)-c >= 4*Lanes {
+			sumPositions4NEON((*byte)(unsafe.Pointer(&a)))
+			c += 4 * Lanes
+			continue
+		}
+		sumPositions1NEON((*byte)(unsafe.Pointer(&a)))
+		c += Lanes
+	}
+}
+
+// toSamplesArgs is what the assembly of toSamples reads. The generator knows the offsets.
+type toSamplesArgs struct {
+	dst, src unsafe.Pointer
+	ld, n    int
+}
+
+func toSamplesNEON(dst, src []float32, n, ld, positions int) {
+	whole := n / 4 * 4
+	for p := range positions {
+		d, s := dst[p*Lanes*ld:], src[p*n*Lanes:]
+		if whole > 0 {
+			a := toSamplesArgs{base(d), base(s), ld * 4, n / 4}
+			toSamples4NEON((*byte)(unsafe.Pointer(&a)))
+		}
+		for i := whole; i < n; i++ {
+			for l, v := range vec(s, i*Lanes) {
+				d[l*ld+i] = v
+			}
+		}
+	}
+}
+
+// expShifted computes e = e^(z−max) and adds to sum; there is one exponential.
 func expShifted(_ int, e, z []float32, max, sum *[Lanes]float32) { expShiftedPortable(e, z, max, sum) }

@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package kernel
 
 import (
@@ -41,7 +43,7 @@ func poolNative(id int, p *Pool, x, y, mask []float32, arg []uint8, rows int) {
 	poolCall(id, (*byte)(unsafe.Pointer(&a)))
 }
 
-// setPools installs pooling; kind is 0 for AVX2 and 1 for AVX-512.
+// setPools installs pooling; kind is 0 for AVX2 and NEON, 1 for AVX-512.
 func setPools(i *implementation, kind int) {
 	off := kind * poolKinds
 	i.planPool = planPool
