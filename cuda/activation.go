@@ -78,8 +78,8 @@ func (c *compiler) biasGradient(i int, a *activated, dy *buffer, bias *param, wa
 		return dz
 	}
 	rows := n / channels
-	chunk, chunks, groups := kernels.BiasChunks(rows, channels)
-	partials := c.buffer(c.nameOf(i)+" bias partial sums", chunks*channels)
+	chunk, _, groups := kernels.BiasChunks(rows, channels)
+	partials := c.buffer(c.nameOf(i)+" bias partial sums", mostChunks(rows, channels)*channels)
 	tickets := c.tickets(c.nameOf(i)+" bias", groups)
 	y := a.y
 	if function == kernels.Linear {
@@ -92,6 +92,12 @@ func (c *compiler) biasGradient(i int, a *activated, dy *buffer, bias *param, wa
 		}
 	})
 	return dz
+}
+
+// mostChunks is the largest number of chunks of so many rows or fewer, since the plan for a partial batch has the same buffers.
+func mostChunks(rows, channels int) int {
+	least, _, _ := kernels.BiasChunks(1, channels)
+	return min((rows+least-1)/least, 512)
 }
 
 // softmaxGradient emits the gradient at a softmax' argument; that of the final one comes from the loss.

@@ -53,7 +53,9 @@ func (c *compiler) convForward(i int, l model.Conv2D) {
 	s := &convState{v: v, h: h, groups: l.Groups, per: in[2] / l.Groups, filters: l.Filters, x: x, input: in}
 	c.convs[i] = s
 	s.shape = fmt.Sprintf("x %d×%v, %d filters of %d×%d, stride %d×%d, dilation %d×%d, %d groups", c.rows, in, l.Filters, v.Kernel, h.Kernel, v.Stride, h.Stride, v.Dilation, h.Dilation, l.Groups)
-	c.choose(i, s)
+	if c.choose(i, s); len(c.errs) > 0 {
+		return
+	}
 	var y *buffer
 	if l.Activation == model.Softmax {
 		y = c.buffer(node.Name+" before softmax", c.elements(i))
@@ -165,6 +167,9 @@ func (c *compiler) algorithm(d direction, s *convState, like *choice) (*choice, 
 		a, b, out = x, y, w
 	}
 	list, st := choices(c.d.dnn, d, a, b, first(s.cd), out)
+	if st.code/1000 == 3 { // CUDNN_STATUS_NOT_SUPPORTED and its kinds
+		return nil, fmt.Errorf("%w: %s (%s)", errNoAlgorithm, st.name(), s.shape)
+	}
 	if err := c.d.check("cudnnGetConvolutionAlgorithm_v7", st, "", s.shape); err != nil {
 		return nil, err
 	}

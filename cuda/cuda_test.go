@@ -15,6 +15,10 @@ import (
 
 // TestMain says on what the tests ran: a GPU, or the simulator under cuda/simulator/run.sh.
 func TestMain(m *testing.M) {
+	if job := os.Getenv(childVariable); job != "" {
+		child(job)
+		return
+	}
 	d, err := cuda.Open(cuda.Options{})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%v\n(without a GPU: cuda/simulator/run.sh go test -tags cuda ./cuda)\n", err)
@@ -43,4 +47,9 @@ func open(t testing.TB, o cuda.Options) device.Device {
 
 func TestConformance(t *testing.T) {
 	devicetest.RunAll(t, func(t testing.TB) device.Device { return open(t, cuda.Options{}) })
+}
+
+// TestChecked is TestConformance with an allocation for each buffer, where an access beside one shows.
+func TestChecked(t *testing.T) {
+	devicetest.RunAll(t, func(t testing.TB) device.Device { return open(t, cuda.Options{Check: true}) })
 }

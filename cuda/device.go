@@ -219,10 +219,15 @@ func (d *Device) release() error {
 		errs = append(errs, d.undo[i]())
 	}
 	d.undo = nil
+	return d.unlessLost(errors.Join(errs...))
+}
+
+// unlessLost is the error of freeing something, but for a lost device, which frees nothing and has said so.
+func (d *Device) unlessLost(err error) error {
 	if d.lost != nil {
-		return nil // a lost device frees nothing, and has said so
+		return nil
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // do runs f on the device's thread, unless the device was lost.

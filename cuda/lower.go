@@ -47,27 +47,34 @@ func (prog *program) compile(why purpose, rows int, like *plan) (*plan, error) {
 		vals: make([]*buffer, n), grads: make([]*buffer, n), needs: make([]bool, n),
 		shapes: map[int]*activated{}, convs: map[int]*convState{}, pools: map[int]*buffer{}, norms: map[int]*normState{}, lrns: map[int]*buffer{},
 	}
-	c.wants()
-	c.gather()
-	for i := range c.net.Nodes {
-		c.forward(i)
-	}
-	c.loss()
-	if why.mode != inference {
-		for i := len(c.net.Nodes) - 1; i >= 0; i-- {
-			c.backward(i)
-		}
-	}
-	if why.mode == training {
-		c.learn()
-	}
-	c.end()
+	c.emit()
 	if len(c.errs) > 0 {
 		return nil, errors.Join(fmt.Errorf("compiling %s: %w", c.net.Name, errors.Join(c.errs...)), c.plan.destroy(c.d))
 	}
 	c.plan.vals, c.plan.grads = c.vals, c.grads
 	c.plan.extent = place(c.plan.buffers)
 	return c.plan, nil
+}
+
+// emit appends all calls of the plan. It stops at the first layer that cannot be compiled.
+func (c *compiler) emit() {
+	c.wants()
+	c.gather()
+	for i := range c.net.Nodes {
+		if c.forward(i); len(c.errs) > 0 {
+			return
+		}
+	}
+	c.loss()
+	if c.purpose.mode != inference {
+		for i := len(c.net.Nodes) - 1; i >= 0; i-- {
+			c.backward(i)
+		}
+	}
+	if c.purpose.mode == training {
+		c.learn()
+	}
+	c.end()
 }
 
 // wants marks whose gradients are wanted: what comes after a trainable parameter, and everything in a trace.

@@ -49,6 +49,7 @@ type plan struct {
 
 	own    []allocation // of a trace, and in the checking mode
 	graphs map[*resident]graph
+	warm   bool // its calls were made once
 }
 
 // task is a call of a library or of a kernel.

@@ -61,7 +61,7 @@ type tracePart struct {
 }
 
 // newProgram compiles the plans and takes their memory; dry, it only compiles. It runs on the device's thread.
-func newProgram(d *Device, net *model.Network, spec device.Plan, dry bool) (p *program, err error) {
+func newProgram(d *Device, net *model.Network, spec device.Plan, dry bool) (made *program, err error) {
 	if err := spec.Check(net); err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func newProgram(d *Device, net *model.Network, spec device.Plan, dry bool) (p *p
 				device.ErrArgument, node.Name, node.In[0], node.Out, spec.Batch, math.MaxInt32, math.MaxInt32/n)
 		}
 	}
-	p = &program{
+	p := &program{
 		d: d, net: net, spec: spec, params: map[string]*param{}, parts: map[part]*plan{}, traces: map[tracePart]*plan{}, sets: map[*resident]bool{},
 		weights: &buffer{name: "weights"}, grads: &buffer{name: "gradients"},
 	}
@@ -320,7 +320,7 @@ func (p *program) Close() error {
 	return p.d.thread.do(p.release)
 }
 
-// release frees all that the program has, the last first. A lost device has nothing left to free but descriptors.
+// release frees all that the program has, the last first.
 func (p *program) release() error {
 	var errs []error
 	for _, r := range p.staging {
@@ -347,10 +347,7 @@ func (p *program) release() error {
 		errs = append(errs, p.d.free(&p.memory[i]))
 	}
 	p.memory, p.train, p.infer, p.parts, p.traces = nil, nil, nil, nil, nil
-	if p.d.lost != nil {
-		return nil
-	}
-	return errors.Join(errs...)
+	return p.d.unlessLost(errors.Join(errs...))
 }
 
 // outline tells what the program is made of.

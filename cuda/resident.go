@@ -40,7 +40,7 @@ func (r *resident) Close() error {
 	}
 	return r.program.d.thread.do(func() error {
 		delete(r.program.sets, r)
-		return r.release()
+		return r.program.d.unlessLost(r.release())
 	})
 }
 
@@ -153,12 +153,31 @@ func (q *plan) aim(r *resident) {
 	q.io.images, q.io.labels, q.io.result, q.io.floats = kernels.Pointer(r.images.ptr), kernels.Pointer(r.labels.ptr), kernels.Pointer(r.result.ptr), r.floats
 }
 
+// warmUp makes a plan's calls once, outside of a capture: the driver loads kernels, and cuDNN and cuBLAS make what they need, at
+// a first call, which capture may not allow. The pass is marked as stopped, so that nothing is learnt or counted.
+func (q *plan) warmUp(p *program) error {
+	if err := upload(p.d, p.control.memory.ptr, []uint64{0, uint64(p.step), 1}); err != nil {
+		return err
+	}
+	if err := errors.Join(q.run(), p.d.synchronize()); err != nil {
+		return err
+	}
+	q.warm = true
+	return p.control.reset(p.d, p.step)
+}
+
 // graph captures a plan over a set, or finds the graph that was captured before.
-func (q *plan) graph(d *Device, r *resident) (graph, error) {
+func (q *plan) graph(p *program, r *resident) (graph, error) {
+	d := p.d
 	if g, ok := q.graphs[r]; ok {
 		return g, nil
 	}
 	q.aim(r)
+	if !q.warm {
+		if err := q.warmUp(p); err != nil {
+			return graph{}, err
+		}
+	}
 	if err := d.check("cuStreamBeginCapture", beginCapture(&d.stream)); err != nil {
 		return graph{}, err
 	}

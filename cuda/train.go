@@ -86,11 +86,11 @@ func (p *program) pass(ctx context.Context, whole *plan, r *resident, n int, on 
 			return nil
 		}
 		if steps > 1 {
-			if _, err := whole.graph(p.d, r); err != nil {
+			if _, err := whole.graph(p, r); err != nil {
 				return err
 			}
 		}
-		_, err = rest.graph(p.d, r)
+		_, err = rest.graph(p, r)
 		return err
 	})
 	if err != nil {
@@ -155,7 +155,7 @@ func (p *program) replay(q *plan, r *resident) error {
 	if p.profiles(q) {
 		return p.timed(q, r)
 	}
-	g, err := q.graph(p.d, r)
+	g, err := q.graph(p, r)
 	if err != nil {
 		return err
 	}

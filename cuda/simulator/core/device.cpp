@@ -130,6 +130,12 @@ void end_context(Context *c, const char *when) {
       died("live.modules");
       for (auto &g : m->module.globals) device().heap.free(g.second.address, false);
     }
+  if (device().error) { // they could not be destroyed since
+    for (auto &g : device().executables)
+      if (g->live) g->live = false, died("live.executable graphs");
+    for (auto &g : device().graphs)
+      if (g->live) g->live = false, died("live.graphs");
+  }
   c->live = false;
 }
 

@@ -33,7 +33,7 @@ u64 Heap::allocate(u64 size, void *owner, const char *made_by) {
   u64 base = next_;
   next_ += rounded + gap;
   used_ += rounded;
-  auto a = std::make_unique<Allocation>(Allocation{base, size, bytes_ + (base - first_), ++ids_, true, false, owner, made_by, {}, {}});
+  auto a = std::make_unique<Allocation>(Allocation{base, size, bytes_ + (base - first_), ++ids_, true, false, owner, made_by, {}, {}, {}});
   memset(a->host, 0xff, size);
   all_[base] = std::move(a);
   born("live.device allocations");
@@ -42,7 +42,7 @@ u64 Heap::allocate(u64 size, void *owner, const char *made_by) {
 }
 
 Allocation *Heap::pin(void *memory, u64 size, void *owner, const char *made_by) {
-  auto a = std::make_unique<Allocation>(Allocation{(u64)memory, size, (u8 *)memory, ++ids_, true, true, owner, made_by, {}, {}});
+  auto a = std::make_unique<Allocation>(Allocation{(u64)memory, size, (u8 *)memory, ++ids_, true, true, owner, made_by, {}, {}, {}});
   Allocation *p = a.get();
   all_[p->base] = std::move(a);
   born("live.pinned allocations");
@@ -56,7 +56,7 @@ void Heap::free(u64 address, bool pinned) {
   Allocation &a = *it->second;
   if (!a.live) throw Fault(CUDA_ERROR_INVALID_VALUE, format("allocation #%d was freed before", a.id));
   a.live = false;
-  a.writers = {}, a.readers = {};
+  a.writers = {}, a.readers = {}, a.others = {};
   if (pinned) {
     died("live.pinned allocations");
     return;

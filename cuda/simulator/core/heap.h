@@ -27,7 +27,7 @@ struct Allocation {
   bool live, pinned;
   void *owner;     // the context
   std::string made_by;
-  std::vector<u32> writers, readers; // by word: the last block of a kernel to write and to read; see ptx/memory.cpp
+  std::vector<u32> writers, readers, others; // by word: the last block to write, the last to read, and another reader before; see ptx/memory.cpp
 
   bool holds(u64 address, u64 bytes) const { return live && address >= base && bytes <= size && address - base <= size - bytes; }
   u8 *at(u64 address) const { return host + (address - base); }

@@ -12,16 +12,18 @@ typedef unsigned long long ull;
 
 // What makes an access to global memory a race: another block of the same launch touched the word without an atomic.
 static void check_race(Warp &w, const Instruction &i, Allocation &a, u64 address, u32 bytes, bool write) {
-  const u32 several = ~0u;
   size_t words = (a.size + 3) / 4;
-  if (a.writers.size() != words) a.writers.assign(words, 0), a.readers.assign(words, 0);
+  if (a.writers.size() != words) a.writers.assign(words, 0), a.readers.assign(words, 0), a.others.assign(words, 0);
   u32 me = w.block->serial, first = w.block->first_serial;
   for (u64 k = (address - a.base) / 4; k <= (address - a.base + bytes - 1) / 4; k++) {
-    u32 &writer = a.writers[k], &reader = a.readers[k];
-    if (writer >= first && writer != several && writer != me) fail(w, i, CUDA_ERROR_LAUNCH_FAILED, format("race between blocks: word %llu of allocation #%d was written by another block of this launch", (ull)k, a.id));
-    if (write && reader >= first && reader != me) fail(w, i, CUDA_ERROR_LAUNCH_FAILED, format("race between blocks: word %llu of allocation #%d was read by another block of this launch", (ull)k, a.id));
+    u32 &writer = a.writers[k], &reader = a.readers[k], &other = a.others[k];
+    if (writer >= first && writer != me) fail(w, i, CUDA_ERROR_LAUNCH_FAILED, format("race between blocks: word %llu of allocation #%d was written by another block of this launch", (ull)k, a.id));
+    if (write && ((reader >= first && reader != me) || (other >= first && other != me))) fail(w, i, CUDA_ERROR_LAUNCH_FAILED, format("race between blocks: word %llu of allocation #%d was read by another block of this launch", (ull)k, a.id));
     if (write) writer = me;
-    else reader = reader >= first && reader != me ? several : me;
+    else {
+      if (reader != me) other = reader;
+      reader = me;
+    }
   }
 }
 
