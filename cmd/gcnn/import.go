@@ -18,23 +18,26 @@ func importCommand() *cli.Command {
 		Name:      "import",
 		Usage:     "make a weights file of gcnn from an ONNX file",
 		ArgsUsage: "FILE",
-		Description: `FILE is what gcnn, PyTorch (torch.onnx.export) or Keras (model.export(format="onnx")) wrote of a network of gcnn's
-layers; a node that none of them can express is an error that names it. Height, width and channels must be fixed.
+		Description: `FILE is what gcnn, PyTorch (torch.onnx.export) or Keras
+(model.export(format="onnx")) wrote of a network of gcnn's layers. A node that
+none of them can express is an error that names it. Height, width and channels
+must be fixed.
 
-What is done to the input before the first layer becomes the normalisation. Where a file does nothing, pixels are
-divided by 255, and --mean and --std may say more, as PyTorch's Normalize does: (v/255 − mean)/std. For a network that
+What is done to the input before the first layer becomes the normalisation.
+Where a file does nothing, pixels are divided by 255, and --mean and --std may
+say more, as PyTorch's Normalize does: (v/255 − mean)/std. For a network that
 wants 0 to 255, that is --std 0.00392156862745.
 
 Examples:
   gcnn import model.onnx --softmax --class-names cat,dog
-  gcnn import resnet.onnx --softmax --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+  gcnn import m.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
   gcnn predict model.safetensors picture.jpg`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE` (default: the name with .safetensors in this folder)"},
-			&cli.BoolFlag{Name: "softmax", Usage: "end a network of logits, or of a log-softmax, in softmax"},
-			&cli.StringFlag{Name: "mean", Usage: "of each channel, in units of the full range: `M,…`, or one for all"},
-			&cli.StringFlag{Name: "std", Usage: "of each channel: `S,…`, or one for all"},
-			&cli.StringFlag{Name: "class-names", Usage: "what the outputs mean, in order: `NAME,…`"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE` (default: NAME.safetensors here)"},
+			&cli.BoolFlag{Name: "softmax", Usage: "end a network of logits or log-softmax in softmax"},
+			&cli.StringFlag{Name: "mean", Usage: "`M,…` of each channel, or one for all, in [0, 1]"},
+			&cli.StringFlag{Name: "std", Usage: "`S,…` of each channel, or one for all"},
+			&cli.StringFlag{Name: "class-names", Usage: "`NAME,…` of the outputs, in order"},
 		},
 		Action: importNetwork,
 	}
