@@ -21,7 +21,8 @@ import (
 
 // Options are the choices for opening the device.
 type Options struct {
-	Workers int // goroutines that compute, at most MaxWorkers; 0 is one for each usable core
+	Workers int         // goroutines that compute, at most MaxWorkers; 0 is one for each usable core
+	Kernels kernel.Path // "" is what the environment variable GCNN_CPU names, or else the fastest that this processor runs
 }
 
 // MaxWorkers bounds Options.Workers.
@@ -45,9 +46,13 @@ func Open(o Options) (device.Device, error) {
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	k, err := kernel.Open(os.Getenv("GCNN_CPU"))
+	path, from := string(o.Kernels), "kernels"
+	if path == "" {
+		path, from = os.Getenv("GCNN_CPU"), "GCNN_CPU"
+	}
+	k, err := kernel.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("GCNN_CPU: %w: %w", device.ErrUnavailable, err)
+		return nil, fmt.Errorf("%s: %w: %w", from, device.ErrUnavailable, err)
 	}
 	return &Device{workers: o.Workers, kernels: k}, nil
 }

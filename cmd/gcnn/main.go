@@ -62,7 +62,7 @@ func newApp() *cli.App {
   gcnn evaluate runs/cnn-…          precision, recall and the confusion matrix
   gcnn predict runs/cnn-… shirt.jpg what is it?`,
 		Commands: []*cli.Command{
-			trainCommand(), evaluateCommand(), predictCommand(), exportCommand(), importCommand(), summaryCommand(), modelCommand(), configCommand(), dataCommand(), devicesCommand(), parityCommand(),
+			trainCommand(), evaluateCommand(), predictCommand(), exportCommand(), importCommand(), summaryCommand(), modelCommand(), configCommand(), dataCommand(), devicesCommand(), doctorCommand(), parityCommand(),
 			completionCommand(),
 		},
 		EnableBashCompletion:   true,

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"testing"
 
@@ -28,6 +30,16 @@ func TestScripts(t *testing.T) {
 			"waitfile": waitFile,
 			"signal":   sendSignal,
 			"png":      writePNG,
+		},
+		Condition: func(name string) (bool, error) {
+			switch name {
+			case "root":
+				return os.Geteuid() == 0, nil
+			case "cuda": // this build can use GPUs
+				_, err := cudaBackend.count()
+				return !errors.Is(err, errWithoutCUDA), nil
+			}
+			return false, fmt.Errorf("there is no condition %q", name)
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("NO_COLOR", "1")
