@@ -32,17 +32,18 @@ func (h History) columns() []string {
 	return []string{"epoch", "accuracy", "loss", "learning_rate"}
 }
 
-// Write writes the history as CSV with full precision.
+// Write writes the history as CSV, each number with as many digits as it takes to read the same bits again: float64, and float32
+// for the learning rate, which is what devices take.
 func (h History) Write(w io.Writer) error {
 	c := csv.NewWriter(w)
 	rows := [][]string{h.columns()}
-	number := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+	number := func(v float64, bits int) string { return strconv.FormatFloat(v, 'g', -1, bits) }
 	for _, r := range h.Records {
-		row := []string{strconv.Itoa(r.Epoch), number(r.Accuracy), number(r.Loss)}
+		row := []string{strconv.Itoa(r.Epoch), number(r.Accuracy, 64), number(r.Loss, 64)}
 		if h.Validation {
-			row = append(row, number(r.ValAccuracy), number(r.ValLoss))
+			row = append(row, number(r.ValAccuracy, 64), number(r.ValLoss, 64))
 		}
-		rows = append(rows, append(row, number(r.LearningRate)))
+		rows = append(rows, append(row, number(r.LearningRate, 32)))
 	}
 	return c.WriteAll(rows)
 }
