@@ -42,11 +42,11 @@ func (c *compiler) gather() {
 			}
 			return p.io.images, 0
 		}
-		c.kernel(model.Input, "channel means", []*buffer{means}, func() launcher {
+		c.kernelOf("channel means", nil, []*buffer{means}, func() launcher {
 			bytes, reals := pixels()
 			return kernels.ChannelMeans{Bytes: bytes, Reals: reals, Order: p.io.order, Cursor: p.io.cursor, Means: means.p(), Rows: rows, Places: h * w, Channels: ch, Batch: batch}
 		})
-		c.kernel(model.Input, what, []*buffer{x, p.targets, shifts, scales, means}, func() launcher {
+		c.kernelOf(what, nil, []*buffer{x, p.targets, shifts, scales, means}, func() launcher {
 			bytes, reals := pixels()
 			return kernels.GatherChanged{
 				Bytes: bytes, Reals: reals, Labels: p.io.labels, Order: p.io.order, Cursor: p.io.cursor, Shift: shifts.p(), Scale: scales.p(), Means: means.p(),
@@ -55,7 +55,7 @@ func (c *compiler) gather() {
 		})
 		return
 	}
-	c.kernel(model.Input, what, []*buffer{x, p.targets, tables, shifts, scales}, func() launcher {
+	c.kernelOf(what, nil, []*buffer{x, p.targets, tables, shifts, scales}, func() launcher {
 		io := &p.io
 		if io.floats {
 			return kernels.GatherFloats{

@@ -69,7 +69,7 @@ func (c *compiler) end() {
 	if c.purpose.mode == training {
 		stop = 1
 	}
-	c.kernel(model.Input, "metrics and end of the step", []*buffer{losses, hits}, func() launcher {
+	c.kernelOf("metrics and end of the step", nil, []*buffer{losses, hits}, func() launcher {
 		return kernels.EndStep{Losses: losses.p(), Hits: hits.p(), Totals: p.io.totals, Cursor: p.io.cursor, Progress: p.io.progress, Valid: uint32(valid), Stop: stop}
 	})
 }

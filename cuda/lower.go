@@ -233,9 +233,13 @@ type launcher interface{ Launch() kernels.Launch }
 // kernel appends the launch of a kernel for a node. Its arguments are made when it is launched, since buffers have no address
 // before.
 func (c *compiler) kernel(i int, what string, uses []*buffer, make func() launcher) {
+	c.kernelOf(c.nameOf(i)+" "+what, layersOf(c.net, i), uses, make)
+}
+
+// kernelOf is kernel for what belongs to several layers, or to none.
+func (c *compiler) kernelOf(name string, layers []string, uses []*buffer, make func() launcher) {
 	d := c.d
-	name := make().Launch().Kernel.Name
-	c.task(c.nameOf(i)+" "+what, layersOf(c.net, i), name, 0, uses, func() error { return d.launch(make().Launch()) })
+	c.task(name, layers, make().Launch().Kernel.Name, 0, uses, func() error { return d.launch(make().Launch()) })
 }
 
 // into lets emit write a gradient for a node's output, and adds it to what other readers of that output have sent.

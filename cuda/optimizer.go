@@ -32,7 +32,7 @@ func (c *compiler) learn() {
 		clip := func() launcher {
 			return kernels.ClipFactor{G: prog.grads.p(), Partials: partials.p(), Ticket: ticket.p(), Factor: factor.p(), N: uint32(n), Limit: t.ClipNorm}
 		}
-		c.task("norm of the gradients", layers, clip().Launch().Kernel.Name, 0, []*buffer{partials, ticket, factor}, func() error { return c.d.launch(clip().Launch()) })
+		c.kernelOf("norm of the gradients", layers, []*buffer{partials, ticket, factor}, clip)
 	}
 	update := func() launcher {
 		w, g, io := prog.weights.p(), prog.grads.p(), &p.io
@@ -56,7 +56,7 @@ func (c *compiler) learn() {
 		}
 		return nil // the set of optimisers is closed
 	}
-	c.task("update of all weights", layers, update().Launch().Kernel.Name, 0, []*buffer{factor}, func() error { return c.d.launch(update().Launch()) })
+	c.kernelOf("update of all weights", layers, []*buffer{factor}, update)
 }
 
 // rates are what the optimiser's kernel multiplies by in each step: the learning rate, and with Adam its bias correction; and

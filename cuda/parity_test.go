@@ -1,0 +1,58 @@
+//go:build cuda
+
+package cuda_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"gcnn/cpu"
+	"gcnn/cuda"
+	"gcnn/data/fashionmnist"
+	"gcnn/device"
+	"gcnn/device/parity"
+	"gcnn/model"
+)
+
+// TestParity trains the presets on real images beside the CPU: every layer and every step is within the bound that is derived for
+// it.
+func TestParity(t *testing.T) {
+	t.Parallel()
+	train, _, err := fashionmnist.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, training := range map[string]device.Training{
+		"cnn":    {Optimizer: device.NewAdam(), Seed: 5},
+		"lenet5": {Optimizer: device.SGD{Momentum: 0.9, Nesterov: true}, WeightDecay: 0.01, ClipNorm: 1, LabelSmoothing: 0.1, Seed: 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			net, err := model.Preset(name, nil, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			host, err := cpu.Open(cpu.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer host.Close()
+			gpu := open(t, cuda.Options{})
+			defer gpu.Close()
+			report, err := parity.Compare(context.Background(), parity.Case{
+				Net: net, Weights: net.InitialWeights(5), Set: train, Training: training, Rate: 0.01, Batch: 16, Steps: 4,
+			}, host, gpu)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !report.Within {
+				var table strings.Builder
+				if err := report.WriteTable(&table); err != nil {
+					t.Fatal(err)
+				}
+				t.Errorf("errors beyond their bound:\n%s", table.String())
+			}
+		})
+	}
+}
