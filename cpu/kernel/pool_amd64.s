@@ -12,11 +12,16 @@ TEXT ·poolMaxAVX2(SB), NOSPLIT, $0-8
 	MOVQ 16(DI), R9
 	MOVQ 24(DI), R10
 	MOVQ 40(DI), R12
+	MOVQ 32(DI), CX
+	MOVQ R12, BX
+	SUBQ CX, BX
+	CMPQ BX, $+64
+	JEQ  four1
 	MOVQ (DI), BX
 	MOVQ BX, 112(DI)
 	MOVQ $0x00000000, 128(DI)
 
-row1:
+row2:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -24,12 +29,12 @@ row1:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col2:
+col3:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel3:
+channel4:
 	MOVQ         32(DI), CX
 	MOVQ         (CX), AX
 	VPBROADCASTD 8(CX), Y4
@@ -40,9 +45,9 @@ channel3:
 	MOVQ         32(DI), CX
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JEQ          taps5
+	JEQ          taps6
 
-tap4:
+tap5:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Y4
@@ -60,13 +65,13 @@ tap4:
 	VBLENDVPS    Y8, Y4, Y3, Y3
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap4
+	JNE          tap5
 
-taps5:
+taps6:
 	VMOVUPS      Y0, (R8)(DX*1)
 	VMOVUPS      Y1, 32(R8)(DX*1)
 	TESTQ        R9, R9
-	JZ           done6
+	JZ           done7
 	MOVQ         DX, R13
 	SHRQ         $0x02, R13
 	VPACKUSDW    Y3, Y2, Y2
@@ -75,23 +80,125 @@ taps5:
 	VPACKUSWB    X5, X2, X2
 	VMOVDQU      X2, (R9)(R13*1)
 
-done6:
+done7:
 	ADDQ $+64, SI
 	ADDQ $+64, DX
 	DECQ R11
-	JNZ  channel3
+	JNZ  channel4
 	MOVQ 80(DI), BX
 	ADDQ BX, 120(DI)
 	MOVQ 96(DI), BX
 	ADDQ BX, 136(DI)
 	DECQ 104(DI)
-	JNZ  col2
+	JNZ  col3
 	MOVQ 72(DI), BX
 	ADDQ BX, 112(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 128(DI)
 	DECQ 48(DI)
-	JNZ  row1
+	JNZ  row2
+	VZEROUPPER
+	RET
+
+four1:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Y11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Y12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Y13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Y14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row8:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col9:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel10:
+	VMOVUPS      (SI)(AX*1), Y0
+	VMOVAPS      Y11, Y2
+	VMOVUPS      (SI)(CX*1), Y6
+	VCMPPS       $0x1e, Y0, Y6, Y7
+	VCMPPS       $0x03, Y6, Y6, Y8
+	VORPS        Y8, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y0, Y0
+	VBLENDVPS    Y7, Y12, Y2, Y2
+	VMOVUPS      (SI)(R12*1), Y4
+	VMOVAPS      Y13, Y5
+	VMOVUPS      (SI)(R15*1), Y6
+	VCMPPS       $0x1e, Y4, Y6, Y7
+	VCMPPS       $0x03, Y6, Y6, Y8
+	VORPS        Y8, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y4, Y4
+	VBLENDVPS    Y7, Y14, Y5, Y5
+	VCMPPS       $0x1e, Y0, Y4, Y7
+	VCMPPS       $0x03, Y4, Y4, Y8
+	VORPS        Y8, Y7, Y7
+	VBLENDVPS    Y7, Y4, Y0, Y0
+	VBLENDVPS    Y7, Y5, Y2, Y2
+	VMOVUPS      32(SI)(AX*1), Y1
+	VMOVAPS      Y11, Y3
+	VMOVUPS      32(SI)(CX*1), Y6
+	VCMPPS       $0x1e, Y1, Y6, Y7
+	VCMPPS       $0x03, Y6, Y6, Y8
+	VORPS        Y8, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y1, Y1
+	VBLENDVPS    Y7, Y12, Y3, Y3
+	VMOVUPS      32(SI)(R12*1), Y4
+	VMOVAPS      Y13, Y5
+	VMOVUPS      32(SI)(R15*1), Y6
+	VCMPPS       $0x1e, Y4, Y6, Y7
+	VCMPPS       $0x03, Y6, Y6, Y8
+	VORPS        Y8, Y7, Y7
+	VBLENDVPS    Y7, Y6, Y4, Y4
+	VBLENDVPS    Y7, Y14, Y5, Y5
+	VCMPPS       $0x1e, Y1, Y4, Y7
+	VCMPPS       $0x03, Y4, Y4, Y8
+	VORPS        Y8, Y7, Y7
+	VBLENDVPS    Y7, Y4, Y1, Y1
+	VBLENDVPS    Y7, Y5, Y3, Y3
+	VMOVUPS      Y0, (R8)(DX*1)
+	VMOVUPS      Y1, 32(R8)(DX*1)
+	TESTQ        R9, R9
+	JZ           done11
+	MOVQ         DX, R13
+	SHRQ         $0x02, R13
+	VPACKUSDW    Y3, Y2, Y2
+	VPERMQ       $0xd8, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X5
+	VPACKUSWB    X5, X2, X2
+	VMOVDQU      X2, (R9)(R13*1)
+
+done11:
+	ADDQ $+64, SI
+	ADDQ $+64, DX
+	DECQ R11
+	JNZ  channel10
+	MOVQ 80(DI), BX
+	ADDQ BX, 120(DI)
+	MOVQ 96(DI), BX
+	ADDQ BX, 136(DI)
+	DECQ 104(DI)
+	JNZ  col9
+	MOVQ 72(DI), BX
+	ADDQ BX, 112(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 128(DI)
+	DECQ 48(DI)
+	JNZ  row8
 	VZEROUPPER
 	RET
 
@@ -104,83 +211,11 @@ TEXT ·poolMaxGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ   24(DI), R10
 	MOVQ   40(DI), R12
 	VXORPS Y15, Y15, Y15
-	MOVQ   (DI), BX
-	MOVQ   BX, 112(DI)
-	MOVQ   $0x00000000, 128(DI)
-
-row7:
-	MOVQ 112(DI), SI
-	MOVQ SI, 120(DI)
-	MOVQ 128(DI), DX
-	MOVQ DX, 136(DI)
-	MOVQ 56(DI), BX
-	MOVQ BX, 104(DI)
-
-col8:
-	MOVQ 120(DI), SI
-	MOVQ 136(DI), DX
-	MOVQ 64(DI), R11
-
-channel9:
-	MOVQ      DX, R13
-	SHRQ      $0x02, R13
-	VMOVUPS   (R8)(DX*1), Y0
-	VPMOVZXBD (R9)(R13*1), Y2
-	VMOVUPS   32(R8)(DX*1), Y1
-	VPMOVZXBD 8(R9)(R13*1), Y3
-	TESTQ     R10, R10
-	JZ        free10
-	VMOVUPS   (R10)(DX*1), Y4
-	VCMPPS    $0x1e, Y15, Y4, Y5
-	VANDPS    Y0, Y5, Y0
-	VMOVUPS   32(R10)(DX*1), Y4
-	VCMPPS    $0x1e, Y15, Y4, Y5
-	VANDPS    Y1, Y5, Y1
-
-free10:
-	MOVQ 32(DI), CX
-
-tap11:
-	MOVQ         (CX), AX
-	ADDQ         SI, AX
-	VPBROADCASTD 8(CX), Y4
-	VPCMPEQD     Y4, Y2, Y5
-	VANDPS       Y0, Y5, Y5
-	VMOVUPS      Y5, (AX)
-	VPCMPEQD     Y4, Y3, Y5
-	VANDPS       Y1, Y5, Y5
-	VMOVUPS      Y5, 32(AX)
-	ADDQ         $+16, CX
-	CMPQ         CX, R12
-	JNE          tap11
-	ADDQ         $+64, SI
-	ADDQ         $+64, DX
-	DECQ         R11
-	JNZ          channel9
-	MOVQ         80(DI), BX
-	ADDQ         BX, 120(DI)
-	MOVQ         96(DI), BX
-	ADDQ         BX, 136(DI)
-	DECQ         104(DI)
-	JNZ          col8
-	MOVQ         72(DI), BX
-	ADDQ         BX, 112(DI)
-	MOVQ         88(DI), BX
-	ADDQ         BX, 128(DI)
-	DECQ         48(DI)
-	JNZ          row7
-	VZEROUPPER
-	RET
-
-// func poolMaxGradAddAVX2(a *byte)
-// Requires: AVX, AVX2
-TEXT ·poolMaxGradAddAVX2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), DI
-	MOVQ   8(DI), R8
-	MOVQ   16(DI), R9
-	MOVQ   24(DI), R10
-	MOVQ   40(DI), R12
-	VXORPS Y15, Y15, Y15
+	MOVQ   32(DI), CX
+	MOVQ   R12, BX
+	SUBQ   CX, BX
+	CMPQ   BX, $+64
+	JEQ    four12
 	MOVQ   (DI), BX
 	MOVQ   BX, 112(DI)
 	MOVQ   $0x00000000, 128(DI)
@@ -223,11 +258,9 @@ tap17:
 	VPBROADCASTD 8(CX), Y4
 	VPCMPEQD     Y4, Y2, Y5
 	VANDPS       Y0, Y5, Y5
-	VADDPS       (AX), Y5, Y5
 	VMOVUPS      Y5, (AX)
 	VPCMPEQD     Y4, Y3, Y5
 	VANDPS       Y1, Y5, Y5
-	VADDPS       32(AX), Y5, Y5
 	VMOVUPS      Y5, 32(AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
@@ -251,15 +284,16 @@ tap17:
 	VZEROUPPER
 	RET
 
-// func poolAverageAVX2(a *byte)
-// Requires: AVX
-TEXT ·poolAverageAVX2(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), DI
-	MOVQ         8(DI), R8
-	MOVQ         16(DI), R9
-	MOVQ         24(DI), R10
-	MOVQ         40(DI), R12
-	VBROADCASTSS 144(DI), Y15
+four12:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Y11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Y12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Y13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Y14
+	MOVQ         48(BX), R15
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
@@ -278,60 +312,82 @@ col20:
 	MOVQ 64(DI), R11
 
 channel21:
-	MOVQ    32(DI), CX
-	MOVQ    (CX), AX
-	VMOVUPS (SI)(AX*1), Y0
-	VMOVUPS 32(SI)(AX*1), Y1
-	MOVQ    32(DI), CX
-	ADDQ    $+16, CX
-	CMPQ    CX, R12
-	JEQ     taps23
+	MOVQ      DX, R13
+	SHRQ      $0x02, R13
+	VMOVUPS   (R8)(DX*1), Y0
+	VPMOVZXBD (R9)(R13*1), Y2
+	VMOVUPS   32(R8)(DX*1), Y1
+	VPMOVZXBD 8(R9)(R13*1), Y3
+	TESTQ     R10, R10
+	JZ        free22
+	VMOVUPS   (R10)(DX*1), Y4
+	VCMPPS    $0x1e, Y15, Y4, Y5
+	VANDPS    Y0, Y5, Y0
+	VMOVUPS   32(R10)(DX*1), Y4
+	VCMPPS    $0x1e, Y15, Y4, Y5
+	VANDPS    Y1, Y5, Y1
 
-tap22:
-	MOVQ   (CX), AX
-	ADDQ   SI, AX
-	VADDPS (AX), Y0, Y0
-	VADDPS 32(AX), Y1, Y1
-	ADDQ   $+16, CX
-	CMPQ   CX, R12
-	JNE    tap22
-
-taps23:
-	VDIVPS  Y15, Y0, Y0
-	VMOVUPS Y0, (R8)(DX*1)
-	VDIVPS  Y15, Y1, Y1
-	VMOVUPS Y1, 32(R8)(DX*1)
-	ADDQ    $+64, SI
-	ADDQ    $+64, DX
-	DECQ    R11
-	JNZ     channel21
-	MOVQ    80(DI), BX
-	ADDQ    BX, 120(DI)
-	MOVQ    96(DI), BX
-	ADDQ    BX, 136(DI)
-	DECQ    104(DI)
-	JNZ     col20
-	MOVQ    72(DI), BX
-	ADDQ    BX, 112(DI)
-	MOVQ    88(DI), BX
-	ADDQ    BX, 128(DI)
-	DECQ    48(DI)
-	JNZ     row19
+free22:
+	VPCMPEQD Y11, Y2, Y5
+	VANDPS   Y0, Y5, Y5
+	VMOVUPS  Y5, (SI)(AX*1)
+	VPCMPEQD Y11, Y3, Y5
+	VANDPS   Y1, Y5, Y5
+	VMOVUPS  Y5, 32(SI)(AX*1)
+	VPCMPEQD Y12, Y2, Y5
+	VANDPS   Y0, Y5, Y5
+	VMOVUPS  Y5, (SI)(CX*1)
+	VPCMPEQD Y12, Y3, Y5
+	VANDPS   Y1, Y5, Y5
+	VMOVUPS  Y5, 32(SI)(CX*1)
+	VPCMPEQD Y13, Y2, Y5
+	VANDPS   Y0, Y5, Y5
+	VMOVUPS  Y5, (SI)(R12*1)
+	VPCMPEQD Y13, Y3, Y5
+	VANDPS   Y1, Y5, Y5
+	VMOVUPS  Y5, 32(SI)(R12*1)
+	VPCMPEQD Y14, Y2, Y5
+	VANDPS   Y0, Y5, Y5
+	VMOVUPS  Y5, (SI)(R15*1)
+	VPCMPEQD Y14, Y3, Y5
+	VANDPS   Y1, Y5, Y5
+	VMOVUPS  Y5, 32(SI)(R15*1)
+	ADDQ     $+64, SI
+	ADDQ     $+64, DX
+	DECQ     R11
+	JNZ      channel21
+	MOVQ     80(DI), BX
+	ADDQ     BX, 120(DI)
+	MOVQ     96(DI), BX
+	ADDQ     BX, 136(DI)
+	DECQ     104(DI)
+	JNZ      col20
+	MOVQ     72(DI), BX
+	ADDQ     BX, 112(DI)
+	MOVQ     88(DI), BX
+	ADDQ     BX, 128(DI)
+	DECQ     48(DI)
+	JNZ      row19
 	VZEROUPPER
 	RET
 
-// func poolAverageGradAVX2(a *byte)
-// Requires: AVX
-TEXT ·poolAverageGradAVX2(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), DI
-	MOVQ         8(DI), R8
-	MOVQ         16(DI), R9
-	MOVQ         24(DI), R10
-	MOVQ         40(DI), R12
-	VBROADCASTSS 144(DI), Y15
-	MOVQ         (DI), BX
-	MOVQ         BX, 112(DI)
-	MOVQ         $0x00000000, 128(DI)
+// func poolMaxGradAddAVX2(a *byte)
+// Requires: AVX, AVX2
+TEXT ·poolMaxGradAddAVX2(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), DI
+	MOVQ   8(DI), R8
+	MOVQ   16(DI), R9
+	MOVQ   24(DI), R10
+	MOVQ   40(DI), R12
+	VXORPS Y15, Y15, Y15
+	MOVQ   32(DI), CX
+	MOVQ   R12, BX
+	SUBQ   CX, BX
+	CMPQ   BX, $+64
+	JEQ    four23
+	MOVQ   (DI), BX
+	MOVQ   BX, 112(DI)
+	MOVQ   $0x00000000, 128(DI)
 
 row24:
 	MOVQ 112(DI), SI
@@ -347,53 +403,172 @@ col25:
 	MOVQ 64(DI), R11
 
 channel26:
-	VMOVUPS (R8)(DX*1), Y0
-	VDIVPS  Y15, Y0, Y0
-	VMOVUPS 32(R8)(DX*1), Y1
-	VDIVPS  Y15, Y1, Y1
-	MOVQ    32(DI), CX
+	MOVQ      DX, R13
+	SHRQ      $0x02, R13
+	VMOVUPS   (R8)(DX*1), Y0
+	VPMOVZXBD (R9)(R13*1), Y2
+	VMOVUPS   32(R8)(DX*1), Y1
+	VPMOVZXBD 8(R9)(R13*1), Y3
+	TESTQ     R10, R10
+	JZ        free27
+	VMOVUPS   (R10)(DX*1), Y4
+	VCMPPS    $0x1e, Y15, Y4, Y5
+	VANDPS    Y0, Y5, Y0
+	VMOVUPS   32(R10)(DX*1), Y4
+	VCMPPS    $0x1e, Y15, Y4, Y5
+	VANDPS    Y1, Y5, Y1
 
-tap27:
-	MOVQ    (CX), AX
-	ADDQ    SI, AX
-	VMOVUPS Y0, (AX)
-	VMOVUPS Y1, 32(AX)
-	ADDQ    $+16, CX
-	CMPQ    CX, R12
-	JNE     tap27
-	ADDQ    $+64, SI
-	ADDQ    $+64, DX
-	DECQ    R11
-	JNZ     channel26
-	MOVQ    80(DI), BX
-	ADDQ    BX, 120(DI)
-	MOVQ    96(DI), BX
-	ADDQ    BX, 136(DI)
-	DECQ    104(DI)
-	JNZ     col25
-	MOVQ    72(DI), BX
-	ADDQ    BX, 112(DI)
-	MOVQ    88(DI), BX
-	ADDQ    BX, 128(DI)
-	DECQ    48(DI)
-	JNZ     row24
+free27:
+	MOVQ 32(DI), CX
+
+tap28:
+	MOVQ         (CX), AX
+	ADDQ         SI, AX
+	VPBROADCASTD 8(CX), Y4
+	VPCMPEQD     Y4, Y2, Y5
+	VANDPS       Y0, Y5, Y5
+	VADDPS       (AX), Y5, Y5
+	VMOVUPS      Y5, (AX)
+	VPCMPEQD     Y4, Y3, Y5
+	VANDPS       Y1, Y5, Y5
+	VADDPS       32(AX), Y5, Y5
+	VMOVUPS      Y5, 32(AX)
+	ADDQ         $+16, CX
+	CMPQ         CX, R12
+	JNE          tap28
+	ADDQ         $+64, SI
+	ADDQ         $+64, DX
+	DECQ         R11
+	JNZ          channel26
+	MOVQ         80(DI), BX
+	ADDQ         BX, 120(DI)
+	MOVQ         96(DI), BX
+	ADDQ         BX, 136(DI)
+	DECQ         104(DI)
+	JNZ          col25
+	MOVQ         72(DI), BX
+	ADDQ         BX, 112(DI)
+	MOVQ         88(DI), BX
+	ADDQ         BX, 128(DI)
+	DECQ         48(DI)
+	JNZ          row24
 	VZEROUPPER
 	RET
 
-// func poolAverageGradAddAVX2(a *byte)
-// Requires: AVX
-TEXT ·poolAverageGradAddAVX2(SB), NOSPLIT, $0-8
+four23:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Y11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Y12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Y13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Y14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row30:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col31:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel32:
+	MOVQ      DX, R13
+	SHRQ      $0x02, R13
+	VMOVUPS   (R8)(DX*1), Y0
+	VPMOVZXBD (R9)(R13*1), Y2
+	VMOVUPS   32(R8)(DX*1), Y1
+	VPMOVZXBD 8(R9)(R13*1), Y3
+	TESTQ     R10, R10
+	JZ        free33
+	VMOVUPS   (R10)(DX*1), Y4
+	VCMPPS    $0x1e, Y15, Y4, Y5
+	VANDPS    Y0, Y5, Y0
+	VMOVUPS   32(R10)(DX*1), Y4
+	VCMPPS    $0x1e, Y15, Y4, Y5
+	VANDPS    Y1, Y5, Y1
+
+free33:
+	VPCMPEQD Y11, Y2, Y5
+	VANDPS   Y0, Y5, Y5
+	VADDPS   (SI)(AX*1), Y5, Y5
+	VMOVUPS  Y5, (SI)(AX*1)
+	VPCMPEQD Y11, Y3, Y5
+	VANDPS   Y1, Y5, Y5
+	VADDPS   32(SI)(AX*1), Y5, Y5
+	VMOVUPS  Y5, 32(SI)(AX*1)
+	VPCMPEQD Y12, Y2, Y5
+	VANDPS   Y0, Y5, Y5
+	VADDPS   (SI)(CX*1), Y5, Y5
+	VMOVUPS  Y5, (SI)(CX*1)
+	VPCMPEQD Y12, Y3, Y5
+	VANDPS   Y1, Y5, Y5
+	VADDPS   32(SI)(CX*1), Y5, Y5
+	VMOVUPS  Y5, 32(SI)(CX*1)
+	VPCMPEQD Y13, Y2, Y5
+	VANDPS   Y0, Y5, Y5
+	VADDPS   (SI)(R12*1), Y5, Y5
+	VMOVUPS  Y5, (SI)(R12*1)
+	VPCMPEQD Y13, Y3, Y5
+	VANDPS   Y1, Y5, Y5
+	VADDPS   32(SI)(R12*1), Y5, Y5
+	VMOVUPS  Y5, 32(SI)(R12*1)
+	VPCMPEQD Y14, Y2, Y5
+	VANDPS   Y0, Y5, Y5
+	VADDPS   (SI)(R15*1), Y5, Y5
+	VMOVUPS  Y5, (SI)(R15*1)
+	VPCMPEQD Y14, Y3, Y5
+	VANDPS   Y1, Y5, Y5
+	VADDPS   32(SI)(R15*1), Y5, Y5
+	VMOVUPS  Y5, 32(SI)(R15*1)
+	ADDQ     $+64, SI
+	ADDQ     $+64, DX
+	DECQ     R11
+	JNZ      channel32
+	MOVQ     80(DI), BX
+	ADDQ     BX, 120(DI)
+	MOVQ     96(DI), BX
+	ADDQ     BX, 136(DI)
+	DECQ     104(DI)
+	JNZ      col31
+	MOVQ     72(DI), BX
+	ADDQ     BX, 112(DI)
+	MOVQ     88(DI), BX
+	ADDQ     BX, 128(DI)
+	DECQ     48(DI)
+	JNZ      row30
+	VZEROUPPER
+	RET
+
+// func poolAverageAVX2(a *byte)
+// Requires: AVX, AVX2
+TEXT ·poolAverageAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         8(DI), R8
 	MOVQ         16(DI), R9
 	MOVQ         24(DI), R10
 	MOVQ         40(DI), R12
 	VBROADCASTSS 144(DI), Y15
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four34
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row29:
+row35:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -401,137 +576,67 @@ row29:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col30:
+col36:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel31:
-	VMOVUPS (R8)(DX*1), Y0
-	VDIVPS  Y15, Y0, Y0
-	VMOVUPS 32(R8)(DX*1), Y1
-	VDIVPS  Y15, Y1, Y1
+channel37:
 	MOVQ    32(DI), CX
-
-tap32:
 	MOVQ    (CX), AX
-	ADDQ    SI, AX
-	VADDPS  (AX), Y0, Y2
-	VMOVUPS Y2, (AX)
-	VADDPS  32(AX), Y1, Y3
-	VMOVUPS Y3, 32(AX)
+	VMOVUPS (SI)(AX*1), Y0
+	VMOVUPS 32(SI)(AX*1), Y1
+	MOVQ    32(DI), CX
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap32
+	JEQ     taps39
+
+tap38:
+	MOVQ   (CX), AX
+	ADDQ   SI, AX
+	VADDPS (AX), Y0, Y0
+	VADDPS 32(AX), Y1, Y1
+	ADDQ   $+16, CX
+	CMPQ   CX, R12
+	JNE    tap38
+
+taps39:
+	VDIVPS  Y15, Y0, Y0
+	VMOVUPS Y0, (R8)(DX*1)
+	VDIVPS  Y15, Y1, Y1
+	VMOVUPS Y1, 32(R8)(DX*1)
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel31
+	JNZ     channel37
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col30
+	JNZ     col36
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row29
+	JNZ     row35
 	VZEROUPPER
 	RET
 
-// func poolMaxAVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·poolMaxAVX512(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), DI
-	MOVQ 8(DI), R8
-	MOVQ 16(DI), R9
-	MOVQ 24(DI), R10
-	MOVQ 40(DI), R12
-	MOVQ (DI), BX
-	MOVQ BX, 112(DI)
-	MOVQ $0x00000000, 128(DI)
-
-row34:
-	MOVQ 112(DI), SI
-	MOVQ SI, 120(DI)
-	MOVQ 128(DI), DX
-	MOVQ DX, 136(DI)
-	MOVQ 56(DI), BX
-	MOVQ BX, 104(DI)
-
-col35:
-	MOVQ 120(DI), SI
-	MOVQ 136(DI), DX
-	MOVQ 64(DI), R11
-
-channel36:
-	MOVQ         32(DI), CX
-	MOVQ         (CX), AX
-	VPBROADCASTD 8(CX), Z4
-	VMOVUPS      (SI)(AX*1), Z0
-	VMOVAPS      Z4, Z2
-	MOVQ         32(DI), CX
-	ADDQ         $+16, CX
-	CMPQ         CX, R12
-	JEQ          taps38
-
-tap37:
-	MOVQ         (CX), AX
-	ADDQ         SI, AX
-	VPBROADCASTD 8(CX), Z4
-	VMOVUPS      (AX), Z5
-	VCMPPS       $0x1e, Z0, Z5, K1
-	VCMPPS       $0x03, Z5, Z5, K2
-	KORW         K1, K2, K1
-	VMOVAPS      Z5, K1, Z0
-	VMOVAPS      Z4, K1, Z2
-	ADDQ         $+16, CX
-	CMPQ         CX, R12
-	JNE          tap37
-
-taps38:
-	VMOVUPS Z0, (R8)(DX*1)
-	TESTQ   R9, R9
-	JZ      done39
-	MOVQ    DX, R13
-	SHRQ    $0x02, R13
-	VPMOVDB Z2, (R9)(R13*1)
-
-done39:
-	ADDQ $+64, SI
-	ADDQ $+64, DX
-	DECQ R11
-	JNZ  channel36
-	MOVQ 80(DI), BX
-	ADDQ BX, 120(DI)
-	MOVQ 96(DI), BX
-	ADDQ BX, 136(DI)
-	DECQ 104(DI)
-	JNZ  col35
-	MOVQ 72(DI), BX
-	ADDQ BX, 112(DI)
-	MOVQ 88(DI), BX
-	ADDQ BX, 128(DI)
-	DECQ 48(DI)
-	JNZ  row34
-	VZEROUPPER
-	RET
-
-// func poolMaxGradAVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·poolMaxGradAVX512(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), DI
-	MOVQ   8(DI), R8
-	MOVQ   16(DI), R9
-	MOVQ   24(DI), R10
-	MOVQ   40(DI), R12
-	VPXORD Z15, Z15, Z15
-	MOVQ   (DI), BX
-	MOVQ   BX, 112(DI)
-	MOVQ   $0x00000000, 128(DI)
+four34:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Y11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Y12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Y13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Y14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
 
 row40:
 	MOVQ 112(DI), SI
@@ -547,197 +652,74 @@ col41:
 	MOVQ 64(DI), R11
 
 channel42:
-	MOVQ      DX, R13
-	SHRQ      $0x02, R13
-	VMOVUPS   (R8)(DX*1), Z0
-	VPMOVZXBD (R9)(R13*1), Z2
-	TESTQ     R10, R10
-	JZ        free43
-	VMOVUPS   (R10)(DX*1), Z4
-	VCMPPS    $0x1e, Z15, Z4, K1
-	VMOVAPS.Z Z0, K1, Z0
-
-free43:
-	MOVQ 32(DI), CX
-
-tap44:
-	MOVQ         (CX), AX
-	ADDQ         SI, AX
-	VPBROADCASTD 8(CX), Z4
-	VPCMPEQD     Z4, Z2, K1
-	VMOVAPS.Z    Z0, K1, Z5
-	VMOVUPS      Z5, (AX)
-	ADDQ         $+16, CX
-	CMPQ         CX, R12
-	JNE          tap44
-	ADDQ         $+64, SI
-	ADDQ         $+64, DX
-	DECQ         R11
-	JNZ          channel42
-	MOVQ         80(DI), BX
-	ADDQ         BX, 120(DI)
-	MOVQ         96(DI), BX
-	ADDQ         BX, 136(DI)
-	DECQ         104(DI)
-	JNZ          col41
-	MOVQ         72(DI), BX
-	ADDQ         BX, 112(DI)
-	MOVQ         88(DI), BX
-	ADDQ         BX, 128(DI)
-	DECQ         48(DI)
-	JNZ          row40
-	VZEROUPPER
-	RET
-
-// func poolMaxGradAddAVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·poolMaxGradAddAVX512(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), DI
-	MOVQ   8(DI), R8
-	MOVQ   16(DI), R9
-	MOVQ   24(DI), R10
-	MOVQ   40(DI), R12
-	VPXORD Z15, Z15, Z15
-	MOVQ   (DI), BX
-	MOVQ   BX, 112(DI)
-	MOVQ   $0x00000000, 128(DI)
-
-row46:
-	MOVQ 112(DI), SI
-	MOVQ SI, 120(DI)
-	MOVQ 128(DI), DX
-	MOVQ DX, 136(DI)
-	MOVQ 56(DI), BX
-	MOVQ BX, 104(DI)
-
-col47:
-	MOVQ 120(DI), SI
-	MOVQ 136(DI), DX
-	MOVQ 64(DI), R11
-
-channel48:
-	MOVQ      DX, R13
-	SHRQ      $0x02, R13
-	VMOVUPS   (R8)(DX*1), Z0
-	VPMOVZXBD (R9)(R13*1), Z2
-	TESTQ     R10, R10
-	JZ        free49
-	VMOVUPS   (R10)(DX*1), Z4
-	VCMPPS    $0x1e, Z15, Z4, K1
-	VMOVAPS.Z Z0, K1, Z0
-
-free49:
-	MOVQ 32(DI), CX
-
-tap50:
-	MOVQ         (CX), AX
-	ADDQ         SI, AX
-	VPBROADCASTD 8(CX), Z4
-	VPCMPEQD     Z4, Z2, K1
-	VMOVAPS.Z    Z0, K1, Z5
-	VADDPS       (AX), Z5, Z5
-	VMOVUPS      Z5, (AX)
-	ADDQ         $+16, CX
-	CMPQ         CX, R12
-	JNE          tap50
-	ADDQ         $+64, SI
-	ADDQ         $+64, DX
-	DECQ         R11
-	JNZ          channel48
-	MOVQ         80(DI), BX
-	ADDQ         BX, 120(DI)
-	MOVQ         96(DI), BX
-	ADDQ         BX, 136(DI)
-	DECQ         104(DI)
-	JNZ          col47
-	MOVQ         72(DI), BX
-	ADDQ         BX, 112(DI)
-	MOVQ         88(DI), BX
-	ADDQ         BX, 128(DI)
-	DECQ         48(DI)
-	JNZ          row46
-	VZEROUPPER
-	RET
-
-// func poolAverageAVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·poolAverageAVX512(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), DI
-	MOVQ         8(DI), R8
-	MOVQ         16(DI), R9
-	MOVQ         24(DI), R10
-	MOVQ         40(DI), R12
-	VBROADCASTSS 144(DI), Z15
-	MOVQ         (DI), BX
-	MOVQ         BX, 112(DI)
-	MOVQ         $0x00000000, 128(DI)
-
-row52:
-	MOVQ 112(DI), SI
-	MOVQ SI, 120(DI)
-	MOVQ 128(DI), DX
-	MOVQ DX, 136(DI)
-	MOVQ 56(DI), BX
-	MOVQ BX, 104(DI)
-
-col53:
-	MOVQ 120(DI), SI
-	MOVQ 136(DI), DX
-	MOVQ 64(DI), R11
-
-channel54:
-	MOVQ    32(DI), CX
-	MOVQ    (CX), AX
-	VMOVUPS (SI)(AX*1), Z0
-	MOVQ    32(DI), CX
-	ADDQ    $+16, CX
-	CMPQ    CX, R12
-	JEQ     taps56
-
-tap55:
-	MOVQ   (CX), AX
-	ADDQ   SI, AX
-	VADDPS (AX), Z0, Z0
-	ADDQ   $+16, CX
-	CMPQ   CX, R12
-	JNE    tap55
-
-taps56:
-	VDIVPS  Z15, Z0, Z0
-	VMOVUPS Z0, (R8)(DX*1)
+	VMOVUPS (SI)(AX*1), Y0
+	VMOVUPS 32(SI)(AX*1), Y1
+	VADDPS  (SI)(CX*1), Y0, Y0
+	VADDPS  32(SI)(CX*1), Y1, Y1
+	VADDPS  (SI)(R12*1), Y0, Y0
+	VADDPS  32(SI)(R12*1), Y1, Y1
+	VADDPS  (SI)(R15*1), Y0, Y0
+	VADDPS  32(SI)(R15*1), Y1, Y1
+	VMULPS  word_3e800000<>+0(SB), Y0, Y0
+	VMOVUPS Y0, (R8)(DX*1)
+	VMULPS  word_3e800000<>+0(SB), Y1, Y1
+	VMOVUPS Y1, 32(R8)(DX*1)
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel54
+	JNZ     channel42
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col53
+	JNZ     col41
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row52
+	JNZ     row40
 	VZEROUPPER
 	RET
 
-// func poolAverageGradAVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·poolAverageGradAVX512(SB), NOSPLIT, $0-8
+DATA word_3e800000<>+0(SB)/4, $0x3e800000
+DATA word_3e800000<>+4(SB)/4, $0x3e800000
+DATA word_3e800000<>+8(SB)/4, $0x3e800000
+DATA word_3e800000<>+12(SB)/4, $0x3e800000
+DATA word_3e800000<>+16(SB)/4, $0x3e800000
+DATA word_3e800000<>+20(SB)/4, $0x3e800000
+DATA word_3e800000<>+24(SB)/4, $0x3e800000
+DATA word_3e800000<>+28(SB)/4, $0x3e800000
+DATA word_3e800000<>+32(SB)/4, $0x3e800000
+DATA word_3e800000<>+36(SB)/4, $0x3e800000
+DATA word_3e800000<>+40(SB)/4, $0x3e800000
+DATA word_3e800000<>+44(SB)/4, $0x3e800000
+DATA word_3e800000<>+48(SB)/4, $0x3e800000
+DATA word_3e800000<>+52(SB)/4, $0x3e800000
+DATA word_3e800000<>+56(SB)/4, $0x3e800000
+DATA word_3e800000<>+60(SB)/4, $0x3e800000
+GLOBL word_3e800000<>(SB), RODATA|NOPTR, $64
+
+// func poolAverageGradAVX2(a *byte)
+// Requires: AVX, AVX2
+TEXT ·poolAverageGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         8(DI), R8
 	MOVQ         16(DI), R9
 	MOVQ         24(DI), R10
 	MOVQ         40(DI), R12
-	VBROADCASTSS 144(DI), Z15
+	VBROADCASTSS 144(DI), Y15
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four43
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row57:
+row44:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -745,54 +727,254 @@ row57:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col58:
+col45:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel59:
-	VMOVUPS (R8)(DX*1), Z0
-	VDIVPS  Z15, Z0, Z0
+channel46:
+	VMOVUPS (R8)(DX*1), Y0
+	VDIVPS  Y15, Y0, Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VDIVPS  Y15, Y1, Y1
 	MOVQ    32(DI), CX
 
-tap60:
+tap47:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
-	VMOVUPS Z0, (AX)
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y1, 32(AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap60
+	JNE     tap47
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel59
+	JNZ     channel46
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col58
+	JNZ     col45
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row57
+	JNZ     row44
 	VZEROUPPER
 	RET
 
-// func poolAverageGradAddAVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·poolAverageGradAddAVX512(SB), NOSPLIT, $0-8
+four43:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Y11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Y12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Y13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Y14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row49:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col50:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel51:
+	VMOVUPS (R8)(DX*1), Y0
+	VMULPS  word_3e800000<>+0(SB), Y0, Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VMULPS  word_3e800000<>+0(SB), Y1, Y1
+	VMOVUPS Y0, (SI)(AX*1)
+	VMOVUPS Y1, 32(SI)(AX*1)
+	VMOVUPS Y0, (SI)(CX*1)
+	VMOVUPS Y1, 32(SI)(CX*1)
+	VMOVUPS Y0, (SI)(R12*1)
+	VMOVUPS Y1, 32(SI)(R12*1)
+	VMOVUPS Y0, (SI)(R15*1)
+	VMOVUPS Y1, 32(SI)(R15*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel51
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col50
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row49
+	VZEROUPPER
+	RET
+
+// func poolAverageGradAddAVX2(a *byte)
+// Requires: AVX, AVX2
+TEXT ·poolAverageGradAddAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         8(DI), R8
 	MOVQ         16(DI), R9
 	MOVQ         24(DI), R10
 	MOVQ         40(DI), R12
-	VBROADCASTSS 144(DI), Z15
+	VBROADCASTSS 144(DI), Y15
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four52
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
+
+row53:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col54:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel55:
+	VMOVUPS (R8)(DX*1), Y0
+	VDIVPS  Y15, Y0, Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VDIVPS  Y15, Y1, Y1
+	MOVQ    32(DI), CX
+
+tap56:
+	MOVQ    (CX), AX
+	ADDQ    SI, AX
+	VADDPS  (AX), Y0, Y2
+	VMOVUPS Y2, (AX)
+	VADDPS  32(AX), Y1, Y3
+	VMOVUPS Y3, 32(AX)
+	ADDQ    $+16, CX
+	CMPQ    CX, R12
+	JNE     tap56
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel55
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col54
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row53
+	VZEROUPPER
+	RET
+
+four52:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Y11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Y12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Y13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Y14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row58:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col59:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel60:
+	VMOVUPS (R8)(DX*1), Y0
+	VMULPS  word_3e800000<>+0(SB), Y0, Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VMULPS  word_3e800000<>+0(SB), Y1, Y1
+	VADDPS  (SI)(AX*1), Y0, Y2
+	VMOVUPS Y2, (SI)(AX*1)
+	VADDPS  32(SI)(AX*1), Y1, Y3
+	VMOVUPS Y3, 32(SI)(AX*1)
+	VADDPS  (SI)(CX*1), Y0, Y2
+	VMOVUPS Y2, (SI)(CX*1)
+	VADDPS  32(SI)(CX*1), Y1, Y3
+	VMOVUPS Y3, 32(SI)(CX*1)
+	VADDPS  (SI)(R12*1), Y0, Y2
+	VMOVUPS Y2, (SI)(R12*1)
+	VADDPS  32(SI)(R12*1), Y1, Y3
+	VMOVUPS Y3, 32(SI)(R12*1)
+	VADDPS  (SI)(R15*1), Y0, Y2
+	VMOVUPS Y2, (SI)(R15*1)
+	VADDPS  32(SI)(R15*1), Y1, Y3
+	VMOVUPS Y3, 32(SI)(R15*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel60
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col59
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row58
+	VZEROUPPER
+	RET
+
+// func poolMaxAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolMaxAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 8(DI), R8
+	MOVQ 16(DI), R9
+	MOVQ 24(DI), R10
+	MOVQ 40(DI), R12
+	MOVQ 32(DI), CX
+	MOVQ R12, BX
+	SUBQ CX, BX
+	CMPQ BX, $+64
+	JEQ  four61
+	MOVQ (DI), BX
+	MOVQ BX, 112(DI)
+	MOVQ $0x00000000, 128(DI)
 
 row62:
 	MOVQ 112(DI), SI
@@ -808,33 +990,781 @@ col63:
 	MOVQ 64(DI), R11
 
 channel64:
+	MOVQ         32(DI), CX
+	MOVQ         (CX), AX
+	VPBROADCASTD 8(CX), Z4
+	VMOVUPS      (SI)(AX*1), Z0
+	VMOVAPS      Z4, Z2
+	MOVQ         32(DI), CX
+	ADDQ         $+16, CX
+	CMPQ         CX, R12
+	JEQ          taps66
+
+tap65:
+	MOVQ         (CX), AX
+	ADDQ         SI, AX
+	VPBROADCASTD 8(CX), Z4
+	VMOVUPS      (AX), Z5
+	VCMPPS       $0x1e, Z0, Z5, K1
+	VCMPPS       $0x03, Z5, Z5, K2
+	KORW         K1, K2, K1
+	VMOVAPS      Z5, K1, Z0
+	VMOVAPS      Z4, K1, Z2
+	ADDQ         $+16, CX
+	CMPQ         CX, R12
+	JNE          tap65
+
+taps66:
+	VMOVUPS Z0, (R8)(DX*1)
+	TESTQ   R9, R9
+	JZ      done67
+	MOVQ    DX, R13
+	SHRQ    $0x02, R13
+	VPMOVDB Z2, (R9)(R13*1)
+
+done67:
+	ADDQ $+64, SI
+	ADDQ $+64, DX
+	DECQ R11
+	JNZ  channel64
+	MOVQ 80(DI), BX
+	ADDQ BX, 120(DI)
+	MOVQ 96(DI), BX
+	ADDQ BX, 136(DI)
+	DECQ 104(DI)
+	JNZ  col63
+	MOVQ 72(DI), BX
+	ADDQ BX, 112(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 128(DI)
+	DECQ 48(DI)
+	JNZ  row62
+	VZEROUPPER
+	RET
+
+four61:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row68:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col69:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel70:
+	VMOVUPS (SI)(AX*1), Z0
+	VMOVAPS Z11, Z2
+	VMOVUPS (SI)(CX*1), Z6
+	VCMPPS  $0x1e, Z0, Z6, K1
+	VCMPPS  $0x03, Z6, Z6, K2
+	KORW    K1, K2, K1
+	VMOVAPS Z6, K1, Z0
+	VMOVAPS Z12, K1, Z2
+	VMOVUPS (SI)(R12*1), Z4
+	VMOVAPS Z13, Z5
+	VMOVUPS (SI)(R15*1), Z6
+	VCMPPS  $0x1e, Z4, Z6, K1
+	VCMPPS  $0x03, Z6, Z6, K2
+	KORW    K1, K2, K1
+	VMOVAPS Z6, K1, Z4
+	VMOVAPS Z14, K1, Z5
+	VCMPPS  $0x1e, Z0, Z4, K1
+	VCMPPS  $0x03, Z4, Z4, K2
+	KORW    K1, K2, K1
+	VMOVAPS Z4, K1, Z0
+	VMOVAPS Z5, K1, Z2
+	VMOVUPS Z0, (R8)(DX*1)
+	TESTQ   R9, R9
+	JZ      done71
+	MOVQ    DX, R13
+	SHRQ    $0x02, R13
+	VPMOVDB Z2, (R9)(R13*1)
+
+done71:
+	ADDQ $+64, SI
+	ADDQ $+64, DX
+	DECQ R11
+	JNZ  channel70
+	MOVQ 80(DI), BX
+	ADDQ BX, 120(DI)
+	MOVQ 96(DI), BX
+	ADDQ BX, 136(DI)
+	DECQ 104(DI)
+	JNZ  col69
+	MOVQ 72(DI), BX
+	ADDQ BX, 112(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 128(DI)
+	DECQ 48(DI)
+	JNZ  row68
+	VZEROUPPER
+	RET
+
+// func poolMaxGradAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolMaxGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), DI
+	MOVQ   8(DI), R8
+	MOVQ   16(DI), R9
+	MOVQ   24(DI), R10
+	MOVQ   40(DI), R12
+	VPXORD Z15, Z15, Z15
+	MOVQ   32(DI), CX
+	MOVQ   R12, BX
+	SUBQ   CX, BX
+	CMPQ   BX, $+64
+	JEQ    four72
+	MOVQ   (DI), BX
+	MOVQ   BX, 112(DI)
+	MOVQ   $0x00000000, 128(DI)
+
+row73:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col74:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel75:
+	MOVQ      DX, R13
+	SHRQ      $0x02, R13
+	VMOVUPS   (R8)(DX*1), Z0
+	VPMOVZXBD (R9)(R13*1), Z2
+	TESTQ     R10, R10
+	JZ        free76
+	VMOVUPS   (R10)(DX*1), Z4
+	VCMPPS    $0x1e, Z15, Z4, K1
+	VMOVAPS.Z Z0, K1, Z0
+
+free76:
+	MOVQ 32(DI), CX
+
+tap77:
+	MOVQ         (CX), AX
+	ADDQ         SI, AX
+	VPBROADCASTD 8(CX), Z4
+	VPCMPEQD     Z4, Z2, K1
+	VMOVAPS.Z    Z0, K1, Z5
+	VMOVUPS      Z5, (AX)
+	ADDQ         $+16, CX
+	CMPQ         CX, R12
+	JNE          tap77
+	ADDQ         $+64, SI
+	ADDQ         $+64, DX
+	DECQ         R11
+	JNZ          channel75
+	MOVQ         80(DI), BX
+	ADDQ         BX, 120(DI)
+	MOVQ         96(DI), BX
+	ADDQ         BX, 136(DI)
+	DECQ         104(DI)
+	JNZ          col74
+	MOVQ         72(DI), BX
+	ADDQ         BX, 112(DI)
+	MOVQ         88(DI), BX
+	ADDQ         BX, 128(DI)
+	DECQ         48(DI)
+	JNZ          row73
+	VZEROUPPER
+	RET
+
+four72:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row79:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col80:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel81:
+	MOVQ      DX, R13
+	SHRQ      $0x02, R13
+	VMOVUPS   (R8)(DX*1), Z0
+	VPMOVZXBD (R9)(R13*1), Z2
+	TESTQ     R10, R10
+	JZ        free82
+	VMOVUPS   (R10)(DX*1), Z4
+	VCMPPS    $0x1e, Z15, Z4, K1
+	VMOVAPS.Z Z0, K1, Z0
+
+free82:
+	VPCMPEQD  Z11, Z2, K1
+	VMOVAPS.Z Z0, K1, Z5
+	VMOVUPS   Z5, (SI)(AX*1)
+	VPCMPEQD  Z12, Z2, K1
+	VMOVAPS.Z Z0, K1, Z5
+	VMOVUPS   Z5, (SI)(CX*1)
+	VPCMPEQD  Z13, Z2, K1
+	VMOVAPS.Z Z0, K1, Z5
+	VMOVUPS   Z5, (SI)(R12*1)
+	VPCMPEQD  Z14, Z2, K1
+	VMOVAPS.Z Z0, K1, Z5
+	VMOVUPS   Z5, (SI)(R15*1)
+	ADDQ      $+64, SI
+	ADDQ      $+64, DX
+	DECQ      R11
+	JNZ       channel81
+	MOVQ      80(DI), BX
+	ADDQ      BX, 120(DI)
+	MOVQ      96(DI), BX
+	ADDQ      BX, 136(DI)
+	DECQ      104(DI)
+	JNZ       col80
+	MOVQ      72(DI), BX
+	ADDQ      BX, 112(DI)
+	MOVQ      88(DI), BX
+	ADDQ      BX, 128(DI)
+	DECQ      48(DI)
+	JNZ       row79
+	VZEROUPPER
+	RET
+
+// func poolMaxGradAddAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolMaxGradAddAVX512(SB), NOSPLIT, $0-8
+	MOVQ   a+0(FP), DI
+	MOVQ   8(DI), R8
+	MOVQ   16(DI), R9
+	MOVQ   24(DI), R10
+	MOVQ   40(DI), R12
+	VPXORD Z15, Z15, Z15
+	MOVQ   32(DI), CX
+	MOVQ   R12, BX
+	SUBQ   CX, BX
+	CMPQ   BX, $+64
+	JEQ    four83
+	MOVQ   (DI), BX
+	MOVQ   BX, 112(DI)
+	MOVQ   $0x00000000, 128(DI)
+
+row84:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col85:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel86:
+	MOVQ      DX, R13
+	SHRQ      $0x02, R13
+	VMOVUPS   (R8)(DX*1), Z0
+	VPMOVZXBD (R9)(R13*1), Z2
+	TESTQ     R10, R10
+	JZ        free87
+	VMOVUPS   (R10)(DX*1), Z4
+	VCMPPS    $0x1e, Z15, Z4, K1
+	VMOVAPS.Z Z0, K1, Z0
+
+free87:
+	MOVQ 32(DI), CX
+
+tap88:
+	MOVQ         (CX), AX
+	ADDQ         SI, AX
+	VPBROADCASTD 8(CX), Z4
+	VPCMPEQD     Z4, Z2, K1
+	VMOVAPS.Z    Z0, K1, Z5
+	VADDPS       (AX), Z5, Z5
+	VMOVUPS      Z5, (AX)
+	ADDQ         $+16, CX
+	CMPQ         CX, R12
+	JNE          tap88
+	ADDQ         $+64, SI
+	ADDQ         $+64, DX
+	DECQ         R11
+	JNZ          channel86
+	MOVQ         80(DI), BX
+	ADDQ         BX, 120(DI)
+	MOVQ         96(DI), BX
+	ADDQ         BX, 136(DI)
+	DECQ         104(DI)
+	JNZ          col85
+	MOVQ         72(DI), BX
+	ADDQ         BX, 112(DI)
+	MOVQ         88(DI), BX
+	ADDQ         BX, 128(DI)
+	DECQ         48(DI)
+	JNZ          row84
+	VZEROUPPER
+	RET
+
+four83:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row90:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col91:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel92:
+	MOVQ      DX, R13
+	SHRQ      $0x02, R13
+	VMOVUPS   (R8)(DX*1), Z0
+	VPMOVZXBD (R9)(R13*1), Z2
+	TESTQ     R10, R10
+	JZ        free93
+	VMOVUPS   (R10)(DX*1), Z4
+	VCMPPS    $0x1e, Z15, Z4, K1
+	VMOVAPS.Z Z0, K1, Z0
+
+free93:
+	VPCMPEQD  Z11, Z2, K1
+	VMOVAPS.Z Z0, K1, Z5
+	VADDPS    (SI)(AX*1), Z5, Z5
+	VMOVUPS   Z5, (SI)(AX*1)
+	VPCMPEQD  Z12, Z2, K1
+	VMOVAPS.Z Z0, K1, Z5
+	VADDPS    (SI)(CX*1), Z5, Z5
+	VMOVUPS   Z5, (SI)(CX*1)
+	VPCMPEQD  Z13, Z2, K1
+	VMOVAPS.Z Z0, K1, Z5
+	VADDPS    (SI)(R12*1), Z5, Z5
+	VMOVUPS   Z5, (SI)(R12*1)
+	VPCMPEQD  Z14, Z2, K1
+	VMOVAPS.Z Z0, K1, Z5
+	VADDPS    (SI)(R15*1), Z5, Z5
+	VMOVUPS   Z5, (SI)(R15*1)
+	ADDQ      $+64, SI
+	ADDQ      $+64, DX
+	DECQ      R11
+	JNZ       channel92
+	MOVQ      80(DI), BX
+	ADDQ      BX, 120(DI)
+	MOVQ      96(DI), BX
+	ADDQ      BX, 136(DI)
+	DECQ      104(DI)
+	JNZ       col91
+	MOVQ      72(DI), BX
+	ADDQ      BX, 112(DI)
+	MOVQ      88(DI), BX
+	ADDQ      BX, 128(DI)
+	DECQ      48(DI)
+	JNZ       row90
+	VZEROUPPER
+	RET
+
+// func poolAverageAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolAverageAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Z15
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four94
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row95:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col96:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel97:
+	MOVQ    32(DI), CX
+	MOVQ    (CX), AX
+	VMOVUPS (SI)(AX*1), Z0
+	MOVQ    32(DI), CX
+	ADDQ    $+16, CX
+	CMPQ    CX, R12
+	JEQ     taps99
+
+tap98:
+	MOVQ   (CX), AX
+	ADDQ   SI, AX
+	VADDPS (AX), Z0, Z0
+	ADDQ   $+16, CX
+	CMPQ   CX, R12
+	JNE    tap98
+
+taps99:
+	VDIVPS  Z15, Z0, Z0
+	VMOVUPS Z0, (R8)(DX*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel97
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col96
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row95
+	VZEROUPPER
+	RET
+
+four94:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row100:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col101:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel102:
+	VMOVUPS (SI)(AX*1), Z0
+	VADDPS  (SI)(CX*1), Z0, Z0
+	VADDPS  (SI)(R12*1), Z0, Z0
+	VADDPS  (SI)(R15*1), Z0, Z0
+	VMULPS  word_3e800000<>+0(SB), Z0, Z0
+	VMOVUPS Z0, (R8)(DX*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel102
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col101
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row100
+	VZEROUPPER
+	RET
+
+// func poolAverageGradAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolAverageGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Z15
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four103
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row104:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col105:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel106:
 	VMOVUPS (R8)(DX*1), Z0
 	VDIVPS  Z15, Z0, Z0
 	MOVQ    32(DI), CX
 
-tap65:
+tap107:
+	MOVQ    (CX), AX
+	ADDQ    SI, AX
+	VMOVUPS Z0, (AX)
+	ADDQ    $+16, CX
+	CMPQ    CX, R12
+	JNE     tap107
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel106
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col105
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row104
+	VZEROUPPER
+	RET
+
+four103:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row109:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col110:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel111:
+	VMOVUPS (R8)(DX*1), Z0
+	VMULPS  word_3e800000<>+0(SB), Z0, Z0
+	VMOVUPS Z0, (SI)(AX*1)
+	VMOVUPS Z0, (SI)(CX*1)
+	VMOVUPS Z0, (SI)(R12*1)
+	VMOVUPS Z0, (SI)(R15*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel111
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col110
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row109
+	VZEROUPPER
+	RET
+
+// func poolAverageGradAddAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolAverageGradAddAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Z15
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four112
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row113:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col114:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel115:
+	VMOVUPS (R8)(DX*1), Z0
+	VDIVPS  Z15, Z0, Z0
+	MOVQ    32(DI), CX
+
+tap116:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VADDPS  (AX), Z0, Z2
 	VMOVUPS Z2, (AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap65
+	JNE     tap116
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel64
+	JNZ     channel115
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col63
+	JNZ     col114
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row62
+	JNZ     row113
+	VZEROUPPER
+	RET
+
+four112:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row118:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col119:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel120:
+	VMOVUPS (R8)(DX*1), Z0
+	VMULPS  word_3e800000<>+0(SB), Z0, Z0
+	VADDPS  (SI)(AX*1), Z0, Z2
+	VMOVUPS Z2, (SI)(AX*1)
+	VADDPS  (SI)(CX*1), Z0, Z2
+	VMOVUPS Z2, (SI)(CX*1)
+	VADDPS  (SI)(R12*1), Z0, Z2
+	VMOVUPS Z2, (SI)(R12*1)
+	VADDPS  (SI)(R15*1), Z0, Z2
+	VMOVUPS Z2, (SI)(R15*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel120
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col119
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row118
 	VZEROUPPER
 	RET

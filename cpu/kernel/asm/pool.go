@@ -60,14 +60,36 @@ var (
 	poolLastNumber = 15
 )
 
-// poolLoop writes the loops over rows, columns and channels around body.
-func (g *gen) poolLoop(name, doc string, prepare, body func()) {
+// poolFour are the offsets of the taps of a window of four, which stay in registers, as do their indices.
+var poolFour = []reg.Register{reg.RAX, reg.RCX, reg.R12, reg.R15}
+
+const poolFourIndex = 11
+
+// poolLoop writes the loops over rows, columns and channels around body, and around four for windows of four taps.
+func (g *gen) poolLoop(name, doc string, prepare, body, four func()) {
 	g.fn(name, doc)
 	g.MOVQ(arg(poolY), poolYBase)
 	g.MOVQ(arg(poolArg), poolArgBase)
 	g.MOVQ(arg(poolMask), poolMaskBase)
 	g.MOVQ(arg(poolTapsEnd), poolTapsEndReg)
 	prepare()
+	fourL := g.label("four")
+	g.MOVQ(arg(poolTaps), poolTap)
+	g.MOVQ(poolTapsEndReg, poolTemp)
+	g.SUBQ(poolTap, poolTemp)
+	g.CMPQ(poolTemp, operand.I8(64))
+	g.JEQ(operand.LabelRef(fourL))
+	g.poolLoops(body)
+	g.Label(fourL)
+	g.MOVQ(poolTap, poolTemp)
+	for i, o := range poolFour {
+		g.VPBROADCASTD(mem(poolTemp, 16*i+8), g.v(poolFourIndex+i))
+		g.MOVQ(mem(poolTemp, 16*i), o)
+	}
+	g.poolLoops(four)
+}
+
+func (g *gen) poolLoops(body func()) {
 	rowL, colL, chL := g.label("row"), g.label("col"), g.label("channel")
 	g.MOVQ(arg(poolX), poolTemp)
 	g.MOVQ(poolTemp, arg(poolRowX))
@@ -104,6 +126,13 @@ func (g *gen) poolLoop(name, doc string, prepare, body func()) {
 	g.end()
 }
 
+// eachFour visits the four taps: body gets a tap's number and the address of a part of its vector.
+func (g *gen) eachFour(body func(i int, address func(h int) operand.Mem)) {
+	for i, o := range poolFour {
+		body(i, func(h int) operand.Mem { return at(poolXP, o, 1, g.w.bytes*h) })
+	}
+}
+
 // parts is the number of registers of a vector.
 func (g *gen) parts() int { return 64 / g.w.bytes }
 
@@ -131,34 +160,23 @@ func (g *gen) poolMax(name string) {
 	best := func(h int) reg.VecPhysical { return g.v(h) }
 	which := func(h int) reg.VecPhysical { return g.v(2 + h) }
 	number := g.v(4)
-	g.poolLoop(name, "computes max pooling and, where there is room for them, the indices of the maxima.", func() {}, func() {
-		g.MOVQ(arg(poolTaps), poolTap)
-		g.MOVQ(mem(poolTap, 0), poolTapAddress)
-		g.VPBROADCASTD(mem(poolTap, 8), number)
-		for h := range g.parts() {
-			g.VMOVUPS(at(poolXP, poolTapAddress, 1, g.w.bytes*h), best(h))
-			g.VMOVAPS(number, which(h))
+	// challenge sets best and its index to x and index where x wins.
+	challenge := func(x, index, best, which, t, u reg.Register) {
+		if g.w.bytes == 64 {
+			g.VCMPPS(operand.U8(greater), best, x, reg.K1)
+			g.VCMPPS(operand.U8(unordered), x, x, reg.K2)
+			g.KORW(reg.K1, reg.K2, reg.K1)
+			g.VMOVAPS(x, reg.K1, best)
+			g.VMOVAPS(index, reg.K1, which)
+			return
 		}
-		g.eachTap(1, func() {
-			g.VPBROADCASTD(mem(poolTap, 8), number)
-			for h := range g.parts() {
-				x, m := g.v(5+h), g.v(7+h)
-				g.VMOVUPS(mem(poolTapAddress, g.w.bytes*h), x)
-				if g.w.bytes == 64 {
-					g.VCMPPS(operand.U8(greater), best(h), x, reg.K1)
-					g.VCMPPS(operand.U8(unordered), x, x, reg.K2)
-					g.KORW(reg.K1, reg.K2, reg.K1)
-					g.VMOVAPS(x, reg.K1, best(h))
-					g.VMOVAPS(number, reg.K1, which(h))
-					continue
-				}
-				g.VCMPPS(operand.U8(greater), best(h), x, m)
-				g.VCMPPS(operand.U8(unordered), x, x, g.v(9+h))
-				g.VORPS(g.v(9+h), m, m)
-				g.VBLENDVPS(m, x, best(h), best(h))
-				g.VBLENDVPS(m, number, which(h), which(h))
-			}
-		})
+		g.VCMPPS(operand.U8(greater), best, x, t)
+		g.VCMPPS(operand.U8(unordered), x, x, u)
+		g.VORPS(u, t, t)
+		g.VBLENDVPS(t, x, best, best)
+		g.VBLENDVPS(t, index, which, which)
+	}
+	store := func() {
 		for h := range g.parts() {
 			g.VMOVUPS(best(h), at(poolYBase, poolYP, 1, g.w.bytes*h))
 		}
@@ -177,6 +195,43 @@ func (g *gen) poolMax(name string) {
 			g.VMOVDQU(reg.X2, at(poolArgBase, poolQuarter, 1, 0))
 		}
 		g.Label(done)
+	}
+	g.poolLoop(name, "computes max pooling and, where there is room for them, the indices of the maxima.", func() {}, func() {
+		g.MOVQ(arg(poolTaps), poolTap)
+		g.MOVQ(mem(poolTap, 0), poolTapAddress)
+		g.VPBROADCASTD(mem(poolTap, 8), number)
+		for h := range g.parts() {
+			g.VMOVUPS(at(poolXP, poolTapAddress, 1, g.w.bytes*h), best(h))
+			g.VMOVAPS(number, which(h))
+		}
+		g.eachTap(1, func() {
+			g.VPBROADCASTD(mem(poolTap, 8), number)
+			for h := range g.parts() {
+				g.VMOVUPS(mem(poolTapAddress, g.w.bytes*h), g.v(5+h))
+				challenge(g.v(5+h), number, best(h), which(h), g.v(7+h), g.v(9+h))
+			}
+		})
+		store()
+	}, func() {
+		// two pairs, then their winners
+		for h := range g.parts() {
+			second, secondIndex := g.v(4), g.v(5)
+			g.eachFour(func(i int, address func(h int) operand.Mem) {
+				b, w := best(h), which(h)
+				if i >= 2 {
+					b, w = second, secondIndex
+				}
+				if i%2 == 0 {
+					g.VMOVUPS(address(h), b)
+					g.VMOVAPS(g.v(poolFourIndex+i), w)
+					return
+				}
+				g.VMOVUPS(address(h), g.v(6))
+				challenge(g.v(6), g.v(poolFourIndex+i), b, w, g.v(7), g.v(8))
+			})
+			challenge(second, secondIndex, best(h), which(h), g.v(7), g.v(8))
+		}
+		store()
 	})
 }
 
@@ -185,7 +240,7 @@ func (g *gen) poolMaxGrad(name string, add bool) {
 	d := func(h int) reg.VecPhysical { return g.v(h) }
 	which := func(h int) reg.VecPhysical { return g.v(2 + h) }
 	zero := g.v(poolLastNumber)
-	g.poolLoop(name, "sends the gradient of max pooling to the maxima.", func() { g.zero(poolLastNumber) }, func() {
+	load := func() {
 		g.MOVQ(poolYP, poolQuarter)
 		g.SHRQ(operand.U8(2), poolQuarter)
 		for h := range g.parts() {
@@ -200,21 +255,33 @@ func (g *gen) poolMaxGrad(name string, add bool) {
 			g.keep(d(h), g.v(5), greater, zero, g.v(4))
 		}
 		g.Label(free)
+	}
+	send := func(h int, index reg.Register, out operand.Mem) {
+		if g.w.bytes == 64 {
+			g.VPCMPEQD(index, which(h), reg.K1)
+			g.VMOVAPS_Z(d(h), reg.K1, g.v(5))
+		} else {
+			g.VPCMPEQD(index, which(h), g.v(5))
+			g.VANDPS(d(h), g.v(5), g.v(5))
+		}
+		if add {
+			g.VADDPS(out, g.v(5), g.v(5))
+		}
+		g.VMOVUPS(g.v(5), out)
+	}
+	g.poolLoop(name, "sends the gradient of max pooling to the maxima.", func() { g.zero(poolLastNumber) }, func() {
+		load()
 		g.eachTap(0, func() {
 			g.VPBROADCASTD(mem(poolTap, 8), g.v(4))
 			for h := range g.parts() {
-				out := mem(poolTapAddress, g.w.bytes*h)
-				if g.w.bytes == 64 {
-					g.VPCMPEQD(g.v(4), which(h), reg.K1)
-					g.VMOVAPS_Z(d(h), reg.K1, g.v(5))
-				} else {
-					g.VPCMPEQD(g.v(4), which(h), g.v(5))
-					g.VANDPS(d(h), g.v(5), g.v(5))
-				}
-				if add {
-					g.VADDPS(out, g.v(5), g.v(5))
-				}
-				g.VMOVUPS(g.v(5), out)
+				send(h, g.v(4), mem(poolTapAddress, g.w.bytes*h))
+			}
+		})
+	}, func() {
+		load()
+		g.eachFour(func(i int, address func(h int) operand.Mem) {
+			for h := range g.parts() {
+				send(h, g.v(poolFourIndex+i), address(h))
 			}
 		})
 	})
@@ -223,7 +290,22 @@ func (g *gen) poolMaxGrad(name string, add bool) {
 // loadCount broadcasts the number of taps, which lies at poolNC as a float.
 func (g *gen) loadCount() { g.VBROADCASTSS(arg(poolNC), g.v(poolLastNumber)) }
 
+// divideByTaps divides by the number of taps; a quarter is exact.
+func (g *gen) divideByTaps(h int, four bool) {
+	if four {
+		g.VMULPS(g.constant(0.25), g.v(h), g.v(h))
+	} else {
+		g.VDIVPS(g.v(poolLastNumber), g.v(h), g.v(h))
+	}
+}
+
 func (g *gen) poolAverage(name string) {
+	store := func(four bool) {
+		for h := range g.parts() {
+			g.divideByTaps(h, four)
+			g.VMOVUPS(g.v(h), at(poolYBase, poolYP, 1, g.w.bytes*h))
+		}
+	}
 	g.poolLoop(name, "computes average pooling.", g.loadCount, func() {
 		g.MOVQ(arg(poolTaps), poolTap)
 		g.MOVQ(mem(poolTap, 0), poolTapAddress)
@@ -235,28 +317,48 @@ func (g *gen) poolAverage(name string) {
 				g.VADDPS(mem(poolTapAddress, g.w.bytes*h), g.v(h), g.v(h))
 			}
 		})
-		for h := range g.parts() {
-			g.VDIVPS(g.v(poolLastNumber), g.v(h), g.v(h))
-			g.VMOVUPS(g.v(h), at(poolYBase, poolYP, 1, g.w.bytes*h))
-		}
+		store(false)
+	}, func() {
+		g.eachFour(func(i int, address func(h int) operand.Mem) {
+			for h := range g.parts() {
+				if i == 0 {
+					g.VMOVUPS(address(h), g.v(h))
+				} else {
+					g.VADDPS(address(h), g.v(h), g.v(h))
+				}
+			}
+		})
+		store(true)
 	})
 }
 
 func (g *gen) poolAverageGrad(name string, add bool) {
-	g.poolLoop(name, "spreads the gradient of average pooling.", g.loadCount, func() {
+	load := func(four bool) {
 		for h := range g.parts() {
 			g.VMOVUPS(at(poolYBase, poolYP, 1, g.w.bytes*h), g.v(h))
-			g.VDIVPS(g.v(poolLastNumber), g.v(h), g.v(h))
+			g.divideByTaps(h, four)
 		}
+	}
+	send := func(h int, out operand.Mem) {
+		if !add {
+			g.VMOVUPS(g.v(h), out)
+			return
+		}
+		g.VADDPS(out, g.v(h), g.v(2+h))
+		g.VMOVUPS(g.v(2+h), out)
+	}
+	g.poolLoop(name, "spreads the gradient of average pooling.", g.loadCount, func() {
+		load(false)
 		g.eachTap(0, func() {
 			for h := range g.parts() {
-				out := mem(poolTapAddress, g.w.bytes*h)
-				if !add {
-					g.VMOVUPS(g.v(h), out)
-					continue
-				}
-				g.VADDPS(out, g.v(h), g.v(2+h))
-				g.VMOVUPS(g.v(2+h), out)
+				send(h, mem(poolTapAddress, g.w.bytes*h))
+			}
+		})
+	}, func() {
+		load(true)
+		g.eachFour(func(_ int, address func(h int) operand.Mem) {
+			for h := range g.parts() {
+				send(h, address(h))
 			}
 		})
 	})
