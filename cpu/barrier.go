@@ -6,58 +6,81 @@ import (
 	"sync/atomic"
 )
 
-// How long a worker waits at a barrier in each way before it goes on to the next: in a spin loop (a few tens of microseconds,
-// longer than workers of an even split differ), giving its core away between looks, then asleep.
+// How long a worker waits at a barrier in each way before it goes on to the next: in a spin loop (longer than workers of an
+// even split differ), giving its core away between looks, then asleep.
 const (
-	spins      = 4000
-	spinPauses = 1
-	yields     = 50
+	spins  = 400 // of a pause and a look each: some 20 µs
+	yields = 50
 )
 
-// barrier lets a fixed number of workers meet. Its fields lie on cache lines of their own: arrived is written by everyone
-// while round is watched by everyone.
+// barrier lets a fixed number of workers meet. A worker that has waited for some time may leave again to do work of those who
+// are late. The state and the sleepers lie on cache lines of their own.
 type barrier struct {
-	workers int32
-	_       [60]byte
-	arrived atomic.Int32
-	_       [60]byte
-	round   atomic.Uint32
-	_       [60]byte
+	workers uint64
+	_       [56]byte
+	state   atomic.Uint64 // the round, shifted, and how many have arrived
+	_       [56]byte
 	asleep  atomic.Int32
 	lock    sync.Mutex
 	wake    sync.Cond
 }
 
+// roundShift is where the round begins in a barrier's state.
+const roundShift = 16
+
 func newBarrier(workers int) *barrier {
-	b := &barrier{workers: int32(workers)}
+	b := &barrier{workers: uint64(workers)}
 	b.wake.L = &b.lock
 	return b
 }
 
-// wait returns when every worker has called it. What a worker wrote before is seen by all after.
-func (b *barrier) wait() {
-	if b.workers == 1 {
-		return
+// arrive says that a worker is done. The round is over where it is the last.
+func (b *barrier) arrive() (round uint64, over bool) {
+	s := b.state.Add(1)
+	round = s >> roundShift
+	if s&(1<<roundShift-1) < b.workers {
+		return round, false
 	}
-	round := b.round.Load()
-	if b.arrived.Add(1) == b.workers {
-		b.arrived.Store(0)
-		b.round.Add(1)
-		if b.asleep.Load() > 0 {
-			b.lock.Lock()
-			b.wake.Broadcast()
-			b.lock.Unlock()
+	b.state.Store((round + 1) << roundShift)
+	if b.asleep.Load() > 0 {
+		b.lock.Lock()
+		b.wake.Broadcast()
+		b.lock.Unlock()
+	}
+	return round, true
+}
+
+// leave takes an arrival back; it fails where the round is over.
+func (b *barrier) leave(round uint64) bool {
+	for {
+		s := b.state.Load()
+		if s>>roundShift != round {
+			return false
 		}
-		return
+		if b.state.CompareAndSwap(s, s-1) {
+			return true
+		}
 	}
+}
+
+// over reports whether a round is over.
+func (b *barrier) over(round uint64) bool { return b.state.Load()>>roundShift != round }
+
+// spin waits for the end of a round for a short time, and reports whether it came.
+func (b *barrier) spin(round uint64) bool {
 	for range spins {
-		if b.round.Load() != round {
-			return
+		if b.over(round) {
+			return true
 		}
-		pause(spinPauses)
+		pause(1)
 	}
+	return b.over(round)
+}
+
+// await waits for the end of a round.
+func (b *barrier) await(round uint64) {
 	for i := range yields {
-		if b.round.Load() != round {
+		if b.over(round) {
 			return
 		}
 		if i%8 == 7 {
@@ -68,9 +91,16 @@ func (b *barrier) wait() {
 	}
 	b.lock.Lock()
 	b.asleep.Add(1)
-	for b.round.Load() == round {
+	for !b.over(round) {
 		b.wake.Wait()
 	}
 	b.asleep.Add(-1)
 	b.lock.Unlock()
+}
+
+// wait returns when every worker has called it. What a worker wrote before is seen by all after.
+func (b *barrier) wait() {
+	if round, over := b.arrive(); !over && !b.spin(round) {
+		b.await(round)
+	}
 }

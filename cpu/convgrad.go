@@ -165,14 +165,30 @@ func (g *convGrad) band(w *worker, k int, x, grad []float32) {
 	}
 }
 
+// reduce adds parts and then the lanes of each vector, as kernel.ReduceLanes does, in the same order; blocks of 16 vectors are
+// turned, so that the lanes are added as vectors. Parts are stride floats apart.
+func (c *compiler) reduce(w *worker, dst, acc []float32, parts, stride int) {
+	const n = kernel.Lanes
+	for i := 0; i < len(dst); i += n {
+		m := min(n, len(dst)-i)
+		c.k.SumShards(w.sums[:m*n], acc[i*n:], parts, stride)
+		t := w.turned[:]
+		c.k.ToSamples(t, w.sums[:m*n], m, n, 1)
+		for h := n / 2; h > 0; h /= 2 {
+			c.k.Add(t[:h*n], t[:h*n], t[h*n:2*h*n])
+		}
+		copy(dst[i:i+m], t)
+	}
+}
+
 // finish leaves the jobs that add the sets and update the parameters.
 func (g *convGrad) finish(node int) {
 	c, b := g.c, g.bank
 	name := c.net.Nodes[node].Name
 	if g.biasAcc != nil {
-		c.learn(g.bias, 1, b.filters, 1, int64(b.filters*c.plan.sets*g.chunks*kernel.Lanes), []*buffer{g.biasAcc}, func(int) fillFunc {
+		c.learn(g.bias, 1, b.filters, 1, int64(b.filters*c.plan.sets*g.chunks*kernel.Lanes), []*buffer{g.biasAcc}, nil, func(int) fillFunc {
 			return func(w *worker, dst []float32, _ int) {
-				c.k.ReduceLanes(dst, g.biasAcc.mem, b.filters, g.parts(w), g.biasAcc.stride/kernel.Lanes, kernel.Lanes)
+				c.reduce(w, dst, g.biasAcc.mem, g.parts(w), g.biasAcc.stride)
 			}
 		})
 	}
@@ -189,18 +205,18 @@ func (g *convGrad) finish(node int) {
 			uses = append(uses, part)
 		}
 	}
-	c.learn(g.kern, b.kernelRows, b.filters, b.cg, cost, uses, func(rows int) fillFunc {
+	c.learn(g.kern, b.kernelRows, b.filters, b.cg, cost, uses, nil, func(rows int) fillFunc {
 		return func(w *worker, dst []float32, lo int) {
 			parts := g.parts(w)
 			switch {
 			case !g.lanes:
 				c.k.SumShards(dst, g.acc.mem[lo*b.filters:], parts, g.acc.stride)
 			case b.groups == 1:
-				c.k.ReduceLanes(dst, g.acc.mem[lo*b.filters*kernel.Lanes:], rows*b.filters, parts, g.acc.stride/kernel.Lanes, kernel.Lanes)
+				c.reduce(w, dst[:rows*b.filters], g.acc.mem[lo*b.filters*kernel.Lanes:], parts, g.acc.stride)
 			default:
 				for grp := range b.groups {
 					sum := part.at(w, 0)[:rows*b.fg]
-					c.k.ReduceLanes(sum, g.acc.mem[(grp*b.kernelRows+lo)*b.fg*kernel.Lanes:], len(sum), parts, g.acc.stride/kernel.Lanes, kernel.Lanes)
+					c.reduce(w, sum, g.acc.mem[(grp*b.kernelRows+lo)*b.fg*kernel.Lanes:], parts, g.acc.stride)
 					for r := range rows {
 						copy(dst[r*b.filters+grp*b.fg:][:b.fg], sum[r*b.fg:])
 					}

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"unsafe"
+
 	"gcnn/cpu/kernel"
 	"gcnn/device"
 	"gcnn/model"
@@ -92,12 +94,12 @@ func (c *compiler) denseBackward(b *block, l fullyConnected) {
 	}
 	if bias.trains() {
 		acc := c.global(node.Name+" bias sums", out*kernel.Lanes, perWorker)
-		c.learn(bias, 1, out, 1, int64(out*c.spec.Batch), []*buffer{dz, acc}, func(int) fillFunc {
+		c.learn(bias, 1, out, 1, int64(out*c.spec.Batch), []*buffer{dz, acc}, nil, func(int) fillFunc {
 			return func(w *worker, dst []float32, _ int) {
 				a := acc.at(w, 0)
 				clear(a)
 				c.k.AddPositions(a, dz.mem, out, dz.stride/kernel.Lanes, w.step.groups)
-				c.k.ReduceLanes(dst, a, out, 1, out, kernel.Lanes)
+				c.reduce(w, dst, a, 1, 0)
 			}
 		})
 	}
@@ -106,7 +108,7 @@ func (c *compiler) denseBackward(b *block, l fullyConnected) {
 		turned := c.buffer(node.Name+" turned gradient", kernel.Lanes*ld)
 		c.task(device.Task{Name: node.Name + " turn", Layers: c.layers(i), Kernel: c.kernelName("transpose")},
 			[]*buffer{dz, turned}, func(w *worker, n int) { c.k.ToSamples(turned.at(w, n), dz.at(w, n), out, ld, 1) })
-		c.learn(kern, in, out, 1, 2*int64(in)*int64(out)*int64(c.plan.groups*kernel.Lanes), []*buffer{turned, s.x}, func(rows int) fillFunc {
+		c.learn(kern, in, out, 1, 2*int64(in)*int64(out)*int64(c.plan.groups*kernel.Lanes), []*buffer{turned, s.x}, c.askRows(s.x), func(rows int) fillFunc {
 			return c.denseKernelGrad(s.x, turned, rows, in, out)
 		})
 	}
@@ -123,6 +125,19 @@ func (c *compiler) denseBackward(b *block, l fullyConnected) {
 			Name: node.Name + " input gradient", Layers: c.layers(i), Kernel: c.kernelName("gemm"), FLOPs: g.Flops(1) * int64(c.plan.groups),
 		}, []*buffer{dz, dx}, func(w *worker, n int) { g.Do(dx.at(w, n), dz.at(w, n), kern.w, nil, 1) })
 	})
+}
+
+// askRows asks for the elements from lo on of every group of an activation.
+func (c *compiler) askRows(x *buffer) func(w *worker, lo, n int) {
+	const most = 1024 // lines: half of a first level of cache
+	return func(w *worker, lo, n int) {
+		if n*w.step.groups > most {
+			return
+		}
+		for g := range w.step.groups {
+			prefetch((*uint8)(unsafe.Pointer(&x.copy(g)[lo*kernel.Lanes])), n)
+		}
+	}
 }
 
 // denseKernelGrad computes so many rows of the kernel's gradient: Σ over the samples of x·dz, in the order of the batch.

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"unsafe"
 
 	"gcnn/cpu/kernel"
 	"gcnn/device"
@@ -63,7 +64,9 @@ const (
 
 // learn leaves the jobs that compute the gradient of a parameter of rows × width elements, and update it. Shards begin at
 // multiples of unit rows. fill makes the function that computes so many rows.
-func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*buffer, fill func(rows int) fillFunc) {
+//
+// ahead, which may be nil, asks for what the sums of rows from lo on will read.
+func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*buffer, ahead func(w *worker, lo, n int), fill func(rows int) fillFunc) {
 	units := rows / unit
 	shards := max(1, min(rows*width/shardFloats, maxShards, units))
 	made := map[int]fillFunc{}
@@ -109,7 +112,9 @@ func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*b
 			tail = fillOf(rest)
 		}
 		c.later(0, work{Task: task, uses: append([]*buffer{scratch}, uses...), run: func(w *worker) {
+			c.ask(w, p, lo, min(lo+block, hi), width, ahead)
 			for a := lo; a < hi; a += block {
+				c.ask(w, p, a+block, min(a+2*block, hi), width, ahead)
 				n, f := block, f
 				if a+n > hi {
 					n, f = hi-a, tail
@@ -121,6 +126,16 @@ func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*b
 			p.renewed(lo, hi)
 		}})
 	}
+}
+
+// ask asks for the memory of the next block of rows: other workers have read the parameter, and have written what its gradient
+// is made of, so that both lie in their caches.
+func (c *compiler) ask(w *worker, p *param, lo, hi, width int, ahead func(w *worker, lo, n int)) {
+	if lo >= hi || ahead == nil {
+		return
+	}
+	prefetchWrite((*uint8)(unsafe.Pointer(&p.w[lo*width])), ((hi-lo)*width+15)/16)
+	ahead(w, lo, hi-lo)
 }
 
 // update applies an optimiser's step to rows lo to hi.

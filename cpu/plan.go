@@ -106,15 +106,32 @@ func (p *plan) run(w *worker, b *barrier, round uint32, profile bool, epoch *epo
 				p.item(w, ph, i, profile)
 			}
 		}
-		for i := range items {
-			if ph.claims[i].take(round) {
-				p.item(w, ph, i, profile)
-			}
-		}
 		if epoch != nil && w.id == 0 && k == len(p.phases)-1 {
 			epoch.stepDone(w)
 		}
-		b.wait()
+		p.meet(w, b, ph, items, round, profile)
+	}
+}
+
+// meet waits for the other workers at the end of a phase. It takes items of another only when that one is late: what they touch
+// lies in its cache, and moving it to and fro costs more than a short wait.
+func (p *plan) meet(w *worker, b *barrier, ph *phase, items int, round uint32, profile bool) {
+	last := items
+	for {
+		arrival, over := b.arrive()
+		if over || b.spin(arrival) {
+			return
+		}
+		for last > 0 && ph.claims[last-1].round.Load() == round {
+			last--
+		}
+		if last == 0 || !b.leave(arrival) {
+			b.await(arrival)
+			return
+		}
+		if ph.claims[last-1].take(round) {
+			p.item(w, ph, last-1, profile)
+		}
 	}
 }
 
