@@ -52,7 +52,6 @@ type Device struct {
 	gpu     cu.Device
 	context cu.CUContext
 	stream  cu.Stream
-	modules []cu.Module
 	kernels map[string]cu.Function
 	dnn     *cudnn.Context
 	blas    blasHandle
@@ -224,16 +223,18 @@ func (d *Device) release() error {
 
 // unlessLost is the error of freeing something, but for a lost device, which frees nothing and has said so.
 func (d *Device) unlessLost(err error) error {
-	if d.lost != nil {
+	if d.isLost() {
 		return nil
 	}
 	return err
 }
 
+func (d *Device) isLost() bool { return d.lost != nil }
+
 // do runs f on the device's thread, unless the device was lost.
 func (d *Device) do(f func() error) error {
 	return d.thread.do(func() error {
-		if d.lost != nil {
+		if d.isLost() {
 			return d.lost
 		}
 		return f()

@@ -162,6 +162,7 @@ func (p *program) changes(r *resident, e *device.Epoch) []byte {
 	records := make([]byte, 0, size*len(e.Order))
 	for _, sample := range e.Order {
 		c := a.Draw(seed, e.Number, sample, r.height, r.width)
+		bound(&c, r.height, r.width)
 		if !moves(a) {
 			for _, v := range []float32{c.Contrast, c.Brightness, c.Sin, c.Cos} {
 				records = binary.LittleEndian.AppendUint32(records, math.Float32bits(v))
@@ -172,8 +173,18 @@ func (p *program) changes(r *resident, e *device.Epoch) []byte {
 			flip = 1
 		}
 		for _, v := range []int{flip, c.Down, c.Right, c.CutTop, c.CutLeft, c.CutSide, 0, 0} {
-			records = binary.LittleEndian.AppendUint16(records, uint16(int16(max(min(v, math.MaxInt16), math.MinInt16))))
+			records = binary.LittleEndian.AppendUint16(records, uint16(int16(v)))
 		}
 	}
 	return records
+}
+
+// bound makes the numbers of a change fit 16 bits without another image: a square that covers everything is no larger, and what
+// lies outside by its own length does so by no more.
+func bound(c *device.Change, height, width int) {
+	if largest := max(height, width); c.CutSide >= 2*largest {
+		c.CutTop, c.CutLeft, c.CutSide = 0, 0, largest
+	}
+	reach := height + width // beyond it nothing comes back by turning
+	c.Down, c.Right = max(min(c.Down, reach), -reach), max(min(c.Right, reach), -reach)
 }

@@ -62,7 +62,7 @@ func (c *compiler) end() {
 	}
 	losses, hits, valid := p.losses, p.hits, c.rows
 	if !c.purpose.labels { // no loss: the cursor moves all the same
-		losses, hits = c.constant("losses", 1, nil), nil
+		losses = c.constant("losses", 1, nil)
 		hits, valid = losses, 0
 	}
 	stop := uint32(0)

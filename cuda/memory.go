@@ -36,7 +36,7 @@ func (d *Device) free(a *allocation) error {
 	}
 	p := a.ptr
 	a.ptr = 0
-	if d.lost != nil {
+	if d.isLost() {
 		return nil
 	}
 	return d.ok("cuMemFree", cu.MemFree(p))

@@ -12,8 +12,18 @@ package cuda
 #include <cublas_v2.h>
 
 static CUresult gcnn_capture_begin(void *s) { return cuStreamBeginCapture((CUstream)s, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL); }
-static CUresult gcnn_capture_end(void *s, void **graph) { return cuStreamEndCapture((CUstream)s, (CUgraph *)graph); }
-static CUresult gcnn_graph_instantiate(void *graph, void **exec) { return cuGraphInstantiateWithFlags((CUgraphExec *)exec, (CUgraph)graph, 0); }
+// What a call that makes something returns.
+typedef struct { int code; void *made; unsigned long long device; } gcnn_made;
+static gcnn_made gcnn_capture_end(void *s) {
+  CUgraph g = NULL;
+  int r = cuStreamEndCapture((CUstream)s, &g);
+  return (gcnn_made){r, g, 0};
+}
+static gcnn_made gcnn_graph_instantiate(void *graph) {
+  CUgraphExec e = NULL;
+  int r = cuGraphInstantiateWithFlags(&e, (CUgraph)graph, 0);
+  return (gcnn_made){r, e, 0};
+}
 static CUresult gcnn_graph_nodes(void *graph, size_t *n) { return cuGraphGetNodes((CUgraph)graph, NULL, n); }
 static CUresult gcnn_graph_destroy(void *graph) { return cuGraphDestroy((CUgraph)graph); }
 static CUresult gcnn_exec_destroy(void *exec) { return cuGraphExecDestroy((CUgraphExec)exec); }
@@ -23,14 +33,16 @@ static const char *gcnn_cu_name(int code) {
   return cuGetErrorName((CUresult)code, &name) == CUDA_SUCCESS && name ? name : "";
 }
 
-static CUresult gcnn_pin(size_t n, void **host, unsigned long long *device) {
-  CUresult r = cuMemHostAlloc(host, n, CU_MEMHOSTALLOC_DEVICEMAP);
-  if (r != CUDA_SUCCESS) return r;
+static gcnn_made gcnn_pin(size_t n) {
+  gcnn_made m = {0, NULL, 0};
   CUdeviceptr p = 0;
-  r = cuMemHostGetDevicePointer(&p, *host, 0);
-  if (r != CUDA_SUCCESS) cuMemFreeHost(*host);
-  *device = p;
-  return r;
+  if ((m.code = cuMemHostAlloc(&m.made, n, CU_MEMHOSTALLOC_DEVICEMAP))) return (gcnn_made){m.code, NULL, 0};
+  if ((m.code = cuMemHostGetDevicePointer(&p, m.made, 0))) {
+    cuMemFreeHost(m.made);
+    m.made = NULL;
+  }
+  m.device = p;
+  return m;
 }
 static CUresult gcnn_unpin(void *host) { return cuMemFreeHost(host); }
 
@@ -140,21 +152,21 @@ func beginCapture(s *cu.Stream) status { return status{driver, int(C.gcnn_captur
 
 // endCapture makes what was captured ready to launch.
 func endCapture(s *cu.Stream) (graph, string, status) {
-	var captured unsafe.Pointer
-	var g graph
-	if r := C.gcnn_capture_end(first(s), &captured); r != 0 {
-		return g, "cuStreamEndCapture", status{driver, int(r)}
+	captured := C.gcnn_capture_end(first(s))
+	if captured.code != 0 {
+		return graph{}, "cuStreamEndCapture", status{driver, int(captured.code)}
 	}
 	var n C.size_t
-	r, call := C.gcnn_graph_nodes(captured, &n), "cuGraphGetNodes"
-	if r == 0 {
-		r, call = C.gcnn_graph_instantiate(captured, &g.exec), "cuGraphInstantiate"
+	code, call := C.int(C.gcnn_graph_nodes(captured.made, &n)), "cuGraphGetNodes"
+	g := graph{nodes: int(n)}
+	if code == 0 {
+		made := C.gcnn_graph_instantiate(captured.made)
+		g.exec, code, call = made.made, made.code, "cuGraphInstantiate"
 	}
-	g.nodes = int(n)
-	if d := C.gcnn_graph_destroy(captured); r == 0 && d != 0 {
-		r, call = d, "cuGraphDestroy"
+	if d := C.gcnn_graph_destroy(captured.made); code == 0 && d != 0 {
+		code, call = C.int(d), "cuGraphDestroy"
 	}
-	return g, call, status{driver, int(r)}
+	return g, call, status{driver, int(code)}
 }
 
 func (g graph) launch(s *cu.Stream) status {
@@ -170,11 +182,8 @@ type pinned struct {
 }
 
 func pin(bytes int) (pinned, status) {
-	var p pinned
-	var address C.ulonglong
-	r := C.gcnn_pin(C.size_t(bytes), &p.host, &address)
-	p.device = uint64(address)
-	return p, status{driver, int(r)}
+	made := C.gcnn_pin(C.size_t(bytes))
+	return pinned{made.made, uint64(made.device)}, status{driver, int(made.code)}
 }
 
 func (p pinned) free() status { return status{driver, int(C.gcnn_unpin(p.host))} }

@@ -181,3 +181,33 @@ func TestTurned(t *testing.T) {
 		}
 	}
 }
+
+// TestBound checks that bounded changes make the same image, and fit 16 bits.
+func TestBound(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		h, w := rapid.IntRange(1, 6).Draw(t, "height"), rapid.IntRange(1, 6).Draw(t, "width")
+		side := rapid.IntRange(0, 40).Draw(t, "side")
+		a := device.Augment{Flip: device.RandomFlip, Shift: rapid.IntRange(0, 40).Draw(t, "shift"), Cutout: side}
+		if rapid.Bool().Draw(t, "turned") {
+			a.Rotate = 180
+		}
+		c := a.Draw(rapid.Uint64().Draw(t, "seed"), 3, 7, h, w)
+		src := make([]float32, h*w)
+		for i := range src {
+			src[i] = float32(i + 1)
+		}
+		want, got := make([]float32, h*w), make([]float32, h*w)
+		c.Place(want, src, h, w, 1)
+		bound(&c, h, w)
+		c.Place(got, src, h, w, 1)
+		for i := range want {
+			if got[i] != want[i] {
+				t.Fatalf("%d is %g, want %g", i, got[i], want[i])
+			}
+		}
+		if reach := 2 * (h + w); max(c.Down, -c.Down, c.Right, -c.Right, c.CutSide, c.CutTop, -c.CutTop, c.CutLeft, -c.CutLeft) > reach {
+			t.Fatalf("%+v reaches beyond %d", c, reach)
+		}
+	})
+}

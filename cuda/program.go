@@ -71,6 +71,9 @@ func newProgram(d *Device, net *model.Network, spec device.Plan, dry bool) (made
 				device.ErrArgument, node.Name, node.In[0], node.Out, spec.Batch, math.MaxInt32, math.MaxInt32/n)
 		}
 	}
+	if a := net.Input[0] + net.Input[1]; spec.Training != nil && spec.Training.Augment != (device.Augment{}) && a > math.MaxInt16 {
+		return nil, fmt.Errorf("%w: augmentation on the GPU takes images whose height and width are together at most %d, got %v", device.ErrArgument, math.MaxInt16, net.Input)
+	}
 	p := &program{
 		d: d, net: net, spec: spec, params: map[string]*param{}, parts: map[part]*plan{}, traces: map[tracePart]*plan{}, sets: map[*resident]bool{},
 		weights: &buffer{name: "weights"}, grads: &buffer{name: "gradients"},
