@@ -58,6 +58,7 @@ type convShape struct {
 
 var convShapes = []convShape{
 	{"cnn", 28, 28, 1, 3, 8},
+	{"cnn-band", 4, 28, 1, 3, 8}, // two rows, as a plan asks for them
 	{"lenet1", 28, 28, 1, 3, 6},
 	{"lenet2", 14, 14, 6, 5, 16},
 	{"lenet3", 5, 5, 16, 5, 120},
