@@ -21,7 +21,7 @@ def residual():
     y = layers.BatchNormalization(scale=False)(y)
     y = layers.Conv2D(8, 3, dilation_rate=2, padding="same")(y)
     x = layers.add([x, y])
-    # not AveragePooling2D with 'same': on PyTorch, Keras averages over repeated edges
+    # not AveragePooling2D with 'same': on PyTorch, Keras averages over repeated edges (weights/keras/testdata has "pools")
     x = layers.concatenate([layers.MaxPooling2D(3, 2, padding="same")(x), layers.AveragePooling2D((1, 2), 2)(x)])
     x = layers.ZeroPadding2D(((1, 0), (0, 2)))(x)
     x = layers.Conv2D(12, (2, 3), groups=2, activation="tanh")(x)
@@ -32,16 +32,28 @@ def residual():
 def activations():
     x = inputs = keras.Input((9, 8, 2))
     # tf2onnx writes gelu with Erfc, which ONNX does not have, and takes ELU with another alpha apart
-    torch = keras.backend.backend() == "torch"
-    for i, f in enumerate(["elu", "gelu" if torch else "relu", "softplus", "sigmoid", "leaky_relu", "tanh", "silu"]):
+    all_kinds = keras.backend.backend() != "tensorflow"
+    for i, f in enumerate(["elu", "gelu" if all_kinds else "relu", "softplus", "sigmoid", "leaky_relu", "tanh", "silu"]):
         x = layers.Conv2D(4 + i, 3, padding="same", activation=f)(x)
     x = layers.LeakyReLU(0.05)(layers.DepthwiseConv2D(3, depth_multiplier=2)(x))
-    x = layers.Flatten()(layers.ELU(0.7 if torch else 1)(layers.AveragePooling2D(2)(x)))
+    x = layers.Flatten()(layers.ELU(0.7 if all_kinds else 1)(layers.AveragePooling2D(2)(x)))
     x = layers.BatchNormalization()(layers.Dense(9)(x))
     return keras.Model(inputs, layers.Dense(4)(x))
 
 
-MODELS = {"lesson": lesson, "residual": residual, "activations": activations}
+def pools():
+    """What no ONNX exporter gets right: 'same' average pools, and normalisation that was adapted to data."""
+    x = inputs = keras.Input((9, 10, 3))
+    normalization = layers.Normalization()
+    normalization.adapt(np.random.default_rng(0).normal(1, 3, (50, 9, 10, 3)))
+    x = normalization(layers.Rescaling(1 / 127.5, offset=-1)(x))
+    x = layers.AveragePooling2D(3, 2, padding="same")(layers.Conv2D(6, 4, padding="same", name="first")(x))
+    x = layers.concatenate([layers.ReLU()(x), layers.MaxPooling2D(2, 1, padding="same")(x)])
+    x = layers.Dense(5)(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Softmax()(x), name="pools")
+
+
+MODELS = {"lesson": lesson, "residual": residual, "activations": activations, "pools": pools}
 
 
 def make(name, seed=1):
@@ -55,7 +67,7 @@ def make(name, seed=1):
             v.name, (0, 0))
         if high:
             v.assign(rng.uniform(low, high, v.shape).astype(np.float32))
-    x = rng.integers(0, 256, (3, *net.input_shape[1:])) if name == "lesson" else rng.standard_normal((3, *net.input_shape[1:]))
+    x = rng.integers(0, 256, (3, *net.input_shape[1:])) if name in ("lesson", "pools") else rng.standard_normal((3, *net.input_shape[1:]))
     x = x.astype(np.float32)
     net(x)  # builds what export needs
     return net, x

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes weights/onnx/testdata: small ONNX files as PyTorch and Keras export them, each with images and what the framework itself
-computes for them, for the tests of `gcnn import`.
+"""Writes weights/onnx/testdata and weights/keras/testdata: small networks as PyTorch and Keras write them, each with images and what
+the framework itself computes for them, for the tests of `gcnn import`.
 
 Run it in an environment with what requirements-models.txt lists. Keras has one backend for each process, so that the script calls
-itself: make_models.py [torch | keras BACKEND].
+itself: make_models.py [torch | keras BACKEND | json jax].
 """
 import os
 import pathlib
@@ -59,16 +59,34 @@ def make_keras(backend):
         save(file, x.astype(np.uint8) if name == "lesson" else x, output)
 
 
+def make_json():
+    """model.to_json() and weights as weights/keras reads them."""
+    import keras
+
+    import keras_models
+    folder = FOLDER.parents[1] / "keras" / "testdata"
+    folder.mkdir(exist_ok=True)
+    for name in keras_models.MODELS:
+        net, x = keras_models.make(name)
+        (folder / f"{name}.json").write_text(net.to_json(indent=1) + "\n")
+        np.savez(folder / f"{name}.npz", **{v.path: keras.ops.convert_to_numpy(v) for v in net.weights})
+        output = keras.ops.convert_to_numpy(net(x))
+        np.savez_compressed(folder / f"{name}-expected.npz", images=x.astype(np.uint8) if name in ("lesson", "pools") else x, output=output)
+        print(name, x.shape, output.shape)
+
+
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     FOLDER.mkdir(exist_ok=True)
     match sys.argv[1:]:
         case []:
-            for arguments in (["torch"], ["keras", "tensorflow"], ["keras", "torch"]):
+            for arguments in (["torch"], ["keras", "tensorflow"], ["keras", "torch"], ["json", "jax"]):
                 subprocess.run([sys.executable, __file__, *arguments], check=True, env={**os.environ, "KERAS_BACKEND": arguments[-1]})
         case ["torch"]:
             make_torch()
         case ["keras", backend]:
             make_keras(backend)
+        case ["json", "jax"]:
+            make_json()
         case other:
             sys.exit(f"make_models.py: unknown arguments {other}")
