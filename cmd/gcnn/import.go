@@ -10,18 +10,24 @@ import (
 
 	"gcnn/model"
 	"gcnn/train"
+	"gcnn/weights/keras"
 	"gcnn/weights/onnx"
 )
 
 func importCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "import",
-		Usage:     "make a weights file of gcnn from an ONNX file",
+		Usage:     "make a weights file of gcnn from an ONNX file or a Keras model",
 		ArgsUsage: "FILE",
-		Description: `FILE is what gcnn, PyTorch (torch.onnx.export) or Keras
-(model.export(format="onnx")) wrote of a network of gcnn's layers. A node that
-none of them can express is an error that names it. Height, width and channels
-must be fixed.
+		Description: `FILE.onnx is what gcnn, PyTorch (torch.onnx.export) or Keras
+(model.export(format="onnx")) wrote of a network of gcnn's layers. FILE.json is
+model.to_json() of Keras 3, with its weights in --weights, by variable.path:
+
+  open("m.json", "w").write(m.to_json())
+  numpy.savez("m.npz", **{v.path: v.numpy() for v in m.weights})
+
+A node or layer that gcnn's cannot express is an error that names it. Height,
+width and channels must be fixed.
 
 What is done to the input before the first layer becomes the normalisation.
 Where a file does nothing, pixels are divided by 255, and --mean and --std may
@@ -31,9 +37,11 @@ wants 0 to 255, that is --std 0.00392156862745.
 Examples:
   gcnn import model.onnx --softmax --class-names cat,dog
   gcnn import m.onnx --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225
+  gcnn import m.json --weights m.npz
   gcnn predict model.safetensors picture.jpg`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE` (default: NAME.safetensors here)"},
+			&cli.StringFlag{Name: "weights", Usage: "of a Keras model: an NPZ or safetensors `FILE` (default: NAME.npz)"},
 			&cli.BoolFlag{Name: "softmax", Usage: "end a network of logits or log-softmax in softmax"},
 			&cli.StringFlag{Name: "mean", Usage: "`M,…` of each channel, or one for all, in [0, 1]"},
 			&cli.StringFlag{Name: "std", Usage: "`S,…` of each channel, or one for all"},
@@ -48,7 +56,7 @@ func importNetwork(c *cli.Context) error {
 		return usagef("import takes one FILE, got %d arguments", c.NArg())
 	}
 	file := c.Args().First()
-	m, err := onnx.ReadFile(file, onnx.Options{Softmax: c.Bool("softmax")})
+	m, err := readModel(c, file)
 	if err != nil {
 		return err
 	}
@@ -85,6 +93,26 @@ func importNetwork(c *cli.Context) error {
 	s := m.Network.Summarize()
 	fmt.Fprintf(c.App.Writer, "%s: input %v, output %v, %s parameters\n", path, m.Network.Input, m.Network.Output(), thousands(s.Params))
 	return nil
+}
+
+// readModel reads an ONNX file, or a Keras model by the end of its name.
+func readModel(c *cli.Context, file string) (*onnx.Model, error) {
+	stem, isKeras := strings.CutSuffix(file, ".json")
+	arrays := c.String("weights")
+	if !isKeras {
+		if arrays != "" {
+			return nil, usagef("--weights goes with a Keras model, FILE.json")
+		}
+		return onnx.ReadFile(file, onnx.Options{Softmax: c.Bool("softmax")})
+	}
+	if arrays == "" {
+		arrays = stem + ".npz"
+	}
+	m, err := keras.ReadFiles(file, arrays, keras.ImportOptions{Softmax: c.Bool("softmax")})
+	if err != nil {
+		return nil, err
+	}
+	return &onnx.Model{Network: m.Network, Weights: m.Weights, Normalization: m.Normalization, Notes: m.Notes}, nil
 }
 
 // normalizationFlags reads --mean and --std; one that is not given is 0 or 1.

@@ -35,12 +35,17 @@ type Imported struct {
 	Notes         []string // what reading had to assume, a sentence each
 }
 
+// ImportOptions change how a model is read.
+type ImportOptions struct {
+	Softmax bool // end a network of logits in softmax
+}
+
 // ReadFiles reads a model's configuration, model.to_json() of Keras 3 (Sequential or Functional), and its weights by variable.path,
 // NPZ or safetensors. In Python:
 //
 //	open("net.json", "w").write(net.to_json())
 //	numpy.savez("net.npz", **{v.path: v.numpy() for v in net.weights})
-func ReadFiles(config, arrays string) (*Imported, error) {
+func ReadFiles(config, arrays string, o ImportOptions) (*Imported, error) {
 	info, err := os.Stat(config)
 	if err != nil {
 		return nil, err
@@ -56,7 +61,7 @@ func ReadFiles(config, arrays string) (*Imported, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := Import(text, f.Tensors)
+	m, err := Import(text, f.Tensors, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", config, err)
 	}
@@ -64,7 +69,7 @@ func ReadFiles(config, arrays string) (*Imported, error) {
 }
 
 // Import makes a network of a model's configuration and its weights.
-func Import(text []byte, arrays map[string]*tensor.Dense) (*Imported, error) {
+func Import(text []byte, arrays map[string]*tensor.Dense, o ImportOptions) (*Imported, error) {
 	if len(text) > maxText {
 		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrFormat, maxText)
 	}
@@ -92,7 +97,7 @@ func Import(text []byte, arrays map[string]*tensor.Dense) (*Imported, error) {
 			return nil, fmt.Errorf("layer %q (%s): %w", l.Name, l.Class, err)
 		}
 	}
-	return r.finish(d.Config.Name)
+	return r.finish(d.Config.Name, o)
 }
 
 // ordered returns the layers, each behind those that it reads, with their inputs.
@@ -224,12 +229,19 @@ type reader struct {
 }
 
 // finish makes the network and checks its weights.
-func (r *reader) finish(name string) (*Imported, error) {
+func (r *reader) finish(name string, o ImportOptions) (*Imported, error) {
 	if r.input == nil {
 		return nil, fmt.Errorf("%w: it has no InputLayer: build the model before it is written", ErrUnsupported)
 	}
 	if r.last.part != whole || len(r.layers) == 0 {
 		return nil, fmt.Errorf("%w: its output is no layer's of gcnn", ErrUnsupported)
+	}
+	if model.OutputActivation(r.layers[len(r.layers)-1]) == model.Linear {
+		if o.Softmax {
+			r.layers = append(r.layers, model.Activation{Name: "probabilities", Inputs: []string{r.last.name}, Func: model.Softmax})
+		} else {
+			r.notes = append(r.notes, "the network ends without softmax: its outputs are logits, not probabilities")
+		}
 	}
 	net, err := model.New(name, r.input, tidy(r.layers)...)
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package keras writes networks as Keras 3 keeps them: model.to_json()'s text, and the weights as a safetensors or NPZ file.
+// Package keras writes and reads networks as Keras 3 keeps them: model.to_json()'s text, and beside it the weights by
+// variable.path, as NPZ or safetensors.
 //
 // In Python:
 //

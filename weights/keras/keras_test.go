@@ -54,7 +54,7 @@ func TestRoundTrip(t *testing.T) {
 			if err := m.WriteFiles(config, npz); err != nil {
 				t.Fatal(err)
 			}
-			got, err := keras.ReadFiles(config, npz)
+			got, err := keras.ReadFiles(config, npz, keras.ImportOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +89,7 @@ func TestImport(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			stem := strings.TrimSuffix(file, ".json")
-			m, err := keras.ReadFiles(file, stem+".npz")
+			m, err := keras.ReadFiles(file, stem+".npz", keras.ImportOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -142,6 +142,24 @@ func closeTo(t *testing.T, got, want *tensor.Dense) {
 	}
 }
 
+// TestSoftmax: logits are said to be logits, and get a softmax where it is asked for.
+func TestSoftmax(t *testing.T) {
+	t.Parallel()
+	for _, softmax := range []bool{false, true} {
+		m, err := keras.ReadFiles("testdata/activations.json", "testdata/activations.npz", keras.ImportOptions{Softmax: softmax})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = m.Network.Classes()
+		if softmax != (err == nil) {
+			t.Errorf("softmax %t: %v", softmax, err)
+		}
+		if told := strings.Contains(strings.Join(m.Notes, " "), "logits"); told == softmax {
+			t.Errorf("softmax %t: notes %q", softmax, m.Notes)
+		}
+	}
+}
+
 const inputLayer = `{"module": "keras.layers", "class_name": "InputLayer", "config": {"name": "in", "batch_shape": [null, 4, 4, 1]}}`
 
 // sequential is a model of some layers of module keras.layers behind an input of 4×4×1.
@@ -175,7 +193,7 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := keras.Import([]byte(c.text), nil)
+			_, err := keras.Import([]byte(c.text), nil, keras.ImportOptions{})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("error %v, want %q", err, c.want)
 			}
@@ -203,7 +221,7 @@ func FuzzImport(f *testing.F) {
 	}
 	f.Add([]byte(sequential(`"class_name": "Flatten", "config": {"name": "f"}`, `"class_name": "Activation", "config": {"name": "a", "activation": "softmax"}`)))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		_, err := keras.Import(text, arrays)
+		_, err := keras.Import(text, arrays, keras.ImportOptions{Softmax: true})
 		if err != nil && !errors.Is(err, keras.ErrUnsupported) && !errors.Is(err, keras.ErrFormat) && !errors.Is(err, weights.ErrMismatch) {
 			t.Errorf("error %v wraps no error of the package", err)
 		}
