@@ -8,7 +8,8 @@ func NeedsInput(f model.ActivationFunc) bool { return f == model.GELU || f == mo
 // Activate computes y = f(x) for each element; x and y may be the same slice. alpha is LeakyReLU's slope and ELU's α. Softmax is not
 // elementwise: see Kernels.Softmax.
 //
-// NaN gives NaN. exp and tanh are within 2 ulp, sigmoid within 4, or within 2⁻¹²⁶ where x or the result is subnormal.
+// NaN gives NaN. exp and tanh are within 2 ulp, sigmoid, ELU with α = 1 and softplus within 4, GELU within 8, on every path and for every x; or
+// within 2⁻¹²⁶ where x or the result is subnormal.
 func (k *Kernels) Activate(f model.ActivationFunc, alpha float32, y, x []float32) {
 	if len(y) > 0 {
 		k.impl.activate(f, alpha, y, x[:len(y)])

@@ -20,7 +20,8 @@
 //   - AddPositions, the channel sums: each lane adds over rows, then columns.
 //
 // The portable path does the same with a rounding after the multiplication; it lies within c·u·Σ|aᵢbᵢ| of the exact sum, as the others
-// do, with u = 2⁻²⁴ and c = 2·(terms+1). The functions built on exp and tanh differ by a few ulp between portable and assembly.
+// do, with u = 2⁻²⁴ and c = 2·(terms+1). The functions built on exp and tanh differ by a few ulp between portable and assembly: Activate states
+// how far each is from the exact value.
 //
 // # Use
 //

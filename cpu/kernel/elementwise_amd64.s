@@ -1248,12 +1248,12 @@ loop16:
 	VFMADD213PS  word_3e671790<>+0(SB), Y5, Y3
 	VMULPS       word_3f000000<>+0(SB), Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VMULPS       Y2, Y3, Y3
 	VMOVUPS      word_3f800000<>+0(SB), Y4
-	VSUBPS       Y3, Y4, Y4
+	VFNMADD231PS Y3, Y2, Y4
 	VMULPS       Y0, Y4, Y4
 	VXORPS       word_80000000<>+0(SB), Y1, Y1
 	VMULPS       Y3, Y1, Y1
+	VMULPS       Y2, Y1, Y1
 	VXORPS       Y5, Y5, Y5
 	VCMPPS       $0x1e, Y5, Y0, Y6
 	VBLENDVPS    Y6, Y4, Y1, Y1
@@ -1313,12 +1313,12 @@ loop16:
 	VFMADD213PS  word_3e671790<>+0(SB), Y5, Y3
 	VMULPS       word_3f000000<>+0(SB), Y5, Y5
 	VMULPS       Y5, Y3, Y3
-	VMULPS       Y2, Y3, Y3
 	VMOVUPS      word_3f800000<>+0(SB), Y4
-	VSUBPS       Y3, Y4, Y4
+	VFNMADD231PS Y3, Y2, Y4
 	VMULPS       Y0, Y4, Y4
 	VXORPS       word_80000000<>+0(SB), Y1, Y1
 	VMULPS       Y3, Y1, Y1
+	VMULPS       Y2, Y1, Y1
 	VXORPS       Y5, Y5, Y5
 	VCMPPS       $0x1e, Y5, Y0, Y6
 	VBLENDVPS    Y6, Y4, Y1, Y1
@@ -2893,12 +2893,12 @@ loop41:
 	VFMADD213PS  word_3e671790<>+0(SB), Z5, Z3
 	VMULPS       word_3f000000<>+0(SB), Z5, Z5
 	VMULPS       Z5, Z3, Z3
-	VMULPS       Z2, Z3, Z3
 	VMOVUPS      word_3f800000<>+0(SB), Z4
-	VSUBPS       Z3, Z4, Z4
+	VFNMADD231PS Z3, Z2, Z4
 	VMULPS       Z0, Z4, Z4
 	VXORPS       word_80000000<>+0(SB), Z1, Z1
 	VMULPS       Z3, Z1, Z1
+	VMULPS       Z2, Z1, Z1
 	VPXORD       Z5, Z5, Z5
 	VCMPPS       $0x1e, Z5, Z0, K1
 	VMOVAPS      Z4, K1, Z1

@@ -22,36 +22,64 @@ func stride() uint64 {
 // results below the smallest normal number may be 0.
 func sweep(t *testing.T, f func(y, x []float32), want func(x float64) float64) (worst float64, at float32) {
 	t.Helper()
+	var mu sync.Mutex
+	patterns(func(x []float32) {
+		y := make([]float32, len(x))
+		f(y, x)
+		local, where := 0.0, float32(0)
+		for i, v := range x {
+			if e := ulps(y[i], v, want); e > local {
+				local, where = e, v
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if local > worst {
+			worst, at = local, where
+		}
+	})
+	return worst, at
+}
+
+// agree reports whether f and g give the same bits, any NaN for any other.
+func agree(f, g func(y, x []float32)) (same bool, at float32) {
+	var mu sync.Mutex
+	same = true
+	patterns(func(x []float32) {
+		y, z := make([]float32, len(x)), make([]float32, len(x))
+		f(y, x)
+		g(z, x)
+		for i := range x {
+			if math.Float32bits(y[i]) != math.Float32bits(z[i]) && (y[i] == y[i] || z[i] == z[i]) {
+				mu.Lock()
+				same, at = false, x[i]
+				mu.Unlock()
+				return
+			}
+		}
+	})
+	return same, at
+}
+
+// patterns calls f with blocks of bit patterns, the whole range on all cores.
+func patterns(f func(x []float32)) {
 	const block = 1 << 12
 	step := stride()
-	var mu sync.Mutex
 	var wg sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
 	for w := range workers {
 		wg.Go(func() {
-			x, y := make([]float32, block), make([]float32, block)
-			local, where := 0.0, float32(0)
+			x := make([]float32, block)
 			for b := uint64(w) * block * step; b < 1<<32; b += uint64(workers) * block * step {
 				n := 0
 				for ; n < block && b+uint64(n)*step < 1<<32; n++ {
 					x[n] = math.Float32frombits(uint32(b + uint64(n)*step))
 				}
-				f(y[:n], x[:n])
-				for i, v := range x[:n] {
-					if e := ulps(y[i], v, want); e > local {
-						local, where = e, v
-					}
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if local > worst {
-				worst, at = local, where
+				f(x[:n])
 			}
 		})
 	}
 	wg.Wait()
-	return worst, at
 }
 
 // ulps is the error of got in units in the last place of the float32 nearest to want(x).
@@ -97,44 +125,78 @@ func tanh64(x float64) float64 {
 
 func exp64Clamped(x float64) float64 { return exp64(max(min(x, 700), -700)) }
 
+// TestExhaustive: the functions of the first assembly path and of the portable path against float64, the other paths' against the first's bits.
 func TestExhaustive(t *testing.T) {
-	paths(t, func(t *testing.T, k *Kernels) {
-		activate := func(f model.ActivationFunc) func(y, x []float32) {
-			return func(y, x []float32) { k.Activate(f, 1, y, x) }
+	kernels := map[Path]*Kernels{}
+	for _, p := range Available() {
+		k, err := Open(string(p))
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, c := range []struct {
-			name  string
-			f     func(y, x []float32)
-			want  func(x float64) float64
-			bound float64
-		}{
-			{"exp", func(y, x []float32) {
-				var max, sum [Lanes]float32
-				n := len(x) / Lanes * Lanes
-				expShifted(k.impl.exp, y[:n], x[:n], &max, &sum)
-				for i := n; i < len(x); i++ {
-					y[i] = exp(x[i])
+		kernels[p] = k
+	}
+	first := Available()[0]
+	for _, c := range elementary {
+		for _, p := range Available() {
+			t.Run(c.name+"/"+string(p), func(t *testing.T) {
+				f := c.f(kernels[p])
+				if p != first && p != Portable {
+					if same, at := agree(c.f(kernels[first]), f); !same {
+						t.Errorf("at %v %s and %s differ", at, first, p)
+					}
+					return
 				}
-			}, exp64Clamped, 2},
-			{"tanh", activate(model.Tanh), tanh64, 2},
-			{"sigmoid", activate(model.Sigmoid), func(x float64) float64 { return 1 / (1 + exp64Clamped(-x)) }, 4},
-			{"elu", activate(model.ELU), func(x float64) float64 {
-				switch {
-				case x > 0:
-					return x
-				case x > -0x1p-10:
-					return x * (1 + x*(1./2+x*(1./6+x/24)))
+				worst, at := sweep(t, f, c.want)
+				t.Logf("at most %.3f ulp, at %v", worst, at)
+				if !(worst <= c.bound) {
+					t.Errorf("%.3f ulp at %v (%#08x), allowed %v", worst, at, math.Float32bits(at), c.bound)
 				}
-				return exp64Clamped(x) - 1
-			}, 4},
-		} {
-			worst, at := sweep(t, c.f, c.want)
-			t.Logf("%s: at most %.3f ulp, at %v", c.name, worst, at)
-			if !(worst <= c.bound) {
-				t.Errorf("%s: %.3f ulp at %v (%#08x), allowed %v", c.name, worst, at, math.Float32bits(at), c.bound)
+			})
+		}
+	}
+}
+
+// elementary lists the functions with their values in float64 and what they may be off by, in ulp.
+var elementary = []struct {
+	name  string
+	f     func(k *Kernels) func(y, x []float32)
+	want  func(x float64) float64
+	bound float64
+}{
+	{"exp", func(k *Kernels) func(y, x []float32) {
+		return func(y, x []float32) {
+			var max, sum [Lanes]float32
+			n := len(x) / Lanes * Lanes
+			expShifted(k.impl.exp, y[:n], x[:n], &max, &sum)
+			for i := n; i < len(x); i++ {
+				y[i] = exp(x[i])
 			}
 		}
-	})
+	}, exp64Clamped, 2},
+	{"tanh", activation(model.Tanh), tanh64, 2},
+	{"sigmoid", activation(model.Sigmoid), func(x float64) float64 { return 1 / (1 + exp64Clamped(-x)) }, 4},
+	{"elu", activation(model.ELU), func(x float64) float64 {
+		switch {
+		case x > 0:
+			return x
+		case x > -0x1p-10:
+			return x * (1 + x*(1./2+x*(1./6+x/24)))
+		}
+		return exp64Clamped(x) - 1
+	}, 4},
+	{"softplus", activation(model.Softplus), func(x float64) float64 { return max(x, 0) + math.Log1p(exp64Clamped(-math.Abs(x))) }, 4},
+	{"gelu", activation(model.GELU), func(x float64) float64 {
+		if x < -40 {
+			return 0
+		}
+		return x * 0.5 * math.Erfc(-x/math.Sqrt2)
+	}, 8},
+}
+
+func activation(f model.ActivationFunc) func(k *Kernels) func(y, x []float32) {
+	return func(k *Kernels) func(y, x []float32) {
+		return func(y, x []float32) { k.Activate(f, 1, y, x) }
+	}
 }
 
 // TestReference compares the float64 exponential, which the tests and the portable path stand on, with the standard library's.

@@ -173,7 +173,7 @@ func (g *gen) tanh(x, a, t1, t2, t3, y reg.Register) {
 	g.VORPS(y, x, x)
 }
 
-// normal leaves e^(−a²/2) in e and Φ(−a) in q, a = |x| up to 14, which is left in a. Φ(−a) = e^(−a²/2)·t·P(t)/2 with t = 1/(1 + 0.4·a/√2) and P the
+// normal leaves e = e^(−a²/2) and q = Φ(−a)/e of a = |x| up to 14, which is left in a. q = t·P(t)/2 with t = 1/(1 + 0.4·a/√2) and P the
 // minimax polynomial of erfc(z)·e^(z²)/t; the rounding of a² is made good. t1 to t3 are overwritten.
 func (g *gen) normal(x, a, e, q, t1, t2, t3 reg.Register) {
 	g.VANDPS(g.word(1<<31-1), x, a)
@@ -198,7 +198,6 @@ func (g *gen) normal(x, a, e, q, t1, t2, t3 reg.Register) {
 	}
 	g.VMULPS(g.constant(0.5), t2, t2)
 	g.VMULPS(t2, q, q)
-	g.VMULPS(e, q, q)
 }
 
 // softplus turns x to max(x, 0) + ln(1+u), u = e^−|x|, by ln(1+u) = 2·artanh(s), s = u/(2+u), with a minimax polynomial in s².
@@ -377,16 +376,18 @@ func (g *gen) activations(elem elemFunc) {
 	forward("GELU", func(x reg.VecPhysical, _ floats) {
 		g.normal(x, v(1), v(2), v(3), v(4), v(5), v(6))
 		g.VMOVUPS(g.constant(1), v(4))
-		g.VSUBPS(v(3), v(4), v(4))
+		g.VFNMADD231PS(v(3), v(2), v(4))
 		g.VMULPS(x, v(4), v(4)) // x·(1 − Φ(−x))
 		g.VXORPS(g.word(1<<31), v(1), v(1))
-		g.VMULPS(v(3), v(1), v(1)) // −a·Φ(−a)
+		g.VMULPS(v(3), v(1), v(1))
+		g.VMULPS(v(2), v(1), v(1)) // −a·Φ(−a), e last: Φ alone may be subnormal
 		g.zero(5)
 		g.take(v(1), v(4), v(6), greater, v(5), x)
 		g.VMOVAPS(v(1), x)
 	})
 	backward("GELU", func(floats) { // Φ(x) + x·φ(x)
 		g.normal(v(1), v(2), v(3), v(4), v(5), v(6), v(7))
+		g.VMULPS(v(3), v(4), v(4))
 		g.VMOVUPS(g.constant(1), v(5))
 		g.VSUBPS(v(4), v(5), v(5))
 		g.zero(6)
