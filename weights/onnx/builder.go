@@ -29,7 +29,6 @@ type builder struct {
 	uses    map[string]int // how many nodes read a value
 
 	input     *source
-	inputName string
 	inputElem int64
 	batch     int64  // a batch that the file fixes, 0 where it is free
 	normed    bool   // steps is what is done to the input

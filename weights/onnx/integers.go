@@ -77,10 +77,11 @@ func importConstantOfShape(b *builder, n *nodeProto) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		ok := false
-		if fill, ok = v.(*integers); !ok || len(fill.v) != 1 {
+		with, ok := v.(*integers)
+		if !ok || len(with.v) != 1 {
 			return nil, n.fail("it is not filled with an integer")
 		}
+		fill = with
 	}
 	out := &integers{}
 	count := int64(1)

@@ -336,9 +336,7 @@ func (p *parser) value(b []byte) (valueProto, error) {
 		case valueName:
 			v.name, err = f.string()
 		case valueType:
-			err = within(f, typeTensor, func(f field) error {
-				return v.tensorType(f)
-			})
+			err = within(f, typeTensor, v.tensorType)
 		}
 		return err
 	})
@@ -391,7 +389,7 @@ func within(f field, number int32, visit func(f field) error) error {
 		return err
 	}
 	return fields(b, func(f field) error {
-		if int32(f.number) != number {
+		if f.number != number {
 			return nil
 		}
 		b, err := f.message()

@@ -109,7 +109,7 @@ func (m *message) float(field protowire.Number, f float32) {
 
 // field is one field of a message being read.
 type field struct {
-	number protowire.Number
+	number int32
 	kind   protowire.Type
 	n      uint64 // of a varint or a fixed number
 	b      []byte // of a length-delimited field
@@ -123,7 +123,7 @@ func fields(b []byte, visit func(f field) error) error {
 			return formatError("a damaged tag: %w", protowire.ParseError(n))
 		}
 		b = b[n:]
-		f := field{number: number, kind: kind}
+		f := field{number: int32(number), kind: kind}
 		switch kind {
 		case protowire.VarintType:
 			f.n, n = protowire.ConsumeVarint(b)
