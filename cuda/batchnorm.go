@@ -45,7 +45,7 @@ func (c *compiler) batchNormForward(i int, l model.BatchNormalization) {
 	h, w, n := mapOf(node.Out)
 	s := &normState{
 		batch: c.purpose.mode != inference && !c.purpose.infer && !bool(l.Frozen), epsilon: device.Decimal(l.Epsilon), channels: n,
-		xd: c.tensor(c.rows, h, w, n), pd: c.tensor(1, 1, 1, n), gamma: c.param(i, model.Gamma), beta: c.param(i, model.Beta),
+		xd: c.tensor(c.rows, h, w, n), pd: c.vector(n), gamma: c.param(i, model.Gamma), beta: c.param(i, model.Beta),
 	}
 	c.norms[i] = s
 	one := make([]float32, n)

@@ -81,7 +81,15 @@ func (p *program) infers(ctx context.Context, r *resident, n int, out []float32)
 	if ctx.Err() != nil {
 		return device.Metrics{}, context.Cause(ctx)
 	}
-	if err := p.d.do(func() error { return p.control.reset(p.d, p.step) }); err != nil {
+	err := p.d.do(func() (err error) {
+		if r.result.ptr == 0 {
+			if r.result, err = p.d.allocate(fmt.Sprintf("outputs of %d images", r.n), 4*int64(r.n)*int64(p.net.Output().Size())); err != nil {
+				return err
+			}
+		}
+		return p.control.reset(p.d, p.step)
+	})
+	if err != nil {
 		return device.Metrics{}, err
 	}
 	done, err := p.pass(ctx, p.infer, r, n, func(count) bool { return true })

@@ -298,7 +298,16 @@ func mapOf(s model.Shape) (h, w, channels int) {
 
 // tensor makes cuDNN's descriptor of an activation, channels last.
 func (c *compiler) tensor(n, h, w, channels int) *cudnn.TensorDescriptor {
-	t, err := cudnn.NewTensorDescriptor(cudnn.NHWC, cudnn.Float, []int{n, channels, h, w}, nil)
+	return c.describe(cudnn.NHWC, n, h, w, channels)
+}
+
+// vector makes cuDNN's descriptor of a value for each channel, with the strides that cudnnDeriveBNTensorDescriptor gives.
+func (c *compiler) vector(channels int) *cudnn.TensorDescriptor {
+	return c.describe(cudnn.NCHW, 1, 1, 1, channels)
+}
+
+func (c *compiler) describe(format cudnn.TensorFormat, n, h, w, channels int) *cudnn.TensorDescriptor {
+	t, err := cudnn.NewTensorDescriptor(format, cudnn.Float, []int{n, channels, h, w}, nil)
 	if err != nil {
 		c.fail(c.d.ok("cudnnSetTensor4dDescriptor", err, "n", n, "channels", channels, "height", h, "width", w))
 		return &cudnn.TensorDescriptor{}

@@ -21,7 +21,8 @@ type resident struct {
 	unusable error // why it cannot be trained on or evaluated
 	closed   bool  // guarded by the program's mu
 
-	images, labels, result allocation
+	images, labels allocation
+	result         allocation // what is computed for the images, taken when it is first asked for
 }
 
 // Len is the number of images.
@@ -102,7 +103,7 @@ func (p *program) Load(set *data.Set) (device.Resident, error) {
 	return r, nil
 }
 
-// reserve takes memory for n images and what is computed for them.
+// reserve takes memory for n images, and for their labels.
 func (p *program) reserve(n int, floats, labelled bool, name string) (*resident, error) {
 	r := &resident{program: p, n: n, floats: floats}
 	size := int64(p.net.Input.Size())
@@ -112,9 +113,6 @@ func (p *program) reserve(n int, floats, labelled bool, name string) (*resident,
 	var err error
 	if r.images, err = p.d.allocate(fmt.Sprintf("the %d images of %s", n, name), int64(n)*size); err == nil && labelled {
 		r.labels, err = p.d.allocate("labels", 2*int64(n))
-	}
-	if err == nil {
-		r.result, err = p.d.allocate("outputs", 4*int64(n)*int64(p.net.Output().Size()))
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.release())

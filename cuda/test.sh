@@ -70,14 +70,18 @@ expect 0 "" "${simulated[@]}" "$gcnn" train --device cuda --resume "$tmp/lost"
 cmp "$tmp/lost/weights.safetensors" "$tmp/cuda/weights.safetensors" || die "a training whose device was lost and that was resumed has other weights"
 say "a lost device loses nothing"
 
-# SIGTERM within an epoch, then on
-"${simulated[@]}" sh -c "GCNN_SIM_DELAY_US=50000 '$gcnn' train --device cuda --epochs 2 --limit 1280 --validation-split 0.2 --out '$tmp/torn' & echo \$! > '$tmp/pid'; wait \$!" > "$tmp/torn.out" 2>&1 &
+# SIGTERM within the second epoch: exit code 143 and a checkpoint, then on
+"${simulated[@]}" sh -c "echo \$\$ > '$tmp/pid'; exec '$gcnn' train --device cuda --epochs 2 --limit 1280 --validation-split 0.2 --out '$tmp/torn'" > "$tmp/torn.out" 2>&1 &
 job=$!
-for _ in $(seq 600); do [ -s "$tmp/torn/config.yaml" ] && [ -s "$tmp/pid" ] && break; sleep 0.05; done
-sleep 1
-kill -TERM "$(cat "$tmp/pid")" || true
-wait $job || true
-"${simulated[@]}" "$gcnn" train --device cuda --resume "$tmp/torn" > "$tmp/out" 2>&1 || true
+for _ in $(seq 1200); do
+  [ -f "$tmp/torn/history.csv" ] && [ "$(wc -l < "$tmp/torn/history.csv")" -ge 2 ] && break
+  sleep 0.05
+done
+kill -TERM "$(cat "$tmp/pid")"
+status=0
+wait $job || status=$?
+[ $status = 143 ] || { cat "$tmp/torn.out" >&2; die "SIGTERM ended a training with exit status $status, expected 143"; }
+expect 0 "" "${simulated[@]}" "$gcnn" train --device cuda --resume "$tmp/torn"
 cmp "$tmp/torn/weights.safetensors" "$tmp/cuda/weights.safetensors" || { cat "$tmp/torn.out" "$tmp/out" >&2; die "a training that was stopped and resumed has other weights"; }
 expect 1 "not enough memory" env GCNN_SIM_MEMORY=50000000 "${simulated[@]}" "$gcnn" train --device cuda "${small[@]}" --batch-size 8192 --out "$tmp/starved"
 say "stopped and starved trainings end as they should"
