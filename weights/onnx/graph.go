@@ -133,7 +133,11 @@ func encodeGraph(m *Model) ([]byte, error) {
 		}
 	}
 	out := g.exportOutput(net, outputs[len(outputs)-1])
-	var b message
+	size := 1 << 16
+	for _, t := range g.initializers {
+		size += len(t)
+	}
+	b := make(message, 0, size)
 	for _, n := range g.nodes {
 		b.bytes(graphNode, n.encode())
 	}

@@ -11,22 +11,24 @@ import (
 	"strconv"
 	"strings"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"gorgonia.org/tensor"
 )
 
 // encodeTensor is a TensorProto of float32.
 func encodeTensor(name string, dims []int, values []float32) message {
-	var m message
+	const head = 64 // about what stands before the data
+	m := make(message, 0, head+len(name)+4*len(values))
 	for _, d := range dims {
 		m.int(tensorDims, int64(d))
 	}
 	m.int(tensorType, typeFloat)
 	m.string(tensorName, name)
-	raw := make([]byte, 0, 4*len(values))
+	m = protowire.AppendTag(m, tensorRaw, protowire.BytesType)
+	m = protowire.AppendVarint(m, uint64(4*len(values)))
 	for _, v := range values {
-		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+		m = binary.LittleEndian.AppendUint32(m, math.Float32bits(v))
 	}
-	m.bytes(tensorRaw, raw)
 	return m
 }
 
