@@ -56,8 +56,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 # on_gpu: the suite says on which device it ran; on a simulator this is no report.
 on_gpu() {
-	if grep -qi 'simulator' "$report/conformance.txt"; then
-		echo "the suite ran on the simulator, not on a GPU"
+	if ! grep -q 'is tested on a GPU' "$report/conformance.txt"; then
+		echo "the suite does not say that it ran on a GPU"
 		return 1
 	fi
 }
@@ -108,7 +108,7 @@ step speed-tf32 "$python" "$here/python/torch_gpu.py" --tf32 --rounds 1
 
 if have compute-sanitizer && [ -x "$suite" ]; then
 	for tool in memcheck initcheck synccheck racecheck; do
-		step "sanitizer-$tool" compute-sanitizer --tool $tool --error-exitcode 9 "$suite" -test.short -test.timeout 120m
+		step "sanitizer-$tool" env GCNN_CUDA_CHECK=1 compute-sanitizer --tool $tool --error-exitcode 9 "$suite" -test.short -test.timeout 120m
 	done
 else
 	skip compute-sanitizer "it is not installed, or there is no cuda.test"
