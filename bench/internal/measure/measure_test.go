@@ -57,7 +57,8 @@ func TestUsage(t *testing.T) {
 	if !before.known || !after.known {
 		t.Fatal("/proc tells no usage")
 	}
-	if own := after.process - before.process; own < 0.15 || own > 1 {
+	// On a busy machine the loop gets a part of its 0.3 s; a tick of the clock is 0.01 s.
+	if own := after.process - before.process; own < 0.01 || own > 1 {
 		t.Errorf("this process spent %.2f s in a loop of 0.3 s", own)
 	}
 	base := usage{at: before.at, busy: 10, process: 5, known: true}
