@@ -15,7 +15,7 @@ func usableMemory() uint64 {
 	if unix.Sysinfo(&info) != nil {
 		return 0
 	}
-	total := uint64(info.Totalram) * uint64(info.Unit)
+	total := uint64(info.Totalram) * uint64(info.Unit) //nolint:unconvert // uint32 on 32 bits
 	limit, err := os.ReadFile("/sys/fs/cgroup/memory.max")
 	if err != nil {
 		return total

@@ -58,10 +58,5 @@ func avx512Cost(p, j int) float64 {
 	return max(float64(p*j)/2, float64(p+j)/2, 4)
 }
 
-func avx2HalvesCost(p, j int) float64 { return 2 * max(float64(p*j)/2, float64(p+j)/2, 4) }
-
-// avx2OuterCost counts vectors of outputs, two registers each.
-func avx2OuterCost(p, j int) float64 { return max(float64(p*j), float64(p+2*j)/2, 4) }
-
 // gradCost is the cycles of a position, or of a sample, for a tile of the weight gradients.
 func gradCost(t, j int) float64 { return max(float64(t*j)/2, float64(t+j)/2, 4) }

@@ -44,7 +44,7 @@ func TestSoftmaxCrossEntropy(t *testing.T) {
 					if weighted {
 						ce.Weights = data(r, n, false)
 						for c := range ce.Weights {
-							ce.Weights[c] = ce.Weights[c] + 1
+							ce.Weights[c]++
 						}
 					}
 					z := data(r, n*Lanes, false)

@@ -26,7 +26,7 @@ type gemmTile struct{ p, j int }
 // gemmTileSet lists the tiles of a width, with outputs side by side in w (or, strided, a stride apart: the input gradient). AVX2 has 12
 // accumulators, AVX-512 up to 28; both want 8 in flight.
 func gemmTileSet(w width, strided bool) []gemmTile {
-	js := map[int][]int{}
+	var js map[int][]int
 	switch {
 	case w.bytes == 32 && !strided:
 		js = map[int][]int{1: {1, 2, 3, 4, 5, 6}, 2: {1, 2, 3}, 3: {1, 2, 3, 4}, 4: {1, 2, 3}, 6: {1, 2}}
