@@ -44,17 +44,16 @@ say "hadolint passed"
 storage=(--root "$cache/images" --runroot "$scratch/run" --storage-driver vfs)
 buildah() { nice -n 5 buildah "${storage[@]}" "$@"; }
 
-# commit NAME: makes an image of the folder $root.
+# commit NAME [OPTIONS OF buildah config...]: makes an image of the folder $root.
 commit() {
 	local ctr
 	ctr=$(buildah from scratch)
 	buildah copy --quiet "$ctr" "$root" / >/dev/null
-	buildah config --env PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-		--env GOPATH=/go --env GOTOOLCHAIN=local "$ctr"
+	(($# == 1)) || buildah config "${@:2}" "$ctr"
 	buildah commit --quiet --rm "$ctr" "$1" >/dev/null
 }
 
-# The bases, made once: $debian for what runs, $compiler for what builds.
+# The base images, made once: $debian for what runs, $compiler, with the settings of the golang image, for what builds.
 debian=localhost/gcnn-check-debian compiler=localhost/gcnn-check-compiler
 if ! buildah inspect --type image $compiler >/dev/null 2>&1; then
 	say "making the base images"
@@ -64,8 +63,9 @@ if ! buildah inspect --type image $compiler >/dev/null 2>&1; then
 	quietly nice -n 5 debootstrap --variant=minbase --cache-dir="$cache/debs" bookworm "$root" "$mirror"
 	commit $debian
 	quietly nice -n 5 chroot "$root" apt-get update
-	quietly nice -n 5 chroot "$root" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev python3-pip
-	commit $compiler
+	quietly nice -n 5 chroot "$root" env -u TMPDIR DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev python3-pip
+	commit $compiler --env GOPATH=/go --env GOTOOLCHAIN=local \
+		--env PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 	umount "$root"
 fi
 say "base images are ready"
@@ -112,6 +112,7 @@ try() {
 	ctr=$(buildah from --pull-never "$image")
 	runs=$scratch/runs-$cuda
 	install -d -o 1000 -g 1000 "$runs"
+	buildah config --volume /runs- "$ctr" # buildah would mount a volume of its own over the one of --volume
 	local gcnn=(buildah run --isolation chroot --volume "$runs:/runs" "$ctr" -- "${entry[@]}")
 
 	# without a GPU
