@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"gorgonia.org/tensor"
 
@@ -45,8 +46,14 @@ func (f *fit) updateAverage() error {
 }
 
 // state is the program's state with the averaged weights in place, where there are any.
-func (f *fit) state() (device.State, error) {
-	state, err := f.Program.State()
+func (f *fit) state() (device.State, error) { return f.averaged(f.Program.State()) }
+
+// averaged puts the averaged weights, where there are any, into a state. The state that it got stays as it is.
+func (f *fit) averaged(state device.State, err error) (device.State, error) {
+	if err != nil || f.average == nil {
+		return state, err
+	}
+	state.Weights = maps.Clone(state.Weights)
 	for name, t := range f.average {
 		c, ok := t.Clone().(*tensor.Dense)
 		if !ok {
@@ -54,7 +61,7 @@ func (f *fit) state() (device.State, error) {
 		}
 		state.Weights[name] = c
 	}
-	return state, err
+	return state, nil
 }
 
 // withAverage runs do while the program holds the averaged weights.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"gorgonia.org/tensor"
@@ -356,8 +357,10 @@ func (f *fit) endEpoch(r Record) error {
 	if p := f.Recipe.ReduceLROnPlateau; p != nil {
 		f.rate = p.step(&f.plateau, r, f.epoch, f.rate)
 	}
+	whole := sync.OnceValues(f.Program.State) // a copy of large networks is large: all that follows shares one
+	state := func() (device.State, error) { return f.averaged(whole()) }
 	if best && stopping.RestoreBestWeights {
-		state, err := f.state()
+		state, err := state()
 		if err != nil {
 			return err
 		}
@@ -367,17 +370,19 @@ func (f *fit) endEpoch(r Record) error {
 	for _, o := range f.Observers {
 		if o.EpochEnd != nil {
 			if err := o.EpochEnd(EpochEnd{
-				Record: r, History: f.history, Steps: f.span.StepsPerEpoch, Validated: f.Validation != nil, Best: best, State: f.state,
+				Record: r, History: f.history, Steps: f.span.StepsPerEpoch, Validated: f.Validation != nil, Best: best, State: state,
 			}); err != nil {
 				return err
 			}
 		}
 	}
-	return f.checkpoint(0)
+	return f.checkpointOf(whole, 0)
 }
 
 // checkpoint hands the whole state of the training to the observers that want it.
-func (f *fit) checkpoint(seconds float64) error {
+func (f *fit) checkpoint(seconds float64) error { return f.checkpointOf(f.Program.State, seconds) }
+
+func (f *fit) checkpointOf(whole func() (device.State, error), seconds float64) error {
 	f.saved = time.Now()
 	var c *Checkpoint
 	for _, o := range f.Observers {
@@ -385,7 +390,7 @@ func (f *fit) checkpoint(seconds float64) error {
 			continue
 		}
 		if c == nil {
-			state, err := f.Program.State()
+			state, err := whole()
 			if err != nil {
 				return err
 			}

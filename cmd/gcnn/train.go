@@ -210,21 +210,30 @@ func (r *trainRun) openSets() error {
 		if r.train, r.validation, err = r.train.Split(r.settings.ValidationSplit); err != nil {
 			return err
 		}
-		r.warnOfClasses()
 	}
+	r.warnOfClasses()
 	return nil
 }
 
-// warnOfClasses says when a validation split lacks classes, as it does where images are sorted by class.
+// warnOfClasses says when a limit or a validation split leaves out classes, as it does where images are sorted by class.
 func (r *trainRun) warnOfClasses() {
-	for _, set := range []*data.Set{r.train, r.validation} {
+	takes := "a limit takes the first images"
+	sets := []*data.Set{r.train}
+	if r.settings.ValidationSplit > 0 {
+		takes = "a validation split takes the last images"
+		sets = append(sets, r.validation)
+	}
+	if r.settings.Limit == 0 && r.settings.ValidationSplit == 0 {
+		return
+	}
+	for _, set := range sets {
 		there := make([]bool, len(set.Classes))
 		for _, l := range set.Labels {
 			there[l] = true
 		}
 		if missing := slices.Index(there, false); missing >= 0 {
-			fmt.Fprintf(r.warnings, "gcnn: warning: after the validation split the %s images hold none of class %s: it takes the last images, and these seem sorted by class\n",
-				map[bool]string{true: "training", false: "validation"}[set == r.train], set.ClassName(missing))
+			fmt.Fprintf(r.warnings, "gcnn: warning: the %s images hold none of class %s: %s, and these seem sorted by class\n",
+				map[bool]string{true: "training", false: "validation"}[set == r.train], set.ClassName(missing), takes)
 		}
 	}
 }
