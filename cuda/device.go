@@ -142,10 +142,11 @@ func (d *Device) start() (err error) {
 		return err
 	}
 	var s status
-	if d.dnn, s = newDNN(&d.stream); s.code != 0 {
+	d.dnn, s = newDNN(&d.stream)
+	d.later(func() error { return d.ok("cudnnDestroy", d.dnn.Close()) })
+	if s.code != 0 {
 		return d.check("cudnnCreate", s)
 	}
-	d.later(func() error { return d.ok("cudnnDestroy", d.dnn.Close()) })
 	// cuBLAS' own advice: 32 MiB on Hopper and later, 4 MiB before. Its calls need a workspace of the caller's under capture.
 	bytes := int64(4 << 20)
 	if major >= 9 {

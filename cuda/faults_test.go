@@ -218,13 +218,14 @@ func TestNoDevice(t *testing.T) {
 		env  []string
 		want []string
 	}{
-		"no GPU":        {[]string{"GCNN_SIM_NO_DEVICE=1"}, []string{"CUDA_ERROR_NO_DEVICE"}},
-		"an old driver": {[]string{"GCNN_SIM_DRIVER=11080"}, []string{"serves CUDA 11.8 at most"}},
-		"an old GPU":    {[]string{"GCNN_SIM_CAPABILITY=61"}, []string{"6.1", "need 7.5"}},
-		"a refused PTX": {[]string{"GCNN_SIM_FAIL=cuModuleLoadData:2:222"}, []string{"cuModuleLoadData(module augment)", "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"}},
-		"no cuDNN":      {[]string{"GCNN_SIM_FAIL=cudnnCreate:1:1001"}, []string{"cudnnCreate", "CUDNN_STATUS_NOT_INITIALIZED"}},
-		"no cuBLAS":     {[]string{"GCNN_SIM_FAIL=cublasCreate:1:1"}, []string{"cublasCreate", "CUBLAS_STATUS_NOT_INITIALIZED"}},
-		"no stream":     {[]string{"GCNN_SIM_FAIL=cuStreamCreate:1:201"}, []string{"cuStreamCreate", "CUDA_ERROR_INVALID_CONTEXT"}},
+		"no GPU":               {[]string{"GCNN_SIM_NO_DEVICE=1"}, []string{"CUDA_ERROR_NO_DEVICE"}},
+		"an old driver":        {[]string{"GCNN_SIM_DRIVER=11080"}, []string{"serves CUDA 11.8 at most"}},
+		"an old GPU":           {[]string{"GCNN_SIM_CAPABILITY=61"}, []string{"6.1", "need 7.5"}},
+		"a refused PTX":        {[]string{"GCNN_SIM_FAIL=cuModuleLoadData:2:222"}, []string{"cuModuleLoadData(module augment)", "CUDA_ERROR_UNSUPPORTED_PTX_VERSION"}},
+		"no cuDNN":             {[]string{"GCNN_SIM_FAIL=cudnnCreate:1:1001"}, []string{"cudnnCreate", "CUDNN_STATUS_NOT_INITIALIZED"}},
+		"no cuBLAS":            {[]string{"GCNN_SIM_FAIL=cublasCreate:1:1"}, []string{"cublasCreate", "CUBLAS_STATUS_NOT_INITIALIZED"}},
+		"no stream of cuDNN's": {[]string{"GCNN_SIM_FAIL=cudnnSetStream:1:2000"}, []string{"cudnnCreate", "CUDNN_STATUS_BAD_PARAM"}},
+		"no stream":            {[]string{"GCNN_SIM_FAIL=cuStreamCreate:1:201"}, []string{"cuStreamCreate", "CUDA_ERROR_INVALID_CONTEXT"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

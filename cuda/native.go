@@ -46,14 +46,15 @@ static gcnn_made gcnn_pin(size_t n) {
 }
 static CUresult gcnn_unpin(void *host) { return cuMemFreeHost(host); }
 
-static int gcnn_blas_create(void **h, void *s, unsigned long long space, size_t bytes, int tf32) {
-  int r = cublasCreate((cublasHandle_t *)h);
-  if (r) { *h = NULL; return r; }
-  if (!r) r = cublasSetStream((cublasHandle_t)*h, (cudaStream_t)s);
-  if (!r) r = cublasSetWorkspace((cublasHandle_t)*h, (void *)space, bytes);
-  if (!r) r = cublasSetPointerMode((cublasHandle_t)*h, CUBLAS_POINTER_MODE_HOST);
-  if (!r) r = cublasSetMathMode((cublasHandle_t)*h, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH);
-  return r;
+static gcnn_made gcnn_blas_create(void *s, unsigned long long space, size_t bytes, int tf32) {
+  cublasHandle_t h = NULL;
+  int r = cublasCreate(&h);
+  if (r) return (gcnn_made){r, NULL, 0};
+  r = cublasSetStream(h, (cudaStream_t)s);
+  if (!r) r = cublasSetWorkspace(h, (void *)space, bytes);
+  if (!r) r = cublasSetPointerMode(h, CUBLAS_POINTER_MODE_HOST);
+  if (!r) r = cublasSetMathMode(h, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH);
+  return (gcnn_made){r, h, 0};
 }
 static int gcnn_blas_destroy(void *h) { return cublasDestroy((cublasHandle_t)h); }
 static const char *gcnn_blas_name(int code) { return cublasGetStatusName((cublasStatus_t)code); }
@@ -192,13 +193,12 @@ func (p pinned) free() status { return status{driver, int(C.gcnn_unpin(p.host))}
 type blasHandle struct{ h unsafe.Pointer }
 
 func newBLAS(s *cu.Stream, space cu.DevicePtr, bytes int64, tf32 bool) (blasHandle, status) {
-	var b blasHandle
 	wanted := C.int(0)
 	if tf32 {
 		wanted = 1
 	}
-	r := C.gcnn_blas_create(&b.h, first(s), C.ulonglong(space), C.size_t(bytes), wanted)
-	return b, status{blas, int(r)}
+	made := C.gcnn_blas_create(first(s), C.ulonglong(space), C.size_t(bytes), wanted)
+	return blasHandle{made.made}, status{blas, int(made.code)}
 }
 
 func (b blasHandle) destroy() status { return status{blas, int(C.gcnn_blas_destroy(b.h))} }
