@@ -23,13 +23,19 @@ func TestParity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, training := range map[string]device.Training{
-		"cnn":    {Optimizer: device.NewAdam(), Seed: 5},
-		"lenet5": {Optimizer: device.SGD{Momentum: 0.9, Nesterov: true}, WeightDecay: 0.01, ClipNorm: 1, LabelSmoothing: 0.1, Seed: 5},
+	sgd := device.Training{Optimizer: device.SGD{Momentum: 0.9, Nesterov: true}, WeightDecay: 0.01, ClipNorm: 1, LabelSmoothing: 0.1, Seed: 5}
+	for name, c := range map[string]struct {
+		model    string
+		training device.Training
+		options  cuda.Options
+	}{
+		"cnn":                {"cnn", device.Training{Optimizer: device.NewAdam(), Seed: 5}, cuda.Options{}},
+		"lenet5":             {"lenet5", sgd, cuda.Options{}},
+		"without workspaces": {"lenet5", sgd, cuda.Options{Workspace: 1}}, // too little for most of cuDNN's algorithms
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			net, err := model.Preset(name, nil, 10)
+			net, err := model.Preset(c.model, nil, 10)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -38,10 +44,10 @@ func TestParity(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer host.Close()
-			gpu := open(t, cuda.Options{})
+			gpu := open(t, c.options)
 			defer gpu.Close()
 			report, err := parity.Compare(context.Background(), parity.Case{
-				Net: net, Weights: net.InitialWeights(5), Set: train, Training: training, Rate: 0.01, Batch: 16, Steps: 4,
+				Net: net, Weights: net.InitialWeights(5), Set: train, Training: c.training, Rate: 0.01, Batch: 16, Steps: 4,
 			}, host, gpu)
 			if err != nil {
 				t.Fatal(err)
