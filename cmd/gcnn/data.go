@@ -53,7 +53,7 @@ Examples:
 				Description: `Examples:
   gcnn data show --out grid.png
   gcnn data show --split test --rows 4 --columns 12 --out grid.png
-  gcnn data show --augment 'flip: random, shift: 3, rotate: 15' --epoch 2 --out augmented.png`,
+  gcnn data show --augment 'flip: random, shift: 3, rotate: 15' --epoch 2`,
 				Flags: append(slices.Clone(sourceFlags),
 					&cli.StringFlag{Name: "split", Value: "train", Usage: "train or test"},
 					&cli.StringFlag{Name: "out", Value: train.SamplesFile, Usage: "the PNG `FILE` to write"},

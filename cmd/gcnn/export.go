@@ -41,16 +41,16 @@ func exportCommand() *cli.Command {
 		ArgsUsage: "RUN",
 		Description: `RUN is a run's folder or a weights file of gcnn.
 
-onnx         for onnxruntime and the like. Input "images": uint8 [batch, height,
-             width, channels], any batch; normalisation and softmax are inside;
-             output "probabilities"; class names in the metadata.
-safetensors  gcnn's own: weights by Keras' names, and as metadata the network,
-             its classes and the normalisation.
-npz          weights by Keras' names for numpy.load, and normalization/mean and
-             normalization/std where they are not 0 and 1.
-keras-json   keras.models.model_from_json reads the .json; the weights are in a
-             .npz beside it, by variable.path. LocalResponseNormalization, which
-             Keras lacks, becomes four layers.
+onnx         for onnxruntime and the like. Input "images": uint8 [batch,
+             height, width, channels], any batch; normalisation and softmax
+             are inside; output "probabilities"; class names in the metadata.
+safetensors  gcnn's own: weights by Keras' names, and as metadata the
+             network, its classes and the normalisation.
+npz          weights by Keras' names for numpy.load, and normalization/mean
+             and normalization/std where they are not 0 and 1.
+keras-json   keras.models.model_from_json reads the .json; the weights are in
+             a .npz beside it, by variable.path. LocalResponseNormalization,
+             which Keras lacks, becomes four layers.
 
 Examples:
   gcnn export runs/mine --format onnx

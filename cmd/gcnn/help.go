@@ -22,7 +22,7 @@ USAGE:
    {{template "usageTemplate" .}}{{if .Description}}
 
 DESCRIPTION:
-   {{template "descriptionTemplate" .}}{{end}}{{if .VisibleFlags}}
+{{description .Description}}{{end}}{{if .VisibleFlags}}
 
 OPTIONS:{{range .VisibleFlags}}
 {{flag .}}{{end}}{{end}}
@@ -30,7 +30,29 @@ OPTIONS:{{range .VisibleFlags}}
 
 // printHelp prints help in lines of at most 80 columns.
 func printHelp(w io.Writer, template string, data any) {
-	cli.HelpPrinterCustom(w, template, data, map[string]any{"flag": flagHelp})
+	cli.HelpPrinterCustom(w, template, data, map[string]any{"flag": flagHelp, "description": description})
+}
+
+// description fills the paragraphs of a text to 80 columns. What is indented or in columns stays as it is.
+func description(text string) string {
+	indent := strings.Repeat(" ", helpIndent)
+	var out, words []string
+	end := func() {
+		if len(words) > 0 {
+			out = append(out, fill(words, indent, defaultColumns))
+		}
+		words = nil
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		if line == "" || strings.Contains(line, "  ") || strings.HasSuffix(line, ":") {
+			end()
+			out = append(out, strings.TrimRight(indent+line, " "))
+			continue
+		}
+		words = append(words, strings.Fields(line)...)
+	}
+	end()
+	return strings.Join(out, "\n")
 }
 
 // flagHelp is a flag with its usage beside it, in lines of at most 80 columns.

@@ -59,7 +59,7 @@ func newApp() *cli.App {
 
   gcnn train                        the lesson's network on Fashion-MNIST
   gcnn train --model lenet5         its second one
-  gcnn evaluate runs/cnn-…          precision, recall and the confusion matrix
+  gcnn evaluate runs/cnn-…          precision, recall, confusion matrix
   gcnn predict runs/cnn-… shirt.jpg what is it?`,
 		Commands: []*cli.Command{
 			trainCommand(), evaluateCommand(), predictCommand(), exportCommand(), importCommand(), summaryCommand(), modelCommand(), configCommand(), dataCommand(), devicesCommand(), doctorCommand(), parityCommand(),

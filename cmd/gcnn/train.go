@@ -54,7 +54,7 @@ and goes on.
 Examples:
   gcnn train
   gcnn train --model lenet5 --epochs 20 --out runs/lenet
-  gcnn train --optimizer sgd --learning-rate 0.1 --momentum 0.9 --schedule cosine
+  gcnn train --optimizer sgd --learning-rate 0.1 --schedule cosine
   gcnn train --model my.yaml --data ~/mnist --early-stopping 'patience: 2'
   gcnn train --resume runs/lenet
   gcnn train --config runs/lenet/config.yaml --seed 2`,
