@@ -55,8 +55,10 @@ func (c *compiler) batchNormForward(i int, l model.BatchNormalization) {
 	s.ones, s.zeros = c.constant(node.Name+" ones", n, one), c.constant(node.Name+" zeros", n, nil)
 	mean, variance := c.param(i, model.MovingMean), c.param(i, model.MovingVariance)
 	if !s.batch {
-		c.task(node.Name+" forward", layersOf(c.net, i), "cudnnBatchNormalizationForwardInference", 0, []*buffer{x, y}, func() error {
-			return c.affine(s, x.p(), y.p(), s.scale(), s.shift(), mean.w(), variance.w())
+		c.kernel(i, "forward", []*buffer{x, y}, func() launcher {
+			return kernels.Normalize{
+				X: x.p(), Mean: mean.w(), Variance: variance.w(), Gamma: s.gamma.w(), Beta: s.beta.w(), Y: y.p(), N: uint32(c.elements(i)), Channels: uint32(n), Epsilon: l.Epsilon,
+			}
 		})
 		return
 	}
@@ -102,15 +104,9 @@ func (c *compiler) movingAverage(i int, average *param, x *buffer, momentum, fac
 	})
 }
 
-// affine queues y = scale·(x−mean)/√(variance+ε) + shift.
-func (c *compiler) affine(s *normState, x, y, scale, shift, mean, variance kernels.Pointer) error {
-	err := c.d.dnn.BatchNormalizationForwardInference(cudnn.Spatial, 1, 0, s.xd, at(x), s.xd, at(y), s.pd, at(scale), at(shift), at(mean), at(variance), s.epsilon)
-	return c.d.ok("cudnnBatchNormalizationForwardInference", err, "x", s.xd.Shape())
-}
-
 // batchNormBackward emits dβ = Σdy, dγ = Σ dy·x̂ and dx = γ·(dy − dβ/m − x̂·dγ/m)/√(variance+ε); with moving statistics
 // dx = γ·dy/√(variance+ε).
-func (c *compiler) batchNormBackward(i int, _ model.BatchNormalization) {
+func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 	node := &c.net.Nodes[i]
 	s := c.norms[i]
 	x, dy, n := c.vals[slot(node.Inputs[0])], c.grads[slot(i)], c.elements(i)
@@ -147,8 +143,8 @@ func (c *compiler) batchNormBackward(i int, _ model.BatchNormalization) {
 		}
 	}
 	c.into(node.Inputs[0], func(dx *buffer) {
-		c.task(node.Name+" input gradient", layersOf(c.net, i), "cudnnBatchNormalizationForwardInference", 0, []*buffer{dy, dx}, func() error {
-			return c.affine(s, dy.p(), dx.p(), s.scale(), s.zeros.p(), s.zeros.p(), variance.w())
+		c.kernel(i, "input gradient", []*buffer{dy, dx}, func() launcher {
+			return kernels.Normalize{X: dy.p(), Variance: variance.w(), Gamma: s.gamma.w(), Y: dx.p(), N: uint32(n), Channels: uint32(s.channels), Epsilon: l.Epsilon}
 		})
 	})
 }

@@ -6,7 +6,7 @@ import "math"
 
 // All are the kernels of all modules.
 func All() []*Kernel {
-	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelChannelMeans, &kernelGatherChanged, &kernelUnfold, &kernelFold, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelTranspose, &kernelAdd, &kernelFill, &kernelSoftmaxForward, &kernelSoftmaxBackward, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
+	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelChannelMeans, &kernelGatherChanged, &kernelNormalize, &kernelUnfold, &kernelFold, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelTranspose, &kernelAdd, &kernelFill, &kernelSoftmaxForward, &kernelSoftmaxBackward, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
 }
 
 var kernelActivationForward = Kernel{Name: "activation_forward", Module: "activation", Params: []Param{
@@ -208,6 +208,43 @@ type GatherChanged struct {
 func (a GatherChanged) Launch() Launch {
 	g := images(int(a.Rows), int(a.Height)*int(a.Width)*int(a.Channels))
 	return Launch{&kernelGatherChanged, g.grid, g.block, []uint64{uint64(a.Bytes), uint64(a.Reals), uint64(a.Labels), uint64(a.Order), uint64(a.Cursor), uint64(a.Shift), uint64(a.Scale), uint64(a.Means), uint64(a.Changes), uint64(a.X), uint64(a.Targets), uint64(a.Rows), uint64(a.Height), uint64(a.Width), uint64(a.Channels), uint64(a.Batch)}}
+}
+
+var kernelNormalize = Kernel{Name: "normalize", Module: "batchnorm", Params: []Param{
+	{"x", "const float *", 8},
+	{"mean", "const float *", 8},
+	{"variance", "const float *", 8},
+	{"gamma", "const float *", 8},
+	{"beta", "const float *", 8},
+	{"y", "float *", 8},
+	{"n", "u32", 4},
+	{"channels", "u32", 4},
+	{"epsilon", "float", 4},
+}}
+
+// Normalize: y = (x − mean)·gamma/√(variance + epsilon) + beta, each for its channel. With the gradient for x and neither mean nor
+// beta it is its own backward pass. x and y may be the same array.
+//
+//   - x: [rows, channels]
+//   - mean: [channels] or null
+//   - variance: [channels]
+//   - gamma, beta: [channels] or null
+type Normalize struct {
+	X        Pointer // const float
+	Mean     Pointer // const float
+	Variance Pointer // const float
+	Gamma    Pointer // const float
+	Beta     Pointer // const float
+	Y        Pointer // float
+	N        uint32
+	Channels uint32
+	Epsilon  float32
+}
+
+// Launch is the launch of normalize.
+func (a Normalize) Launch() Launch {
+	g := elements(int(a.N))
+	return Launch{&kernelNormalize, g.grid, g.block, []uint64{uint64(a.X), uint64(a.Mean), uint64(a.Variance), uint64(a.Gamma), uint64(a.Beta), uint64(a.Y), uint64(a.N), uint64(a.Channels), uint64(math.Float32bits(a.Epsilon))}}
 }
 
 var kernelUnfold = Kernel{Name: "unfold", Module: "conv", Params: []Param{
