@@ -15,8 +15,8 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/gcnn-ci/docker
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 mkdir -p "$cache/tmp"
 export TMPDIR=$cache/tmp # buildah keeps the cache mounts of RUN here
+exec 9>"$cache/lock" && flock 9
 scratch=$(mktemp -d)
-trap 'umount -q "$scratch/root" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 
 say() { echo "docker: $* ($SECONDS s)"; }
 die() { echo "check.sh: $*" >&2; exit 1; }
@@ -44,6 +44,14 @@ say "hadolint passed"
 storage=(--root "$cache/images" --runroot "$scratch/run" --storage-driver vfs)
 buildah() { nice -n 5 buildah "${storage[@]}" "$@"; }
 
+# What a broken run or an older Dockerfile left behind must not fill the cache.
+cleanup() {
+	umount -q "$scratch/root" 2>/dev/null || true
+	{ buildah rm --all && buildah rmi --prune; } >/dev/null 2>&1 || true
+	rm -rf "$scratch"
+}
+trap cleanup EXIT
+
 # commit NAME [OPTIONS OF buildah config...]: makes an image of the folder $root.
 commit() {
 	local ctr
@@ -54,17 +62,19 @@ commit() {
 }
 
 # The base images, made once: $debian for what runs, $compiler, with the settings of the golang image, for what builds.
-debian=localhost/gcnn-check-debian compiler=localhost/gcnn-check-compiler
-if ! buildah inspect --type image $compiler >/dev/null 2>&1; then
+suite=bookworm packages=(gcc libc6-dev python3-pip)
+recipe=$(echo $suite "${packages[@]}" | sha256sum | cut -c1-12)
+debian=localhost/gcnn-check-debian:$recipe compiler=localhost/gcnn-check-compiler:$recipe
+if ! buildah inspect --type image "$compiler" >/dev/null 2>&1; then
 	say "making the base images"
 	root=$scratch/root
 	mkdir -p "$root" "$cache/debs"
 	mount -t tmpfs -o size=2g tmpfs "$root" # dpkg waits for the disk at every file
-	quietly nice -n 5 debootstrap --variant=minbase --cache-dir="$cache/debs" bookworm "$root" "$mirror"
-	commit $debian
+	quietly nice -n 5 debootstrap --variant=minbase --cache-dir="$cache/debs" $suite "$root" "$mirror"
+	commit "$debian"
 	quietly nice -n 5 chroot "$root" apt-get update
-	quietly nice -n 5 chroot "$root" env -u TMPDIR DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc libc6-dev python3-pip
-	commit $compiler --env GOPATH=/go --env GOTOOLCHAIN=local \
+	quietly nice -n 5 chroot "$root" env -u TMPDIR DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}"
+	commit "$compiler" --env GOPATH=/go --env GOTOOLCHAIN=local \
 		--env PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 	umount "$root"
 fi
@@ -105,15 +115,18 @@ config() { buildah inspect --type image --format "{{range .Docker.Config.$2}}{{p
 
 # try CUDA IMAGE: what docs/docker.md says of the image.
 try() {
-	local cuda=$1 image=$2 ctr runs entry health
+	local cuda=$1 image=$2 ctr runs settings entry health simulator
 	mapfile -t entry < <(config "$image" Entrypoint)
 	mapfile -t health < <(config "$image" Healthcheck.Test | sed 1d) # without CMD
-	[ "$(buildah inspect --type image --format '{{.Docker.Config.User}}' "$image")" = 1000:1000 ] || die "the image's user is not 1000:1000"
+	settings=$(buildah inspect --type image --format '{{.Docker.Config.User}} {{.Docker.Config.Volumes}}' "$image")
+	[ "$settings" = "1000:1000 map[/runs:{}]" ] || die "the image has user and volumes $settings, not 1000:1000 and /runs"
 	ctr=$(buildah from --pull-never "$image")
 	runs=$scratch/runs-$cuda
 	install -d -o 1000 -g 1000 "$runs"
 	buildah config --volume /runs- "$ctr" # buildah would mount a volume of its own over the one of --volume
 	local gcnn=(buildah run --isolation chroot --volume "$runs:/runs" "$ctr" -- "${entry[@]}")
+
+	expect 0 "version check" "${gcnn[@]}" --version
 
 	# without a GPU
 	expect 0 "no usable libcuda.so.1; looked in" "${gcnn[@]}" devices
@@ -127,7 +140,8 @@ try() {
 	expect 1 "/runs/y: permission denied" "${gcnn[@]}" train --device cpu --limit 320 --epochs 1 --out /runs/y
 
 	# with the simulator's libraries in place of NVIDIA's
-	buildah copy --quiet "$ctr" "$(cuda/simulator/build.sh "$cuda")" /usr/local/cuda/lib64/ >/dev/null
+	simulator=$(cuda/simulator/build.sh "$cuda")
+	buildah copy --quiet "$ctr" "$simulator" /usr/local/cuda/lib64/ >/dev/null
 	chown 1000:1000 "$runs"
 	expect 0 "cuda:0" "${gcnn[@]}" devices
 	expect 0 "cuda:0" buildah run --isolation chroot "$ctr" -- "${health[@]}"
