@@ -67,7 +67,8 @@ func (c *compiler) batchNormForward(i int, l model.BatchNormalization) {
 	s.mean, s.inverse = c.buffer(node.Name+" mean", n), c.buffer(node.Name+" inverse deviation", n)
 	batchMean, unbiased := c.constant(node.Name+" batch mean", n, nil), c.constant(node.Name+" batch variance", n, nil)
 	c.task(node.Name+" forward", layersOf(c.net, i), "cudnnBatchNormalizationForwardTraining", 0, []*buffer{x, y, s.mean, s.inverse, batchMean, unbiased}, func() error {
-		err := c.d.dnn.BatchNormalizationForwardTraining(cudnn.Spatial, 1, 0, s.xd, at(x.p()), s.xd, at(y.p()), s.pd, at(s.scale()), at(s.shift()), 1, at(batchMean.p()), at(unbiased.p()), s.epsilon, at(s.mean.p()), at(s.inverse.p()))
+		err := c.d.dnn.BatchNormalizationForwardTraining(cudnn.Spatial, 1, 0, s.xd, at(x.p()), s.xd, at(y.p()), s.pd, at(s.scale()), at(s.shift()),
+			1, at(batchMean.p()), at(unbiased.p()), s.epsilon, at(s.mean.p()), at(s.inverse.p()))
 		return c.d.ok("cudnnBatchNormalizationForwardTraining", err, "rows", c.rows, "shape", node.Out)
 	})
 	m := c.rows * h * w
@@ -134,7 +135,8 @@ func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 			if s.batch {
 				means = s.mean.p()
 			}
-			err := c.d.dnn.BatchNormalizationBackward(cudnn.Spatial, 1, 0, 1, 0, s.xd, at(x.p()), s.xd, at(dy.p()), s.xd, at(dx.p()), s.pd, at(s.scale()), at(dgamma), at(dbeta), s.epsilon, at(means), at(inverse.p()))
+			err := c.d.dnn.BatchNormalizationBackward(cudnn.Spatial, 1, 0, 1, 0, s.xd, at(x.p()), s.xd, at(dy.p()), s.xd, at(dx.p()),
+				s.pd, at(s.scale()), at(dgamma), at(dbeta), s.epsilon, at(means), at(inverse.p()))
 			return c.d.ok("cudnnBatchNormalizationBackward", err, "rows", c.rows, "shape", node.Out)
 		})
 		if s.batch {

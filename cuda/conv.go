@@ -52,7 +52,8 @@ func (c *compiler) convForward(i int, l model.Conv2D) {
 	v, h := l.Windows(in)
 	s := &convState{v: v, h: h, groups: l.Groups, per: in[2] / l.Groups, filters: l.Filters, x: x, input: in}
 	c.convs[i] = s
-	s.shape = fmt.Sprintf("x %d×%v, %d filters of %d×%d, stride %d×%d, dilation %d×%d, %d groups", c.rows, in, l.Filters, v.Kernel, h.Kernel, v.Stride, h.Stride, v.Dilation, h.Dilation, l.Groups)
+	s.shape = fmt.Sprintf("x %d×%v, %d filters of %d×%d, stride %d×%d, dilation %d×%d, %d groups",
+		c.rows, in, l.Filters, v.Kernel, h.Kernel, v.Stride, h.Stride, v.Dilation, h.Dilation, l.Groups)
 	if c.choose(i, s); len(c.errs) > 0 {
 		return
 	}
@@ -73,7 +74,8 @@ func (c *compiler) convForward(i int, l model.Conv2D) {
 		a := s.choices.of[forward]
 		space := c.workspace(node.Name+" forward workspace", a)
 		c.task(node.Name+" forward", layersOf(c.net, i), "cudnnConvolutionForward", flops, []*buffer{s.x, y, space}, func() error {
-			err := c.d.dnn.ConvolutionForward(1, s.xd, at(s.x.p()), s.wd, at(kernel.w()), s.cd, cudnn.ConvolutionFwdAlgo(a.algo), at(space.p()), uintptr(a.space), 0, s.yd, at(y.p()))
+			err := c.d.dnn.ConvolutionForward(1, s.xd, at(s.x.p()), s.wd, at(kernel.w()), s.cd,
+				cudnn.ConvolutionFwdAlgo(a.algo), at(space.p()), uintptr(a.space), 0, s.yd, at(y.p()))
 			return c.d.ok("cudnnConvolutionForward", err, "", s.shape, "algorithm", a.algo)
 		})
 	}
@@ -244,7 +246,8 @@ func (c *compiler) convBackward(i int, l model.Conv2D) {
 		a := s.choices.of[backwardFilter]
 		space := c.workspace(node.Name+" kernel gradient workspace", a)
 		c.task(node.Name+" kernel gradient", layersOf(c.net, i), "cudnnConvolutionBackwardFilter", flops, []*buffer{s.x, dz, space}, func() error {
-			err := c.d.dnn.ConvolutionBackwardFilter(1, s.xd, at(s.x.p()), s.yd, at(dz.p()), s.cd, cudnn.ConvolutionBwdFilterAlgo(a.algo), at(space.p()), uintptr(a.space), 0, s.wd, at(kernel.g()))
+			err := c.d.dnn.ConvolutionBackwardFilter(1, s.xd, at(s.x.p()), s.yd, at(dz.p()), s.cd,
+				cudnn.ConvolutionBwdFilterAlgo(a.algo), at(space.p()), uintptr(a.space), 0, s.wd, at(kernel.g()))
 			return c.d.ok("cudnnConvolutionBackwardFilter", err, "", s.shape, "algorithm", a.algo)
 		})
 	}
@@ -256,7 +259,8 @@ func (c *compiler) convBackward(i int, l model.Conv2D) {
 		a := s.choices.of[backwardData]
 		space := c.workspace(node.Name+" input gradient workspace", a)
 		c.task(node.Name+" input gradient", layersOf(c.net, i), "cudnnConvolutionBackwardData", flops, []*buffer{to, dz, space}, func() error {
-			err := c.d.dnn.ConvolutionBackwardData(1, s.wd, at(kernel.w()), s.yd, at(dz.p()), s.cd, cudnn.ConvolutionBwdDataAlgo(a.algo), at(space.p()), uintptr(a.space), 0, s.xd, at(to.p()))
+			err := c.d.dnn.ConvolutionBackwardData(1, s.wd, at(kernel.w()), s.yd, at(dz.p()), s.cd,
+				cudnn.ConvolutionBwdDataAlgo(a.algo), at(space.p()), uintptr(a.space), 0, s.xd, at(to.p()))
 			return c.d.ok("cudnnConvolutionBackwardData", err, "", s.shape, "algorithm", a.algo)
 		})
 		if to != dx {
@@ -270,7 +274,8 @@ func (s *convState) unfold(rows int, x *buffer, columns *buffer, group int) kern
 	return kernels.Unfold{
 		X: x.p(), Columns: columns.p(), N: uint32(s.places(rows) * s.width()), Height: uint32(s.v.In), Width: uint32(s.h.In), Channels: uint32(s.per * s.groups),
 		First: uint32(group * s.per), Count: uint32(s.per), OutH: uint32(s.v.Out), OutW: uint32(s.h.Out), WindowH: uint32(s.v.Kernel), WindowW: uint32(s.h.Kernel),
-		StrideH: uint32(s.v.Stride), StrideW: uint32(s.h.Stride), DilationH: uint32(s.v.Dilation), DilationW: uint32(s.h.Dilation), Top: uint32(s.v.Before), Left: uint32(s.h.Before),
+		StrideH: uint32(s.v.Stride), StrideW: uint32(s.h.Stride), DilationH: uint32(s.v.Dilation), DilationW: uint32(s.h.Dilation),
+		Top: uint32(s.v.Before), Left: uint32(s.h.Before),
 	}
 }
 
@@ -311,8 +316,10 @@ func (c *compiler) unfoldedBackward(i int, s *convState, x, dz *buffer, kernel *
 			c.kernel(i, "folding", []*buffer{columns, dx}, func() launcher {
 				u := s.unfold(c.rows, x, columns, g)
 				return kernels.Fold{
-					Columns: columns.p(), DX: dx.p(), N: uint32(c.rows * s.v.In * s.h.In * s.per), Height: u.Height, Width: u.Width, Channels: u.Channels, First: u.First, Count: u.Count,
-					OutH: u.OutH, OutW: u.OutW, WindowH: u.WindowH, WindowW: u.WindowW, StrideH: u.StrideH, StrideW: u.StrideW, DilationH: u.DilationH, DilationW: u.DilationW, Top: u.Top, Left: u.Left,
+					Columns: columns.p(), DX: dx.p(), N: uint32(c.rows * s.v.In * s.h.In * s.per), Height: u.Height, Width: u.Width,
+					Channels: u.Channels, First: u.First, Count: u.Count,
+					OutH: u.OutH, OutW: u.OutW, WindowH: u.WindowH, WindowW: u.WindowW, StrideH: u.StrideH, StrideW: u.StrideW,
+					DilationH: u.DilationH, DilationW: u.DilationW, Top: u.Top, Left: u.Left,
 				}
 			})
 		}

@@ -110,7 +110,12 @@ func (p *program) begin(r *resident, e *device.Epoch) error {
 		a     *allocation
 		use   string
 		bytes int
-	}{{&p.epoch.order, "order of the epoch", 4 * len(e.Order)}, {&p.epoch.rates, "learning rates", 4 * len(steps)}, {&p.epoch.decays, "decays", 4 * len(decays)}, {&p.epoch.changes, "augmentation", len(changes)}} {
+	}{
+		{&p.epoch.order, "order of the epoch", 4 * len(e.Order)},
+		{&p.epoch.rates, "learning rates", 4 * len(steps)},
+		{&p.epoch.decays, "decays", 4 * len(decays)},
+		{&p.epoch.changes, "augmentation", len(changes)},
+	} {
 		if g.bytes == 0 {
 			continue
 		}
@@ -128,10 +133,13 @@ func (p *program) begin(r *resident, e *device.Epoch) error {
 	for _, q := range p.allPlans() {
 		io := &q.io
 		if q.purpose.mode == training {
-			io.order, io.rates, io.decays, io.augment = kernels.Pointer(p.epoch.order.ptr), kernels.Pointer(p.epoch.rates.ptr), kernels.Pointer(p.epoch.decays.ptr), kernels.Pointer(p.epoch.changes.ptr)
+			io.order, io.augment = kernels.Pointer(p.epoch.order.ptr), kernels.Pointer(p.epoch.changes.ptr)
+			io.rates, io.decays = kernels.Pointer(p.epoch.rates.ptr), kernels.Pointer(p.epoch.decays.ptr)
 		}
 	}
-	return errors.Join(upload(d, p.epoch.order.ptr, e.Order), upload(d, p.epoch.rates.ptr, steps), upload(d, p.epoch.decays.ptr, decays), upload(d, p.epoch.changes.ptr, changes), p.control.reset(d, p.step))
+	return errors.Join(
+		upload(d, p.epoch.order.ptr, e.Order), upload(d, p.epoch.rates.ptr, steps), upload(d, p.epoch.decays.ptr, decays),
+		upload(d, p.epoch.changes.ptr, changes), p.control.reset(d, p.step))
 }
 
 // forget destroys the graphs of a kind of plan, whose addresses have changed.

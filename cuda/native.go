@@ -211,7 +211,8 @@ func (b blasHandle) sgemm(ta, tb bool, m, n, k int, a uint64, lda int, bb uint64
 		}
 		return 0
 	}
-	return status{blas, int(C.gcnn_sgemm(b.h, flag(ta), flag(tb), C.int(m), C.int(n), C.int(k), C.ulonglong(a), C.int(lda), C.ulonglong(bb), C.int(ldb), C.ulonglong(c), C.int(ldc)))}
+	return status{blas, int(C.gcnn_sgemm(b.h, flag(ta), flag(tb), C.int(m), C.int(n), C.int(k),
+		C.ulonglong(a), C.int(lda), C.ulonglong(bb), C.int(ldb), C.ulonglong(c), C.int(ldc)))}
 }
 
 // newDNN makes cuDNN's handle. The binding's own constructor panics where cuDNN refuses, so the handle is put into its struct.

@@ -42,7 +42,10 @@ func (c *compiler) learn() {
 			if o.Nesterov {
 				nesterov = 1
 			}
-			return kernels.SGD{W: w, G: g, Velocity: prog.slots[0].p(), Rates: io.rates, Decays: io.decays, Cursor: io.cursor, Clip: factor.p(), N: uint32(n), Momentum: o.Momentum, Nesterov: nesterov}
+			return kernels.SGD{
+				W: w, G: g, Velocity: prog.slots[0].p(), Rates: io.rates, Decays: io.decays, Cursor: io.cursor, Clip: factor.p(), N: uint32(n),
+				Momentum: o.Momentum, Nesterov: nesterov,
+			}
 		case device.Adam:
 			return kernels.Adam{
 				W: w, G: g, Momentum: prog.slots[0].p(), Velocity: prog.slots[1].p(), Rates: io.rates, Decays: io.decays, Cursor: io.cursor, Clip: factor.p(), N: uint32(n),

@@ -277,7 +277,8 @@ func (p *program) tooLarge(need, free int64) error {
 	if fits > 0 {
 		advice = fmt.Sprintf("a batch of %d would fit", fits)
 	}
-	return fmt.Errorf("%w on %s: %s with a batch of %d needs %s, %s are free; %s", device.ErrMemory, p.d.info.Name, p.net.Name, p.spec.Batch, mebibytes(need), mebibytes(free), advice)
+	return fmt.Errorf("%w on %s: %s with a batch of %d needs %s, %s are free; %s",
+		device.ErrMemory, p.d.info.Name, p.net.Name, p.spec.Batch, mebibytes(need), mebibytes(free), advice)
 }
 
 // partial is the plan for fewer samples than a batch.
