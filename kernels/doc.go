@@ -6,7 +6,7 @@
 //
 //   - Arrays are float32, channels last. Convolution kernels lie as cuDNN's NHWC filters want them, [filters, kh, kw, channels];
 //     no kernel here looks into them. NHWC was chosen over NCHW since Flatten and the counters of random draws are then plain
-//     element indices; a convolution that cuDNN refuses in this layout can be wrapped in two [Transpose].
+//     element indices; what cuDNN refuses in this layout is a matrix product of what [Unfold] makes.
 //   - An array has fewer than 2³¹ elements. Pointers are aligned to their element; optional ones may be 0.
 //   - Results are the same bits on every GPU and in the simulator: each floating-point operation is correctly rounded, none is
 //     contracted, approximated or flushed to zero, and sums are split by the size of the problem alone.

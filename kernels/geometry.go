@@ -33,11 +33,6 @@ func reduction(n int) geometry {
 	return geometry{[3]uint32{uint32(ReductionBlocks(n)), 1, 1}, [3]uint32{threads, 1, 1}}
 }
 
-// tiles is a block of 32×8 threads for each tile of 32×32.
-func tiles(batch, rows, columns int) geometry {
-	return geometry{[3]uint32{ceil(columns, 32), ceil(rows, 32), uint32(batch)}, [3]uint32{32, 8, 1}}
-}
-
 // columns sums over rows: a block takes a chunk of rows of a group of columns.
 func columns(rows, channels, chunk int) geometry {
 	w := columnWidth(channels)

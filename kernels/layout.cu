@@ -1,4 +1,4 @@
-// Copies that change an array's shape: padding, channels of a concatenation, NHWC to NCHW, and sums of branches.
+// Copies that change an array's shape: padding and the channels of a concatenation; and sums of branches.
 #include "common.cuh"
 
 // pad surrounds each image with zeros.
@@ -35,35 +35,9 @@ KERNEL copy_channels(const float *x, float *y, u32 rows, u32 count, u32 from_cha
   y[r * to_channels + to + c] = x[r * from_channels + from + c];
 }
 
-// transpose swaps the last two dimensions: [batch, rows, columns] to [batch, columns, rows]. NHWC to NCHW is rows = height·width
-// and columns = channels; NCHW to NHWC the other way round.
-// launch: tiles(batch, rows, columns)
-KERNEL transpose(const float *x, float *y, u32 batch, u32 rows, u32 columns) {
-  __shared__ float tile[32][33];
-  u64 base = (u64)blockIdx.z * rows * columns;
-  u32 c = blockIdx.x * 32 + threadIdx.x;
-  for (u32 k = threadIdx.y; k < 32; k += 8) {
-    u32 r = blockIdx.y * 32 + k;
-    if (r < rows && c < columns) tile[k][threadIdx.x] = x[base + (u64)r * columns + c];
-  }
-  __syncthreads();
-  u32 r = blockIdx.y * 32 + threadIdx.x;
-  for (u32 k = threadIdx.y; k < 32; k += 8) {
-    u32 q = blockIdx.x * 32 + k;
-    if (r < rows && q < columns) y[base + (u64)q * rows + r] = tile[threadIdx.x][k];
-  }
-}
-
 // add: y = a + b. y may be a's or b's array.
 // launch: elements(n)
 KERNEL add(const float *a, const float *b, float *y, u32 n) {
   u32 i = thread_index();
   if (i < n) y[i] = a[i] + b[i];
-}
-
-// fill: every element of y becomes value.
-// launch: elements(n)
-KERNEL fill(float *y, u32 n, float value) {
-  u32 i = thread_index();
-  if (i < n) y[i] = value;
 }

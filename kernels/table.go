@@ -6,7 +6,7 @@ import "math"
 
 // All are the kernels of all modules.
 func All() []*Kernel {
-	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelChannelMeans, &kernelGatherChanged, &kernelNormalize, &kernelUnfold, &kernelFold, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelTranspose, &kernelAdd, &kernelFill, &kernelSoftmaxForward, &kernelSoftmaxBackward, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
+	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelChannelMeans, &kernelGatherChanged, &kernelNormalize, &kernelUnfold, &kernelFold, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelAdd, &kernelSoftmaxForward, &kernelSoftmaxBackward, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
 }
 
 var kernelActivationForward = Kernel{Name: "activation_forward", Module: "activation", Params: []Param{
@@ -616,30 +616,6 @@ func (a CopyChannels) Launch() Launch {
 	return Launch{&kernelCopyChannels, g.grid, g.block, []uint64{uint64(a.X), uint64(a.Y), uint64(a.Rows), uint64(a.Count), uint64(a.FromChannels), uint64(a.From), uint64(a.ToChannels), uint64(a.To)}}
 }
 
-var kernelTranspose = Kernel{Name: "transpose", Module: "layout", Params: []Param{
-	{"x", "const float *", 8},
-	{"y", "float *", 8},
-	{"batch", "u32", 4},
-	{"rows", "u32", 4},
-	{"columns", "u32", 4},
-}}
-
-// Transpose swaps the last two dimensions: [batch, rows, columns] to [batch, columns, rows]. NHWC to NCHW is rows = height·width
-// and columns = channels; NCHW to NHWC the other way round.
-type Transpose struct {
-	X       Pointer // const float
-	Y       Pointer // float
-	Batch   uint32
-	Rows    uint32
-	Columns uint32
-}
-
-// Launch is the launch of transpose.
-func (a Transpose) Launch() Launch {
-	g := tiles(int(a.Batch), int(a.Rows), int(a.Columns))
-	return Launch{&kernelTranspose, g.grid, g.block, []uint64{uint64(a.X), uint64(a.Y), uint64(a.Batch), uint64(a.Rows), uint64(a.Columns)}}
-}
-
 var kernelAdd = Kernel{Name: "add", Module: "layout", Params: []Param{
 	{"a", "const float *", 8},
 	{"b", "const float *", 8},
@@ -659,25 +635,6 @@ type Add struct {
 func (a Add) Launch() Launch {
 	g := elements(int(a.N))
 	return Launch{&kernelAdd, g.grid, g.block, []uint64{uint64(a.A), uint64(a.B), uint64(a.Y), uint64(a.N)}}
-}
-
-var kernelFill = Kernel{Name: "fill", Module: "layout", Params: []Param{
-	{"y", "float *", 8},
-	{"n", "u32", 4},
-	{"value", "float", 4},
-}}
-
-// Fill: every element of y becomes value.
-type Fill struct {
-	Y     Pointer // float
-	N     uint32
-	Value float32
-}
-
-// Launch is the launch of fill.
-func (a Fill) Launch() Launch {
-	g := elements(int(a.N))
-	return Launch{&kernelFill, g.grid, g.block, []uint64{uint64(a.Y), uint64(a.N), uint64(math.Float32bits(a.Value))}}
 }
 
 var kernelSoftmaxForward = Kernel{Name: "softmax_forward", Module: "loss", Params: []Param{
