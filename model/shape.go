@@ -40,7 +40,7 @@ func (s Shape) Equal(t Shape) bool { return slices.Equal(s, t) }
 func (s Shape) IsMap() bool { return len(s) == 3 }
 
 // maxElements bounds the elements of one sample and of one parameter, so that sizes in bytes never overflow.
-const maxElements = math.MaxInt >> 4 & (1<<40 - 1)
+const maxElements = min(1<<40, math.MaxInt>>4)
 
 func (s Shape) check() error {
 	if len(s) != 1 && len(s) != 3 {
