@@ -22,7 +22,8 @@ import (
 //	DIR/validation/CLASS/*.png   or DIR/test/CLASS/*.png
 //
 // or, without a validation set, DIR/CLASS/*.png. Classes are the folders of the training set in the order of their
-// names, images lie in the order of theirs. Hidden files and other kinds of files are passed over.
+// names. The images of each class are spread evenly over the set, so that what [Set.Limit] and [Set.Split] take holds
+// every class in its share. The order depends on nothing but the classes and the names in them. Hidden files and other kinds of files are passed over.
 type Folder struct {
 	Dir                     string
 	Height, Width, Channels int         // of the set's images; Channels are 1 (grey) or 3 (RGB). See [ReadImage]
@@ -217,7 +218,15 @@ func (f Folder) files(root *os.Root, folder string, classes []string) ([]imageFi
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%s: %w: no .png, .jpg, .jpeg or .gif files in its class folders (%s)", f.at(folder), ErrFormat, list(classes))
 	}
-	return files, nil
+	labels := make([]uint16, len(files))
+	for i := range files {
+		labels[i] = files[i].label
+	}
+	spreadOut := make([]imageFile, len(files))
+	for i, from := range spread(labels) {
+		spreadOut[i] = files[from]
+	}
+	return spreadOut, nil
 }
 
 // read returns the content of a file of the tree.

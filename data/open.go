@@ -12,7 +12,18 @@ import (
 // Open reads whatever kind of set a path holds: a folder of IDX files, of CIFAR's binary files or of class folders
 // with pictures, or an .npz file. Only pictures need the options of a [Folder], whose Dir is then the path. test is
 // nil where a set of pictures or an .npz file has none. A path that holds none of these wraps [ErrUnknown].
+//
+// A set whose file holds one class after the other is spread as a [Folder]'s is; any other keeps its order.
 func Open(path string, pictures Folder) (train, test *Set, err error) {
+	if train, test, err = read(path, pictures); err != nil {
+		return nil, nil, err
+	}
+	train.spreadSorted()
+	test.spreadSorted()
+	return train, test, nil
+}
+
+func read(path string, pictures Folder) (train, test *Set, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, nil, err

@@ -154,7 +154,7 @@ func (s *Set) Limit(n int) (*Set, error) {
 
 // Split cuts off the last fraction of the images for validation, before any shuffling, exactly as Keras'
 // validation_split: the training part has ⌊N·(1−fraction)⌋ images. Both parts share memory with the set and neither
-// may be empty.
+// may be empty. Of a set that a [Folder] read or [Open] found sorted by class, the parts are stratified.
 func (s *Set) Split(fraction float64) (train, validation *Set, err error) {
 	if !(fraction > 0 && fraction < 1) {
 		return nil, nil, fmt.Errorf("%s: a validation split of %v, expected a fraction between 0 and 1", s.Name, fraction)

@@ -21,13 +21,13 @@ import (
 // Settings are all that a run of `gcnn train` depends on: what config.yaml holds. Field names in YAML are those of the flags.
 type Settings struct {
 	Model             ModelSetting `yaml:"model,omitempty"`
-	Data              string       `yaml:"data,omitempty"`     // the name of an embedded set, or a folder or file
-	Input             model.Shape  `yaml:"input,omitempty"`    // height, width and channels that pictures are read as; default the model's
-	SkipBad           bool         `yaml:"skip_bad,omitempty"` // leave out pictures that cannot be read
-	Limit             int          `yaml:"limit,omitempty"`    // the first so many training images; 0: all
-	ValidationSplit   float64      `yaml:"validation_split,omitempty"`
-	Normalization     string       `yaml:"normalization,omitempty"` // unit: [0, 1]; standard: mean 0 and deviation 1 of each channel
-	Weights           string       `yaml:"weights,omitempty"`       // a file to start from
+	Data              string       `yaml:"data,omitempty"`             // the name of an embedded set, or a folder or file
+	Input             model.Shape  `yaml:"input,omitempty"`            // height, width and channels that pictures are read as; default the model's
+	SkipBad           bool         `yaml:"skip_bad,omitempty"`         // leave out pictures that cannot be read
+	Limit             int          `yaml:"limit,omitempty"`            // the first so many training images (data.Set.Limit); 0: all
+	ValidationSplit   float64      `yaml:"validation_split,omitempty"` // the last share of them (data.Set.Split) instead of the test set; 0: none
+	Normalization     string       `yaml:"normalization,omitempty"`    // unit: [0, 1]; standard: mean 0 and deviation 1 of each channel
+	Weights           string       `yaml:"weights,omitempty"`          // a file to start from
 	Device            string       `yaml:"device,omitempty"`
 	Precision         string       `yaml:"precision,omitempty"` // of products on a GPU: float32 or tf32
 	Workers           int          `yaml:"workers,omitempty"`   // 0: one for each core

@@ -30,6 +30,7 @@ func TestScripts(t *testing.T) {
 			"waitfile": waitFile,
 			"signal":   sendSignal,
 			"png":      writePNG,
+			"folder":   writeFolder,
 		},
 		Condition: func(name string) (bool, error) {
 			switch name {

@@ -6,6 +6,7 @@ import (
 	"image/draw"
 	"image/png"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -52,4 +53,20 @@ func writePNG(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Check(png.Encode(f, img))
 	ts.Check(f.Close())
+}
+
+// writeFolder makes class folders of small pictures, with so many in each: folder PATH COUNT….
+func writeFolder(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: folder PATH COUNT…")
+	}
+	for class, arg := range args[1:] {
+		n, err := strconv.Atoi(arg)
+		ts.Check(err)
+		dir := filepath.Join(ts.MkAbs(args[0]), "class-"+strconv.Itoa(class))
+		ts.Check(os.MkdirAll(dir, 0o777))
+		for i := range n {
+			writePNG(ts, false, []string{filepath.Join(dir, strconv.Itoa(i)+".png"), strconv.Itoa(8 + class), strconv.Itoa(8 + i)})
+		}
+	}
 }

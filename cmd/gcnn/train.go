@@ -215,25 +215,29 @@ func (r *trainRun) openSets() error {
 	return nil
 }
 
-// warnOfClasses says when a limit or a validation split leaves out classes, as it does where images are sorted by class.
+// warnOfClasses says when a limit or a validation split leaves out classes, of which there are too few images.
 func (r *trainRun) warnOfClasses() {
-	takes := "a limit takes the first images"
-	sets := []*data.Set{r.train}
+	parts := []struct {
+		set        *data.Set
+		flag, what string
+	}{{r.train, "--limit", "training"}}
 	if r.settings.ValidationSplit > 0 {
-		takes = "a validation split takes the last images"
-		sets = append(sets, r.validation)
-	}
-	if r.settings.Limit == 0 && r.settings.ValidationSplit == 0 {
+		parts[0].flag = "--validation-split"
+		parts = append(parts, struct {
+			set        *data.Set
+			flag, what string
+		}{r.validation, "--validation-split", "validation"})
+	} else if r.settings.Limit == 0 {
 		return
 	}
-	for _, set := range sets {
-		there := make([]bool, len(set.Classes))
-		for _, l := range set.Labels {
+	for _, p := range parts {
+		there := make([]bool, len(p.set.Classes))
+		for _, l := range p.set.Labels {
 			there[l] = true
 		}
 		if missing := slices.Index(there, false); missing >= 0 {
-			fmt.Fprintf(r.warnings, "gcnn: warning: the %s images hold none of class %s: %s, and these seem sorted by class\n",
-				map[bool]string{true: "training", false: "validation"}[set == r.train], set.ClassName(missing), takes)
+			fmt.Fprintf(r.warnings, "gcnn: warning: %s leaves no image of class %s among the %s\n",
+				p.flag, p.set.ClassName(missing), plural(p.set.Len(), p.what+" image"))
 		}
 	}
 }

@@ -37,6 +37,7 @@ const (
 	Shuffle                   // the order of an epoch: (draw, epoch, 0)
 	Dropout                   // (block of four elements, step, layer)
 	Augment                   // (block of four draws, sample, epoch)
+	Spread                    // the order of a set that comes sorted by class: (place in the class low, high, 0)
 )
 
 // Words is the block of four words (a, b, c) of a stream.
