@@ -164,6 +164,9 @@ func (b *builder) run(nodes []*nodeProto) error {
 		if len(n.outputs) == 0 || n.outputs[0] == "" {
 			return n.damaged("it has no output")
 		}
+		if len(n.inputs) == 0 && n.op != "Constant" {
+			return n.damaged("it has no input")
+		}
 		for _, name := range n.outputs[1:] {
 			if b.uses[name] > 0 {
 				return n.fail("only its first output is known, %q is used too", name)

@@ -168,6 +168,7 @@ func TestRefused(t *testing.T) {
 			"a 9×9 kernel does not fit an input of 8×8×3"},
 		"padded maximum of what may be negative": {file{nodes: nodes(node("MaxPool", "x", "y", ints("kernel_shape", 3, 3), ints("strides", 2, 2), ints("pads", 1, 1, 1, 1)))},
 			"which is neither Keras' 'valid' nor 'same'"},
+		"a sum of nothing":  {file{nodes: nodes(node("Sum", "", "y"))}, `node "the Sum" (Sum): not a valid ONNX file: it has no input`},
 		"missing input":     {file{nodes: nodes(node("Relu", "z", "y"))}, `its input "z" is made by no node before it`},
 		"made twice":        {file{nodes: nodes(node("Relu", "x", "y"), node("Relu", "x", "y"))}, `"y" is made twice`},
 		"no output":         {file{nodes: nodes(node("Relu", "x", "z"))}, `its output "y" is made by no node`},
