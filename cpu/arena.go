@@ -14,6 +14,7 @@ const (
 	perGroup  scope = iota // one for each group of 16 samples
 	perWorker              // one for each worker: dead once the group's chain of tasks has passed
 	perSet                 // one for each set of groups whose partial sums are kept apart
+	perShard               // one for each shard, as many as its chunks
 	single
 )
 
@@ -22,7 +23,7 @@ type buffer struct {
 	name   string
 	words  int // float32 words of one copy
 	scope  scope
-	chunks int  // of a set, each with a copy
+	chunks int  // of a set, or shards: each has a copy
 	fixed  bool // the scope is given
 	pinned bool // its content is read after the step
 
@@ -44,6 +45,8 @@ func (b *buffer) at(w *worker, g int) []float32 {
 		i = w.id
 	case perSet:
 		i = w.set*max(1, b.chunks) + w.chunk
+	case perShard:
+		i = w.chunk
 	case single:
 	}
 	return b.copy(i)
@@ -111,6 +114,8 @@ func place(buffers []*buffer, groups, workers, sets int) int {
 			return b.stride * groups
 		case perSet:
 			return b.stride * sets * max(1, b.chunks)
+		case perShard:
+			return b.stride * b.chunks
 		case perWorker, single:
 		}
 		return b.stride
@@ -147,7 +152,7 @@ func fit(buffers []*buffer, size func(*buffer) int) int {
 // for all groups together.
 func apart(a, b *buffer) bool {
 	switch {
-	case a.pinned || b.pinned || a.scope == perSet || b.scope == perSet:
+	case a.pinned || b.pinned || a.scope == perSet || b.scope == perSet || a.scope == perShard || b.scope == perShard:
 		return false
 	case a.scope == perWorker && b.scope == perWorker:
 		return a.last < b.first || b.last < a.first

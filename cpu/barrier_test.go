@@ -50,12 +50,12 @@ func TestLateWorkersAreHelped(t *testing.T) {
 	hang := make(chan struct{})
 	ph := &phase{chunks: 1}
 	for i := range jobs {
-		ph.jobs = append(ph.jobs, job{cost: 1, run: func(*worker) {
+		ph.jobs = append(ph.jobs, job{cost: 1, parts: []part{{run: func(*worker) {
 			if i == 0 {
 				<-hang
 			}
 			ran[i].Add(1)
-		}})
+		}}}})
 	}
 	ph.deal(1, workers)
 	for i := range ph.owners {

@@ -179,7 +179,7 @@ func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 			g []float32
 		}{{gamma, dgamma}, {beta, dbeta}} {
 			if p.p.trains() {
-				c.learn(p.p, 1, n, 1, int64(n), nil, nil, func(int) fillFunc {
+				c.learn(p.p, 1, n, 1, int64(n), nil, func(int) fillFunc {
 					return func(_ *worker, dst []float32, _ int) { copy(dst, p.g) }
 				})
 			}

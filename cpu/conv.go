@@ -89,10 +89,8 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	bands := c.bands(slide, spec, s.pool.v.Out*height, height, bank.fg)
 	outFloats := s.pool.h.Out * bank.filters * kernel.Lanes
 	keepArg := s.arg != nil && c.purpose.mode != inference
-	chunks := min(len(bands), maxChunks)
-	c.split(c.convTask(b, "forward", bands), chunks, []*buffer{s.x, s.y, scratch, s.out, s.arg}, func(w *worker, n, chunk int) {
-		from, to := chunkOf(len(bands), chunk, chunks)
-		x, out := s.x.at(w, n), s.out.at(w, n)
+	forward := func(w *worker, n, from, to int, x []float32) {
+		out := s.out.at(w, n)
 		var rows []float32
 		var arg []uint8
 		if scratch != nil {
@@ -118,6 +116,19 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 			}
 			s.pool.forward(out[k*outFloats:], a, rows)
 		}
+	}
+	task, uses := c.convTask(b, "forward", bands), []*buffer{s.x, s.y, scratch, s.out, s.arg}
+	if c.front != nil && c.front.conv == b {
+		if scratch != nil {
+			scratch.scope, scratch.fixed = perWorker, true
+		}
+		c.front.forward(c, task, uses, forward)
+		return
+	}
+	chunks := min(len(bands), maxChunks)
+	c.split(task, chunks, uses, func(w *worker, n, chunk int) {
+		from, to := chunkOf(len(bands), chunk, chunks)
+		forward(w, n, from, to, s.x.at(w, n))
 	})
 }
 
@@ -152,6 +163,11 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		height = (height + windows - 1) / windows * windows
 		rows = s.pool.v.Out * windows
 	}
+	inFront := c.front != nil && c.front.conv == b
+	if inFront {
+		height = s.pool.v.Kernel
+		dz.scope, dz.fixed = perWorker, true
+	}
 	g := c.newConvGrad(i, bank, kern, bias, rows, height)
 	outFloats := 0
 	var pooled *buffer
@@ -162,12 +178,8 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		}
 	}
 	uses := append([]*buffer{s.x, dy, dz, s.y, s.out, s.arg, pooled}, g.uses...)
-	c.split(device.Task{
-		Name: c.title(b.nodes, "gradient"), Layers: c.layers(b.nodes...), Kernel: c.kernelName(g.kernel), FLOPs: g.flops * int64(c.plan.groups),
-	}, g.chunks, uses, func(w *worker, n, chunk int) {
-		g.begin(w)
-		x := s.x.at(w, n)
-		from, to := chunkOf(len(g.bands), chunk, g.chunks)
+	// grads sums the gradients over bands from to to of group n; the gradient at the output is dy, from its first band on.
+	grads := func(w *worker, n, from, to int, x, dy []float32) {
 		for k := from; k < to; k++ {
 			w.hint()
 			bd := &g.bands[k]
@@ -178,7 +190,8 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 			if s.pool != nil {
 				bandFloats := s.pool.v.Kernel * rowFloats
 				for r := bd.lo; r < bd.hi; r += s.pool.v.Kernel {
-					s.unpool(c, w, n, r/s.pool.v.Kernel, outFloats, f, alpha, dy, pooled, grad[(r-bd.lo)*rowFloats:][:bandFloats])
+					d := dy[(r-g.bands[from].lo)/s.pool.v.Kernel*outFloats:][:outFloats]
+					s.unpool(c, w, n, r/s.pool.v.Kernel, outFloats, f, alpha, d, pooled, grad[(r-bd.lo)*rowFloats:][:bandFloats])
 				}
 				if !s.pool.max && f != model.Linear {
 					c.activateGrad(f, alpha, grad, grad, s.y.at(w, n)[bd.lo*rowFloats:bd.hi*rowFloats], bank.filters)
@@ -186,6 +199,26 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 			}
 			g.band(w, k, x, grad)
 		}
+	}
+	task := device.Task{
+		Name: c.title(b.nodes, "gradient"), Layers: c.layers(b.nodes...), Kernel: c.kernelName(g.kernel), FLOPs: g.flops * int64(c.plan.groups),
+	}
+	if inFront {
+		if pooled != nil {
+			pooled.scope, pooled.fixed = perWorker, true
+		}
+		c.front.backward(c, task, uses, g, grads)
+		g.finish(i)
+		return
+	}
+	c.split(task, g.chunks, uses, func(w *worker, n, chunk int) {
+		g.begin(w)
+		from, to := chunkOf(len(g.bands), chunk, g.chunks)
+		var d []float32
+		if s.pool != nil && from < to {
+			d = dy.at(w, n)[g.bands[from].lo/s.pool.v.Kernel*outFloats:]
+		}
+		grads(w, n, from, to, s.x.at(w, n), d)
 		if s.pool != nil && whole && chunk == 0 {
 			clear(dz.at(w, n)[rows*rowFloats : node.Out.Size()*kernel.Lanes])
 		}
@@ -211,9 +244,8 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 	})
 }
 
-// unpool sends a row of the pooled output's gradient to the rows that were pooled.
-func (s *convState) unpool(c *compiler, w *worker, n, k, outFloats int, f model.ActivationFunc, alpha float32, dy, pooled *buffer, grad []float32) {
-	d := dy.at(w, n)[k*outFloats:][:outFloats]
+// unpool sends row k of the pooled output's gradient, d, to the rows that were pooled.
+func (s *convState) unpool(c *compiler, w *worker, n, k, outFloats int, f model.ActivationFunc, alpha float32, d []float32, pooled *buffer, grad []float32) {
 	if !s.pool.max {
 		s.pool.averageGrad(grad, d)
 		return

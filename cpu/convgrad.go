@@ -15,6 +15,7 @@ type convGrad struct {
 	turned     *buffer // dz with samples before filters, where the lanes are outputs
 	bands      []gradBand
 	chunks     int // of the bands of a group, whose sums are kept apart
+	shards     int // of the bands of all groups instead, 0 for none
 	uses       []*buffer
 	flops      int64 // of a group
 	kernel     string
@@ -24,7 +25,25 @@ type convGrad struct {
 const minParts = 4
 
 // parts is the number of partial sums that a step has made.
-func (g *convGrad) parts(w *worker) int { return g.c.plan.activeSets(w.step.groups) * g.chunks }
+func (g *convGrad) parts(w *worker) int {
+	if g.shards > 0 {
+		return g.shards
+	}
+	return g.c.plan.activeSets(w.step.groups) * g.chunks
+}
+
+// inShards keeps the sums of shards apart instead of those of sets of groups.
+func (g *convGrad) inShards(n int) {
+	g.shards = n
+	for _, b := range []*buffer{g.acc, g.biasAcc} {
+		if b != nil {
+			b.scope, b.chunks = perShard, n
+		}
+	}
+	if g.turned != nil {
+		g.turned.scope, g.turned.fixed = perWorker, true
+	}
+}
 
 // gradBand is rows lo to hi of the output.
 type gradBand struct {
@@ -186,7 +205,7 @@ func (g *convGrad) finish(node int) {
 	c, b := g.c, g.bank
 	name := c.net.Nodes[node].Name
 	if g.biasAcc != nil {
-		c.learn(g.bias, 1, b.filters, 1, int64(b.filters*c.plan.sets*g.chunks*kernel.Lanes), []*buffer{g.biasAcc}, nil, func(int) fillFunc {
+		c.learn(g.bias, 1, b.filters, 1, int64(b.filters*c.plan.sets*g.chunks*kernel.Lanes), []*buffer{g.biasAcc}, func(int) fillFunc {
 			return func(w *worker, dst []float32, _ int) {
 				c.reduce(w, dst, g.biasAcc.mem, g.parts(w), g.biasAcc.stride)
 			}
@@ -205,7 +224,7 @@ func (g *convGrad) finish(node int) {
 			uses = append(uses, part)
 		}
 	}
-	c.learn(g.kern, b.kernelRows, b.filters, b.cg, cost, uses, nil, func(rows int) fillFunc {
+	c.learn(g.kern, b.kernelRows, b.filters, b.cg, cost, uses, func(rows int) fillFunc {
 		return func(w *worker, dst []float32, lo int) {
 			parts := g.parts(w)
 			switch {

@@ -58,6 +58,10 @@ func (c *compiler) denseForward(b *block, l fullyConnected) {
 	final := c.finalSoftmax(i)
 	dst := c.value(i)
 	s.y = dst
+	if shards := c.denseBounds(b, l); shards != nil {
+		c.denseForwardShards(b, l, shards)
+		return
+	}
 	if final || !keep && (kernel.NeedsInput(l.activation) || c.purpose.unfused) {
 		s.z = c.buffer(node.Name+" sums", out*kernel.Lanes)
 		dst = s.z
@@ -94,7 +98,7 @@ func (c *compiler) denseBackward(b *block, l fullyConnected) {
 	}
 	if bias.trains() {
 		acc := c.global(node.Name+" bias sums", out*kernel.Lanes, perWorker)
-		c.learn(bias, 1, out, 1, int64(out*c.spec.Batch), []*buffer{dz, acc}, nil, func(int) fillFunc {
+		c.learn(bias, 1, out, 1, int64(out*c.spec.Batch), []*buffer{dz, acc}, func(int) fillFunc {
 			return func(w *worker, dst []float32, _ int) {
 				a := acc.at(w, 0)
 				clear(a)
@@ -103,12 +107,16 @@ func (c *compiler) denseBackward(b *block, l fullyConnected) {
 			}
 		})
 	}
+	if bounds := c.denseBounds(b, l); bounds != nil {
+		c.denseBackwardShards(b, l, bounds, dz)
+		return
+	}
 	if kern.trains() {
 		ld := kernel.Padded(out)
 		turned := c.buffer(node.Name+" turned gradient", kernel.Lanes*ld)
 		c.task(device.Task{Name: node.Name + " turn", Layers: c.layers(i), Kernel: c.kernelName("transpose")},
 			[]*buffer{dz, turned}, func(w *worker, n int) { c.k.ToSamples(turned.at(w, n), dz.at(w, n), out, ld, 1) })
-		c.learn(kern, in, out, 1, 2*int64(in)*int64(out)*int64(c.plan.groups*kernel.Lanes), []*buffer{turned, s.x}, c.askRows(s.x), func(rows int) fillFunc {
+		c.learn(kern, in, out, 1, 2*int64(in)*int64(out)*int64(c.plan.groups*kernel.Lanes), []*buffer{turned, s.x}, func(rows int) fillFunc {
 			return c.denseKernelGrad(s.x, turned, rows, in, out)
 		})
 	}
@@ -125,6 +133,161 @@ func (c *compiler) denseBackward(b *block, l fullyConnected) {
 			Name: node.Name + " input gradient", Layers: c.layers(i), Kernel: c.kernelName("gemm"), FLOPs: g.Flops(1) * int64(c.plan.groups),
 		}, []*buffer{dz, dx}, func(w *worker, n int) { g.Do(dx.at(w, n), dz.at(w, n), kern.w, nil, 1) })
 	})
+}
+
+// wideWeights is how many weights make a dense layer wide: with what the optimiser keeps they fill a good part of a core's cache.
+// In a front, where its shards cost nothing more, a layer is wide from frontWeights on.
+const (
+	wideWeights  = 128 << 10
+	frontWeights = 16 << 10
+)
+
+// denseBounds are the bounds of the shards of a wide dense layer in its inputs, the rows of its kernel; they follow from its shape
+// alone. A shard computes its part of the sums, and later the gradients at its inputs and of its weights, for the whole batch at
+// once: weights are read once a step in each direction, by the worker that updates them.
+func (c *compiler) denseBounds(b *block, l fullyConnected) []int {
+	if c.front != nil && c.front.dense == b {
+		return c.front.elements()
+	}
+	n := min(l.in, maxShards)
+	if l.in*l.out < wideWeights || c.purpose.mode != training || c.purpose.unfused {
+		return nil
+	}
+	bounds := make([]int, n+1)
+	for s := range bounds {
+		bounds[s] = l.in * s / n
+	}
+	return bounds
+}
+
+// denseForwardShards emits the shards' parts of the sums, and then for each group the sum of the parts and the activation. The
+// first part starts from the bias.
+func (c *compiler) denseForwardShards(b *block, l fullyConnected, bounds []int) {
+	i := b.nodes[0]
+	node := &c.net.Nodes[i]
+	s, kern, bias := c.dense[i], c.param(i, model.Kernel), c.param(i, model.Bias)
+	shards, groups, out := len(bounds)-1, c.plan.groups, l.out
+	parts := c.global(node.Name+" parts", shards*groups*out*kernel.Lanes, single)
+	gemms := make([]*kernel.Gemm, shards)
+	c.placed = append(c.placed, func() error {
+		for k := range gemms {
+			spec := kernel.GemmSpec{
+				Grid: kernel.Grid{Cols: groups, XCol: s.x.stride / kernel.Lanes, YCol: out},
+				Taps: []kernel.Run{{N: int32(bounds[k+1] - bounds[k])}}, Outs: out, WTap: out, WOut: 1,
+			}
+			if k == 0 && bias != nil {
+				spec.Init = kernel.Bias
+			}
+			var err error
+			if gemms[k], err = c.gemm(spec); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	c.shard(shardTask{device.Task{
+		Name: c.title(b.nodes, "forward"), Layers: c.layers(i), Kernel: c.kernelName("gemm"), FLOPs: l.flops(c.plan),
+	}, []*buffer{s.x, parts}, func(_ *worker, k int) {
+		var biases []float32
+		if bias != nil {
+			biases = bias.w
+		}
+		lo, hi := bounds[k], bounds[k+1]
+		gemms[k].Do(parts.mem[k*groups*out*kernel.Lanes:], s.x.mem[lo*kernel.Lanes:], kern.w[lo*out:hi*out], biases, 1)
+	}})
+	c.endShards(shards)
+	final := c.finalSoftmax(i)
+	if final || kernel.NeedsInput(l.activation) {
+		s.z = c.buffer(node.Name+" sums", out*kernel.Lanes)
+	}
+	c.task(device.Task{Name: node.Name + " sum", Layers: c.layers(i), Kernel: c.kernelName("activation")}, []*buffer{parts, s.z, s.y}, func(w *worker, n int) {
+		y := s.y.at(w, n)
+		z := y
+		if s.z != nil {
+			z = s.z.at(w, n)
+		}
+		c.k.SumShards(z[:out*kernel.Lanes], parts.mem[n*out*kernel.Lanes:], shards, groups*out*kernel.Lanes)
+		if l.activation != model.Linear && !final {
+			c.activate(l.activation, l.activation.DefaultAlpha(), y[:out*kernel.Lanes], z[:out*kernel.Lanes], out)
+		}
+	})
+}
+
+// flops is the arithmetic of one direction of a batch.
+func (l fullyConnected) flops(p *plan) int64 {
+	return 2 * int64(l.in) * int64(l.out) * int64(p.groups*kernel.Lanes)
+}
+
+// denseBackwardShards emits for each shard the gradient at its inputs, and the gradient and update of its weights.
+func (c *compiler) denseBackwardShards(b *block, l fullyConnected, bounds []int, dz *buffer) {
+	i := b.nodes[0]
+	node := &c.net.Nodes[i]
+	s, kern := c.dense[i], c.param(i, model.Kernel)
+	shards, groups, in, out := len(bounds)-1, c.plan.groups, l.in, l.out
+	inFront := c.front != nil && c.front.dense == b
+	var turned *buffer
+	if kern.trains() {
+		ld := kernel.Padded(out)
+		turned = c.buffer(node.Name+" turned gradient", kernel.Lanes*ld)
+		c.task(device.Task{Name: node.Name + " turn", Layers: c.layers(i), Kernel: c.kernelName("transpose")},
+			[]*buffer{dz, turned}, func(w *worker, n int) { c.k.ToSamples(turned.at(w, n), dz.at(w, n), out, ld, 1) })
+	}
+	inputGradient := func(dx *buffer) {
+		gemms := make([]*kernel.Gemm, shards)
+		c.placed = append(c.placed, func() error {
+			spec := kernel.GemmSpec{Grid: kernel.Grid{Cols: groups, XCol: dz.stride / kernel.Lanes, YCol: dx.stride / kernel.Lanes},
+				Taps: []kernel.Run{{N: int32(out)}}, WTap: 1, WOut: out}
+			if inFront {
+				spec.YCol = c.front.most
+			}
+			for k := range gemms {
+				spec.Outs = bounds[k+1] - bounds[k]
+				var err error
+				if gemms[k], err = c.gemm(spec); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		c.shard(shardTask{device.Task{
+			Name: node.Name + " input gradient", Layers: c.layers(i), Kernel: c.kernelName("gemm"), FLOPs: l.flops(c.plan),
+		}, []*buffer{dz, dx}, func(w *worker, k int) {
+			lo, hi := bounds[k], bounds[k+1]
+			var y []float32
+			if inFront {
+				y = dx.at(w, 0)
+			} else {
+				y = dx.mem[lo*kernel.Lanes:]
+			}
+			gemms[k].Do(y, dz.mem, kern.w[lo*out:hi*out], nil, 1)
+		}})
+	}
+	learn := func() {
+		if kern.trains() {
+			c.shard(c.learner(kern, bounds, out, l.flops(c.plan), []*buffer{turned, s.x}, c.askRows(s.x), func(rows int) fillFunc {
+				return c.denseKernelGrad(s.x, turned, rows, in, out)
+			}))
+		}
+	}
+	before := slot(node.Inputs[0])
+	switch {
+	case inFront && c.needs[before]:
+		c.front.dx = c.global(c.nameOf(node.Inputs[0])+" gradient", groups*c.front.most*kernel.Lanes, perWorker)
+		inputGradient(c.front.dx)
+		c.grads[before] = c.front.dx
+		learn()
+		return // the convolution's backward pass ends the shards
+	case c.needs[before]:
+		c.into(node.Inputs[0], func(dx *buffer) {
+			inputGradient(dx)
+			learn()
+			c.endShards(shards)
+		})
+	default:
+		if learn(); len(c.shards) > 0 {
+			c.endShards(shards)
+		}
+	}
 }
 
 // askRows asks for the elements from lo on of every group of an activation.

@@ -10,45 +10,62 @@ import (
 // foresees itself.
 const maxPrefetch = 4 << 10
 
-// gather emits the first task: the step's images, normalised, 16 side by side.
-func (c *compiler) gather() {
+// gatherer makes the network's input of the step's images: normalised, 16 side by side.
+type gatherer struct {
+	c          *compiler
+	size       int
+	norm       *kernel.Normalizer
+	augment    *augmentation
+	prefetches bool // the next images are worth asking for
+}
+
+func (c *compiler) newGatherer() *gatherer {
 	shape := c.net.Input
-	size, channels := shape.Size(), shape[2]
-	x := c.buffer(model.InputName, size*kernel.Lanes)
-	x.pinned = c.purpose.mode == tracing
-	c.vals[slot(model.Input)] = x
 	var tables [][256]float32
-	for ch := range channels {
+	for ch := range shape[2] {
 		tables = append(tables, c.spec.Normalization.Table(ch))
 	}
-	norm := kernel.NewNormalizer(tables)
-	augment := c.newAugmentation()
-	prefetches := c.purpose.mode == training && augment == nil && size <= maxPrefetch
-	uses := []*buffer{x}
-	if augment != nil {
-		uses = append(uses, augment.changed, augment.source)
+	s := &gatherer{c: c, size: shape.Size(), norm: kernel.NewNormalizer(tables), augment: c.newAugmentation()}
+	s.prefetches = c.purpose.mode == training && s.augment == nil && s.size <= maxPrefetch
+	return s
+}
+
+// part makes elements lo to hi of group g's images. With an augmentation they are all of them.
+func (s *gatherer) part(w *worker, g, lo, hi int, dst []float32) {
+	c, set := s.c, w.step.set
+	w.fill(g)
+	bytes, floats := set.Pixels, set.Floats
+	if s.augment != nil {
+		s.augment.apply(w)
+		bytes, floats = nil, s.augment.changed.at(w, g)
+		if s.augment.bytes(set) {
+			bytes, floats = bytesOf(floats, kernel.Lanes*s.size), nil
+		}
 	}
-	c.task(device.Task{Name: c.gatherName(augment), Kernel: c.kernelName("gather")}, uses, func(w *worker, g int) {
-		w.fill(g)
-		set, dst := w.step.set, x.at(w, g)
-		bytes, floats := set.Pixels, set.Floats
-		if augment != nil {
-			augment.apply(w)
-			bytes, floats = nil, augment.changed.at(w, g)
-			if augment.bytes(set) {
-				bytes, floats = bytesOf(floats, kernel.Lanes*size), nil
-			}
-		}
-		if floats == nil {
-			c.k.GatherBytes(dst, bytes, size, &w.index, norm)
-			if prefetches && set.Pixels != nil {
-				w.expect(c.plan, g)
-			}
-			return
-		}
-		c.k.GatherFloats(dst, floats, size, &w.index)
-		if c.purpose.mode != tracing { // a trace takes its images as they are
-			c.normalize(dst, w.step.lanes(g))
+	if floats == nil {
+		c.k.GatherBytes(dst, bytes, s.size, lo, hi, &w.index, s.norm)
+		return
+	}
+	c.k.GatherFloats(dst, floats, s.size, lo, hi, &w.index)
+	if c.purpose.mode != tracing { // a trace takes its images as they are
+		c.normalize(dst, w.step.lanes(g))
+	}
+}
+
+// gather emits the first task.
+func (c *compiler) gather() {
+	s := c.newGatherer()
+	x := c.buffer(model.InputName, s.size*kernel.Lanes)
+	x.pinned = c.purpose.mode == tracing
+	c.vals[slot(model.Input)] = x
+	uses := []*buffer{x}
+	if s.augment != nil {
+		uses = append(uses, s.augment.changed, s.augment.source)
+	}
+	c.task(device.Task{Name: c.gatherName(s.augment), Kernel: c.kernelName("gather")}, uses, func(w *worker, g int) {
+		s.part(w, g, 0, s.size, x.at(w, g))
+		if s.prefetches && w.step.set.Pixels != nil {
+			w.expect(c.plan, g)
 		}
 	})
 }

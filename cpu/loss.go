@@ -27,7 +27,7 @@ func (c *compiler) loss() {
 		if dz != nil {
 			c.task(device.Task{Name: "gather dy", Kernel: c.kernelName("gather")}, []*buffer{dz}, func(w *worker, g int) {
 				w.fill(g)
-				c.k.GatherFloats(dz.at(w, g), w.step.dy, size, &w.index)
+				c.k.GatherFloats(dz.at(w, g), w.step.dy, size, 0, size, &w.index)
 			})
 		}
 		return

@@ -29,8 +29,12 @@ func (prog *program) compile(purpose purpose) (*plan, error) {
 		masks: map[int]*buffer{}, lrns: map[int]*buffer{}, gemmCache: map[string]*kernel.Gemm{},
 	}
 	c.wants()
-	c.gather()
 	blocks := fuse(c.net, purpose, prog.spec)
+	if c.front = c.newFront(blocks); c.front == nil {
+		c.gather()
+	} else {
+		c.purpose.spread = false // what is left has no chunks
+	}
 	for i := range blocks {
 		c.forward(&blocks[i])
 	}
@@ -261,7 +265,43 @@ func (c *compiler) job(wk work) job {
 		c.plan.tasks = append(c.plan.tasks, wk.Task)
 	}
 	c.touch(index, wk.uses)
-	return job{index, wk.FLOPs, wk.run}
+	return job{parts: []part{{index, wk.run}}, cost: wk.FLOPs}
+}
+
+// shardTask is a task that is cut into shards, each of which sees the whole batch.
+type shardTask struct {
+	device.Task
+	uses []*buffer
+	run  func(w *worker, shard int)
+}
+
+// shard appends a task to those that each shard passes through.
+func (c *compiler) shard(t shardTask) { c.shards = append(c.shards, t) }
+
+// endShards ends the chain, and runs the tasks of so many shards before the next one. Jobs that wait for the end of the step, and
+// could start now, fill the gaps.
+func (c *compiler) endShards(shards int) {
+	c.flush()
+	ph := &phase{chunks: 1}
+	for k := range shards {
+		ph.jobs = append(ph.jobs, job{shard: k, of: shards})
+	}
+	// A worker may run them between two shards: what shards keep there must be in use before and after, in the order of the tasks.
+	for _, wk := range c.late[0] {
+		ph.jobs = append(ph.jobs, c.job(wk))
+	}
+	for _, t := range c.shards {
+		index := len(c.plan.tasks)
+		c.plan.tasks = append(c.plan.tasks, t.Task)
+		c.touch(index, t.uses)
+		for k := range shards {
+			j := &ph.jobs[k]
+			j.parts = append(j.parts, part{index, func(w *worker) { t.run(w, k) }})
+			j.cost += t.FLOPs / int64(shards)
+		}
+	}
+	c.late[0], c.shards = nil, nil
+	c.plan.phases = append(c.plan.phases, ph)
 }
 
 // into lets emit write a gradient for a node's output, and adds it to what other readers of that output have sent.
@@ -366,7 +406,7 @@ func (c *compiler) finish() (*plan, error) {
 }
 
 // deal gives each item of a phase an owner, the same in every step, so that what a worker wrote is in its own cache when it
-// reads it again: sets of groups in turn, jobs by cost to whoever has least to do.
+// reads it again: sets of groups in turn, shards in order, other jobs by cost to whoever has least to do.
 func (ph *phase) deal(sets, workers int) {
 	if ph.chain != nil {
 		ph.owners, ph.claims = make([]int, sets*ph.chunks), make([]claim, sets*ph.chunks)
@@ -382,7 +422,16 @@ func (ph *phase) deal(sets, workers int) {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(ph.jobs[b].cost, ph.jobs[a].cost) })
 	load := make([]int64, workers)
+	for i, j := range ph.jobs {
+		if j.of > 0 {
+			ph.owners[i] = j.shard * workers / j.of
+			load[ph.owners[i]] += j.cost + 1
+		}
+	}
 	for _, i := range order {
+		if ph.jobs[i].of > 0 {
+			continue
+		}
 		least := 0
 		for w := range load {
 			if load[w] < load[least] {

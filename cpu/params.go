@@ -60,15 +60,31 @@ const (
 	shardFloats = 4 << 10
 	maxShards   = 16
 	blockFloats = 2 << 10
+
+	minBlockRows = 8 // of a block: as many rows share what is loaded of the gradient at the outputs
 )
 
 // learn leaves the jobs that compute the gradient of a parameter of rows × width elements, and update it. Shards begin at
 // multiples of unit rows. fill makes the function that computes so many rows.
-//
-// ahead, which may be nil, asks for what the sums of rows from lo on will read.
-func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*buffer, ahead func(w *worker, lo, n int), fill func(rows int) fillFunc) {
+func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*buffer, fill func(rows int) fillFunc) {
 	units := rows / unit
 	shards := max(1, min(rows*width/shardFloats, maxShards, units))
+	bounds := make([]int, shards+1)
+	for s := range bounds {
+		bounds[s] = units * s / shards * unit
+	}
+	t := c.learner(p, bounds, width, flops, uses, nil, fill)
+	t.FLOPs /= int64(shards)
+	for s := range shards {
+		c.later(0, work{Task: t.Task, uses: t.uses, run: func(w *worker) { t.run(w, s) }})
+	}
+}
+
+// learner is the task that computes the gradient of a parameter's rows from bounds[s] to bounds[s+1] in shard s, and updates them.
+// Where updates need all gradients, they are left as jobs for the end of the step.
+//
+// ahead, which may be nil, asks for what the sums of rows from lo on will read.
+func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses []*buffer, ahead func(w *worker, lo, n int), fill func(rows int) fillFunc) shardTask {
 	made := map[int]fillFunc{}
 	fillOf := func(n int) fillFunc {
 		if made[n] == nil {
@@ -76,25 +92,18 @@ func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*b
 		}
 		return made[n]
 	}
-	task := device.Task{Name: p.Name + " gradient", Layers: c.layersOf(p), Kernel: c.kernelName("gradient"), FLOPs: flops / int64(shards)}
-	whole := c.purpose.mode == tracing || c.spec.Training.ClipNorm > 0
-	if !whole {
-		task.Name = p.Name + " gradient and update"
-	} else if p.grad == nil {
-		p.grad = c.prog.floats(rows * width)
-		p.copied += rows * width
-	}
-	for s := range shards {
-		lo, hi := units*s/shards*unit, units*(s+1)/shards*unit
-		if whole {
-			f := fillOf(hi - lo)
-			norm := len(c.plan.norms)
+	task := device.Task{Name: p.Name + " gradient", Layers: c.layersOf(p), Kernel: c.kernelName("gradient"), FLOPs: flops}
+	rows := bounds[len(bounds)-1]
+	if c.purpose.mode == tracing || c.spec.Training.ClipNorm > 0 {
+		if p.grad == nil {
+			p.grad = c.prog.floats(rows * width)
+			p.copied += rows * width
+		}
+		fills, first := make([]fillFunc, len(bounds)-1), len(c.plan.norms)
+		for s := range fills {
+			lo, hi := bounds[s], bounds[s+1]
+			fills[s] = fillOf(hi - lo)
 			c.plan.norms = append(c.plan.norms, 0)
-			c.later(0, work{Task: task, uses: uses, run: func(w *worker) {
-				g := p.grad[lo*width : hi*width]
-				f(w, g, lo)
-				c.plan.norms[norm] = c.k.SumSquares(g)
-			}})
 			if c.purpose.mode == training {
 				c.later(1, work{Task: device.Task{Name: p.Name + " update", Layers: task.Layers, Kernel: c.kernelName("update")}, run: func(w *worker) {
 					w.clipped = w.step.update
@@ -103,29 +112,46 @@ func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*b
 					p.renewed(lo, hi)
 				}})
 			}
-			continue
 		}
-		block := min(hi-lo, max(1, blockFloats/width))
-		scratch := c.global(p.Name+" block", block*width, perWorker)
-		f, tail := fillOf(block), fillFunc(nil)
-		if rest := (hi - lo) % block; rest != 0 {
-			tail = fillOf(rest)
-		}
-		c.later(0, work{Task: task, uses: append([]*buffer{scratch}, uses...), run: func(w *worker) {
-			c.ask(w, p, lo, min(lo+block, hi), width, ahead)
-			for a := lo; a < hi; a += block {
-				c.ask(w, p, a+block, min(a+2*block, hi), width, ahead)
-				n, f := block, f
-				if a+n > hi {
-					n, f = hi-a, tail
-				}
-				g := scratch.at(w, 0)[:n*width]
-				f(w, g, a)
-				c.update(&w.step.update, p, a, a+n, width, g)
-			}
-			p.renewed(lo, hi)
-		}})
+		return shardTask{task, uses, func(w *worker, s int) {
+			g := p.grad[bounds[s]*width : bounds[s+1]*width]
+			fills[s](w, g, bounds[s])
+			c.plan.norms[first+s] = c.k.SumSquares(g)
+		}}
 	}
+
+	task.Name = p.Name + " gradient and update"
+	most := 0
+	for s := range len(bounds) - 1 {
+		most = max(most, bounds[s+1]-bounds[s])
+	}
+	block := min(most, max(minBlockRows, blockFloats/width))
+	fills, tails := make([]fillFunc, len(bounds)-1), make([]fillFunc, len(bounds)-1)
+	for s := range fills {
+		n := bounds[s+1] - bounds[s]
+		if n >= block {
+			fills[s] = fillOf(block)
+		}
+		if n%block != 0 {
+			tails[s] = fillOf(n % block)
+		}
+	}
+	scratch := c.global(p.Name+" block", block*width, perWorker)
+	return shardTask{task, append([]*buffer{scratch}, uses...), func(w *worker, s int) {
+		lo, hi := bounds[s], bounds[s+1]
+		c.ask(w, p, lo, min(lo+block, hi), width, ahead)
+		for a := lo; a < hi; a += block {
+			c.ask(w, p, a+block, min(a+2*block, hi), width, ahead)
+			n, f := block, fills[s]
+			if a+n > hi {
+				n, f = hi-a, tails[s]
+			}
+			g := scratch.at(w, 0)[:n*width]
+			f(w, g, a)
+			c.update(&w.step.update, p, a, a+n, width, g)
+		}
+		p.renewed(lo, hi)
+	}}
 }
 
 // ask asks for the memory of the next block of rows: other workers have read the parameter, and have written what its gradient

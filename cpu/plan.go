@@ -55,10 +55,17 @@ type chainTask struct {
 	run    func(w *worker, g, chunk int)
 }
 
-// job is a task, or a shard of one, that sees the whole batch.
+// job is a shard of one task or of several in turn, that sees the whole batch.
 type job struct {
-	index int
+	parts []part
 	cost  int64
+	shard int // of so many shards, which the workers share in order; one of 0 goes to whoever has least to do
+	of    int
+}
+
+// part is a job's share of a task.
+type part struct {
+	index int
 	run   func(w *worker)
 }
 
@@ -138,12 +145,13 @@ func (p *plan) meet(w *worker, b *barrier, ph *phase, items int, round uint32, p
 // item runs one item of a phase: a job, or a set of groups through the chain.
 func (p *plan) item(w *worker, ph *phase, i int, profile bool) {
 	if ph.chain == nil {
-		j := &ph.jobs[i]
-		if profile {
-			w.timed(j.index, func() { j.run(w) })
-			return
+		for _, t := range ph.jobs[i].parts {
+			if profile {
+				w.timed(t.index, func() { t.run(w) })
+				continue
+			}
+			t.run(w)
 		}
-		j.run(w)
 		return
 	}
 	set, chunk := i/ph.chunks, i%ph.chunks
@@ -199,6 +207,8 @@ type compiler struct {
 	purpose purpose
 	plan    *plan
 	chain   []chainTask // of the phase being made
+	shards  []shardTask // the same, where it has shards
+	front   *front      // nil where there is none
 
 	vals  []*buffer // by slot: outputs
 	grads []*buffer // by slot: gradients at the outputs, as far as they are summed

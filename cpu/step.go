@@ -14,10 +14,13 @@ type step struct {
 	groups int     // of 16 samples, the last perhaps partial
 	scale  float32 // of the loss' gradient: 1/n
 	number int64   // State.Step before it
+	serial int     // counts the worker's steps for ever
 	epoch  int
 	update kernel.Update
 
 	ahead, aheadEnd int       // samples whose images are worth asking for
+	aheadLo         int       // from this byte
+	aheadHi         int       // to this one
 	dy              []float32 // of a trace: the gradient at the output
 }
 
@@ -38,6 +41,7 @@ func (s *step) samples() int {
 
 // part makes n samples from base on the step.
 func (s *step) part(base, n int) {
+	s.serial++
 	s.base, s.n = base, n
 	s.groups = (s.n + kernel.Lanes - 1) / kernel.Lanes
 	s.scale = 1 / float32(s.n)
@@ -73,6 +77,15 @@ func (w *worker) expect(p *plan, g int) {
 		s.ahead = s.base + s.n + lo*kernel.Lanes // of the next step
 	}
 	s.aheadEnd = min(s.ahead+kernel.Lanes, s.samples())
+	s.aheadLo, s.aheadHi = 0, s.set.ImageSize()
+}
+
+// expectPart notes that the worker is likely to gather bytes lo to hi of the next step's images.
+func (w *worker) expectPart(lo, hi int) {
+	s := &w.step
+	s.ahead = s.base + s.n
+	s.aheadEnd = min(s.ahead+s.n, s.samples())
+	s.aheadLo, s.aheadHi = lo, hi
 }
 
 // hint asks for one of the expected images. Bands of convolutions call it: what comes from memory takes longer than the
@@ -86,8 +99,8 @@ func (w *worker) hint() {
 	if s.order != nil {
 		image = int(s.order[image])
 	}
-	size := s.set.ImageSize()
-	prefetch(&s.set.Pixels[image*size], (size+63)/64)
+	at := image*s.set.ImageSize() + s.aheadLo
+	prefetch(&s.set.Pixels[at], (s.aheadHi-s.aheadLo+63)/64)
 	s.ahead++
 }
 

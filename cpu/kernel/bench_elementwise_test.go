@@ -79,7 +79,7 @@ func BenchmarkGather(b *testing.B) {
 			benchVectors(b, 784, func(_ *testing.B, k *Kernels) func() {
 				images, dst := make([]byte, 100*784), make([]float32, 784*Lanes)
 				index := [Lanes]int32{3, 9, 27, 81, 5, 25, 50, 7, 49, 11, 22, 33, 44, 55, 66, 77}
-				return func() { k.GatherBytes(dst, images, 784, &index, n) }
+				return func() { k.GatherBytes(dst, images, 784, 0, 784, &index, n) }
 			})
 		})
 	}

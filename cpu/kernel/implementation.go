@@ -15,8 +15,8 @@ type implementation struct {
 	update       func(u *Update, w, g, s1, s2 []float32)
 	sumSquares   func(s *[Lanes]float64, x []float32)
 	toSamples    func(dst, src []float32, n, ld, positions int)
-	gatherFloats func(dst, images []float32, size int, index *[Lanes]int32)
-	gatherBytes  func(dst []float32, images []byte, size int, index *[Lanes]int32, norm *Normalizer)
+	gatherFloats func(dst, images []float32, size, lo, hi int, index *[Lanes]int32)
+	gatherBytes  func(dst []float32, images []byte, size, lo, hi int, index *[Lanes]int32, norm *Normalizer)
 	planPool     func(p *Pool) poolPlan
 	maxPool      func(p *Pool, y []float32, arg []uint8, x []float32, rows int)
 	maxPoolGrad  func(p *Pool, dx, dy []float32, arg []uint8, relu []float32, rows int, add bool)

@@ -20,20 +20,21 @@ func toSamplesPortable(dst, src []float32, n, ld, positions int) {
 	}
 }
 
-// GatherFloats makes vectors of 16 images of size floats: dst[i·16 + l] = images[index[l]·size + i]; a negative index gives zeros.
-func (k *Kernels) GatherFloats(dst, images []float32, size int, index *[Lanes]int32) {
-	k.impl.gatherFloats(vectors(dst, size), images, size, index)
+// GatherFloats makes vectors of elements lo to hi of 16 images of size floats: dst[(i − lo)·16 + l] = images[index[l]·size + i]; a negative
+// index gives zeros.
+func (k *Kernels) GatherFloats(dst, images []float32, size, lo, hi int, index *[Lanes]int32) {
+	k.impl.gatherFloats(vectors(dst, hi-lo), images, size, lo, hi, index)
 }
 
-func gatherFloatsPortable(dst, images []float32, size int, index *[Lanes]int32) {
+func gatherFloatsPortable(dst, images []float32, size, lo, hi int, index *[Lanes]int32) {
 	for l, n := range index {
 		if n < 0 {
-			for i := range size {
+			for i := range hi - lo {
 				dst[i*Lanes+l] = 0
 			}
 			continue
 		}
-		for i, v := range images[int(n)*size:][:size] {
+		for i, v := range images[int(n)*size:][lo:hi] {
 			dst[i*Lanes+l] = v
 		}
 	}
@@ -57,22 +58,22 @@ func NewNormalizer(tables [][256]float32) *Normalizer {
 	return n
 }
 
-// GatherBytes makes vectors of 16 images of size bytes, channels last: dst[i·16 + l] is the normaliser's value of images[index[l]·size + i]
-// for channel i mod channels; a negative index gives zeros.
-func (k *Kernels) GatherBytes(dst []float32, images []byte, size int, index *[Lanes]int32, norm *Normalizer) {
-	k.impl.gatherBytes(vectors(dst, size), images, size, index, norm)
+// GatherBytes makes vectors of elements lo to hi of 16 images of size bytes, channels last: dst[(i − lo)·16 + l] is the normaliser's value
+// of images[index[l]·size + i] for channel i mod channels; a negative index gives zeros. lo is the first channel of a pixel.
+func (k *Kernels) GatherBytes(dst []float32, images []byte, size, lo, hi int, index *[Lanes]int32, norm *Normalizer) {
+	k.impl.gatherBytes(vectors(dst, hi-lo), images, size, lo, hi, index, norm)
 }
 
-func gatherBytesPortable(dst []float32, images []byte, size int, index *[Lanes]int32, norm *Normalizer) {
+func gatherBytesPortable(dst []float32, images []byte, size, lo, hi int, index *[Lanes]int32, norm *Normalizer) {
 	for l, n := range index {
 		if n < 0 {
-			for i := range size {
+			for i := range hi - lo {
 				dst[i*Lanes+l] = 0
 			}
 			continue
 		}
 		t := 0
-		for i, v := range images[int(n)*size:][:size] {
+		for i, v := range images[int(n)*size:][lo:hi] {
 			dst[i*Lanes+l] = norm.tables[t+int(v)]
 			if t += 256; t == len(norm.tables) {
 				t = 0

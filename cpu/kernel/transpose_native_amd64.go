@@ -47,15 +47,16 @@ type gatherArgs struct {
 	table     unsafe.Pointer // of the first pixel
 }
 
-func gatherBytesNative(dst []float32, images []byte, size int, index *[Lanes]int32, norm *Normalizer) {
-	whole := size / 8 * 8
+func gatherBytesNative(dst []float32, images []byte, size, lo, hi int, index *[Lanes]int32, norm *Normalizer) {
+	count := hi - lo
+	whole := count / 8 * 8
 	if whole > 0 {
-		a := gatherArgs{dst: base(dst), n: size / 8, tables: base(norm.tables), table: base(norm.tables)}
+		a := gatherArgs{dst: base(dst), n: count / 8, tables: base(norm.tables), table: base(norm.tables)}
 		a.tablesEnd = uintptr(a.tables) + uintptr(len(norm.tables))*4
 		for l, n := range index {
 			a.images[l] = unsafe.Pointer(unsafe.SliceData(images))
 			if n >= 0 {
-				a.images[l] = unsafe.Pointer(unsafe.SliceData(images[int(n)*size:][:size]))
+				a.images[l] = unsafe.Pointer(unsafe.SliceData(images[int(n)*size:][lo:hi]))
 			}
 		}
 		if norm.plain {
@@ -66,11 +67,11 @@ func gatherBytesNative(dst []float32, images []byte, size int, index *[Lanes]int
 	}
 	channels := len(norm.tables) / 256
 	for l, n := range index {
-		for i := whole; i < size && n >= 0; i++ {
-			dst[i*Lanes+l] = norm.tables[i%channels*256+int(images[int(n)*size+i])]
+		for i := whole; i < count && n >= 0; i++ {
+			dst[i*Lanes+l] = norm.tables[i%channels*256+int(images[int(n)*size+lo+i])]
 		}
 		if n < 0 {
-			for i := range size {
+			for i := range count {
 				dst[i*Lanes+l] = 0
 			}
 		}

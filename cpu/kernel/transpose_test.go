@@ -56,8 +56,11 @@ func TestGather(t *testing.T) {
 				}
 				index[3], index[15] = -1, -1
 				dst, dstF := data(r, size*Lanes, false), data(r, size*Lanes, false)
-				k.GatherBytes(dst, bytes, size, &index, NewNormalizer(tables))
-				k.GatherFloats(dstF, floats, size, &index)
+				n, lo := NewNormalizer(tables), size/2/len(tables)*len(tables) // in two parts
+				k.GatherBytes(dst, bytes, size, 0, lo, &index, n)
+				k.GatherFloats(dstF, floats, size, 0, lo, &index)
+				k.GatherBytes(dst[lo*Lanes:], bytes, size, lo, size, &index, n)
+				k.GatherFloats(dstF[lo*Lanes:], floats, size, lo, size, &index)
 				for i := range size {
 					for l, n := range index {
 						var want, wantF float32
