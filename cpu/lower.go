@@ -113,6 +113,7 @@ func (c *compiler) forward(b *block) {
 		c.addForward(i)
 	case model.Concatenate:
 		c.concatenateForward(i)
+	case model.SeparableConv2D: // two nodes, both Conv2D
 	}
 }
 
@@ -156,6 +157,7 @@ func (c *compiler) backward(b *block) {
 		c.addBackward(i)
 	case model.Concatenate:
 		c.concatenateBackward(i)
+	case model.SeparableConv2D: // two nodes, both Conv2D
 	}
 }
 

@@ -127,6 +127,7 @@ func (c *compiler) forward(i int) {
 		c.addForward(i)
 	case model.Concatenate:
 		c.concatenateForward(i)
+	case model.SeparableConv2D: // two nodes, both Conv2D
 	}
 }
 
@@ -165,6 +166,7 @@ func (c *compiler) backward(i int) {
 		c.addBackward(i)
 	case model.Concatenate:
 		c.concatenateBackward(i)
+	case model.SeparableConv2D: // two nodes, both Conv2D
 	}
 }
 

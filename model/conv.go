@@ -102,5 +102,5 @@ func (c Conv2D) resolve(inputs []Shape) (resolved, error) {
 	if !c.NoBias {
 		params = append(params, Param{Name: "bias", Role: Bias, Shape: []int{c.Filters}, Trainable: !bool(c.Frozen), Init: Zeros})
 	}
-	return resolved{c, out, params, int64(out.Size()) * int64(area*perGroup)}, c.Activation.check(out)
+	return resolved{layer: c, out: out, params: params, macs: int64(out.Size()) * int64(area*perGroup)}, c.Activation.check(out)
 }

@@ -48,7 +48,7 @@ func (d Dense) resolve(inputs []Shape) (resolved, error) {
 	if !d.NoBias {
 		params = append(params, Param{Name: "bias", Role: Bias, Shape: []int{d.Units}, Trainable: !bool(d.Frozen), Init: Zeros})
 	}
-	return resolved{d, Shape{d.Units}, params, int64(in[0]) * int64(d.Units)}, nil
+	return resolved{layer: d, out: Shape{d.Units}, params: params, macs: int64(in[0]) * int64(d.Units)}, nil
 }
 
 func (f Flatten) resolve(inputs []Shape) (resolved, error) {

@@ -25,6 +25,7 @@ type kind struct {
 var kinds = []kind{
 	{Conv2D{}, []string{"filters"}, []string{"depth_multiplier"}},
 	{Conv2D{DepthMultiplier: 1}, nil, []string{"filters", "groups"}},
+	{SeparableConv2D{}, nil, nil},
 	{MaxPool2D{}, nil, nil},
 	{AveragePool2D{}, nil, nil},
 	{GlobalMaxPool2D{}, nil, nil},
@@ -201,7 +202,13 @@ func Marshal(n *Network) ([]byte, error) {
 		return nil, err
 	}
 	fmt.Fprintf(&b, "%sinput: %s\nlayers:\n", head, input)
-	for _, node := range n.Nodes {
+	for i, node := range n.Nodes {
+		if node.Separable != nil { // written as its last node, which has the layer's name, from what its first one reads
+			if i+1 < len(n.Nodes) && n.Nodes[i+1].Separable == node.Separable {
+				continue
+			}
+			node.Layer, node.In = *node.Separable, n.Nodes[i-1].In
+		}
 		options, err := options(node)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", node.Name, err)

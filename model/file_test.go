@@ -74,10 +74,15 @@ layers:
   - max_pooling2d: {pool_size: 3, strides: 2, padding: same}
   - local_response_normalization: {size: 3, alpha: 0.001, beta: 0.5, bias: 1}
   - depthwise_conv2d: {name: deep, kernel_size: 3, padding: same, depth_multiplier: 2}
-  - average_pooling2d: {inputs: [deep], pool_size: [2, 1]}
+  - separable_conv2d: {filters: 12, kernel_size: 3, padding: same, depth_multiplier: 2, depthwise_initializer: he_uniform, pointwise_initializer: ones}
+  - separable_conv2d: {inputs: [deep], filters: 6, kernel_size: [3, 2], activation: relu, use_bias: false}
+  - concatenate: {name: both, inputs: [separable_conv2d, deep]}
+  - flatten: {inputs: [separable_conv2d_1]}
+  - dense: {name: aside, units: 4}
+  - average_pooling2d: {inputs: [both], pool_size: [2, 1]}
   - global_max_pooling2d: {inputs: [average_pooling2d]}
   - global_average_pooling2d: {inputs: [deep]}
-  - concatenate: {inputs: [global_max_pooling2d, global_average_pooling2d]}
+  - concatenate: {inputs: [global_max_pooling2d, global_average_pooling2d, aside]}
   - flatten
   - dropout: {rate: 0.25}
   - dense: {units: 10, activation: softmax, use_bias: false}

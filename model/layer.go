@@ -24,6 +24,9 @@ type resolved struct {
 	out    Shape
 	params []Param
 	macs   int64 // multiply-adds of one sample, forward
+
+	parts  []resolved // instead of params and macs, where several nodes are made of the layer: a chain, the last with its name
+	suffix string     // of a part's name
 }
 
 // Role tells the parameters of a layer apart.
@@ -41,7 +44,7 @@ const (
 
 // Param is a tensor that belongs to a layer.
 type Param struct {
-	Name      string // Keras': "conv2d/kernel"
+	Name      string // Keras': "conv2d/kernel"; of a part of a SeparableConv2D "separable_conv2d/depthwise_kernel"
 	Role      Role
 	Shape     []int // in Keras' layout
 	Trainable bool  // false for moving statistics and the parameters of frozen layers

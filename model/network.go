@@ -26,6 +26,9 @@ type Node struct {
 	Out    Shape
 	Params []Param
 	MACs   int64 // multiply-adds of convolutions and dense layers for one sample, forward
+
+	// Separable is the layer that this node and a neighbour of it are made of, nil for a layer that is one node.
+	Separable *SeparableConv2D
 }
 
 // Network is a directed acyclic graph of layers in topological order. Its output is that of the last node. It is made by New
@@ -51,57 +54,87 @@ func New(name string, input Shape, layers ...Layer) (*Network, error) {
 	}
 	names := autoNames(layers)
 	index := map[string]int{InputName: Input}
-	used := make([]bool, len(layers))
+	taken := map[string]bool{InputName: true}
+	used := map[int]bool{} // nodes
 	for i, layer := range layers {
 		if err := checkName(names[i]); err != nil {
 			return nil, invalid("layer %d: %w", i+1, err)
 		}
-		if _, dup := index[names[i]]; dup {
-			return nil, invalid("%s: two layers have this name", names[i])
-		}
-		node := Node{Name: names[i], Inputs: []int{i - 1}}
-		if _, inputs := layer.identity(); len(inputs) > 0 {
-			node.Inputs = nil
-			for _, in := range inputs {
+		inputs := []int{len(n.Nodes) - 1}
+		if _, given := layer.identity(); len(given) > 0 {
+			inputs = nil
+			for _, in := range given {
 				j, ok := index[in]
 				if !ok {
-					return nil, invalid("%s: its input %q is no layer before it", node.Name, in)
+					return nil, invalid("%s: its input %q is no layer before it", names[i], in)
 				}
-				node.Inputs = append(node.Inputs, j)
+				inputs = append(inputs, j)
 			}
 		}
-		for _, j := range node.Inputs {
-			node.In = append(node.In, n.shapeOf(j))
+		from := len(n.Nodes)
+		if err := n.append(names[i], layer, inputs); err != nil {
+			return nil, invalid("%s: %w", names[i], err)
+		}
+		for _, node := range n.Nodes[from:] {
+			if taken[node.Name] && node.Name == names[i] {
+				return nil, invalid("%s: two layers have this name", names[i])
+			}
+			if taken[node.Name] {
+				return nil, invalid("%s: its depthwise convolution is called %s, as another layer is", names[i], node.Name)
+			}
+			taken[node.Name] = true
+		}
+		for _, j := range inputs {
 			if j != Input {
 				used[j] = true
 			}
 		}
-		r, err := layer.resolve(node.In)
-		if err == nil {
-			err = r.out.check()
-		}
-		if err == nil {
-			err = checkWhitening(node.Inputs, r)
-		}
-		if err != nil {
-			return nil, invalid("%s: %w", node.Name, err)
-		}
-		node.Layer, node.Out, node.Params, node.MACs = r.layer, r.out, r.params, r.macs
-		for k := range node.Params {
-			node.Params[k].Name = node.Name + "/" + node.Params[k].Name
-			if err := Shape(node.Params[k].Shape).checkSize(); err != nil {
-				return nil, invalid("%s: %w", node.Params[k].Name, err)
-			}
-		}
-		n.Nodes = append(n.Nodes, node)
-		index[node.Name] = i
+		index[names[i]] = len(n.Nodes) - 1
 	}
-	for i, u := range used[:len(used)-1] {
-		if !u {
+	for i, name := range names[:len(names)-1] {
+		if !used[index[name]] {
 			return nil, invalid("%s: no layer reads its output", names[i])
 		}
 	}
 	return n, nil
+}
+
+// append adds the node of a layer, or its nodes.
+func (n *Network) append(name string, layer Layer, inputs []int) error {
+	var in []Shape
+	for _, j := range inputs {
+		in = append(in, n.shapeOf(j))
+	}
+	r, err := layer.resolve(in)
+	if err != nil {
+		return err
+	}
+	parts := []resolved{r}
+	separable, several := r.layer.(SeparableConv2D)
+	if several {
+		parts = r.parts
+	}
+	for _, p := range parts {
+		if err := p.out.check(); err != nil {
+			return err
+		}
+		if err := checkWhitening(inputs, p); err != nil {
+			return err
+		}
+		node := Node{Name: name + p.suffix, Layer: p.layer, Inputs: inputs, In: in, Out: p.out, Params: p.params, MACs: p.macs}
+		if several {
+			node.Separable = &separable
+		}
+		for k := range node.Params {
+			node.Params[k].Name = name + "/" + node.Params[k].Name
+			if err := Shape(node.Params[k].Shape).checkSize(); err != nil {
+				return fmt.Errorf("%s: %w", p.params[k].Name, err)
+			}
+		}
+		n.Nodes = append(n.Nodes, node)
+		inputs, in = []int{len(n.Nodes) - 1}, []Shape{p.out}
+	}
+	return nil
 }
 
 func invalid(format string, args ...any) error {
@@ -177,6 +210,8 @@ func (n *Network) Classes() (int, error) {
 func OutputActivation(l Layer) ActivationFunc {
 	switch l := l.(type) {
 	case Conv2D:
+		return l.Activation
+	case SeparableConv2D:
 		return l.Activation
 	case Dense:
 		return l.Activation

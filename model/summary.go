@@ -35,22 +35,29 @@ type SummaryLayer struct {
 func (n *Network) Summarize() Summary {
 	s := Summary{Name: n.Name, Input: n.Input}
 	for i, node := range n.Nodes {
-		l := SummaryLayer{Name: node.Name, Type: kerasClass(node.Layer), Output: node.Out, FLOPs: 2 * node.MACs}
+		if node.Separable == nil || i == 0 || n.Nodes[i-1].Separable != node.Separable {
+			s.Layers = append(s.Layers, SummaryLayer{})
+		}
+		l := &s.Layers[len(s.Layers)-1] // of several nodes in turn where a layer is made of several
+		l.Name, l.Type, l.Output, l.FLOPs = node.Name, kerasClass(node.Layer), node.Out, l.FLOPs+2*node.MACs
 		for _, p := range node.Params {
 			l.Params += int64(p.Size())
+			s.Params += int64(p.Size())
 			if p.Trainable {
 				s.Trainable += int64(p.Size())
 			}
+		}
+		s.FLOPs += 2 * node.MACs
+		if l.Inputs != nil {
+			l.Type = kerasClass(*node.Separable)
+			continue
 		}
 		for _, j := range node.Inputs {
 			if l.Inputs = append(l.Inputs, n.nameOf(j)); j != i-1 {
 				s.branched = true
 			}
 		}
-		s.Params += l.Params
-		s.FLOPs += l.FLOPs
 		s.branched = s.branched || len(node.Inputs) > 1
-		s.Layers = append(s.Layers, l)
 	}
 	s.NonTrainable = s.Params - s.Trainable
 	return s
@@ -71,6 +78,8 @@ func kerasClass(l Layer) string {
 			return "DepthwiseConv2D"
 		}
 		return "Conv2D"
+	case SeparableConv2D:
+		return "SeparableConv2D"
 	case MaxPool2D:
 		return "MaxPooling2D"
 	case AveragePool2D:

@@ -95,6 +95,20 @@ func convCases() []layerCase {
 			c.layer.Groups, c.layer.Padding, c.layer.Filters, c.layer.Activation, c.n, c.batch)
 		cases = append(cases, layerCase{name: name, net: mustNet(c.in, c.layer), batch: c.batch, n: c.n})
 	}
+	for _, c := range []struct {
+		layer    model.SeparableConv2D
+		batch, n int
+	}{
+		{model.SeparableConv2D{Filters: 5, KernelSize: sq(3)}, 2, 2},
+		{model.SeparableConv2D{Filters: 7, KernelSize: hw(3, 2), Strides: sq(2), Padding: same, DepthMultiplier: 2, Activation: model.ReLU}, 17, 16},
+		{model.SeparableConv2D{Filters: 4, KernelSize: sq(2), DilationRate: hw(2, 1), NoBias: true, Padding: same, Frozen: true}, 3, 3},
+	} {
+		l := c.layer
+		cases = append(cases, layerCase{
+			name: fmt.Sprintf("separable k%v s%v d%v m%d %v f%d %v", l.KernelSize, l.Strides, l.DilationRate, l.DepthMultiplier, l.Padding, l.Filters, l.Activation),
+			net:  mustNet(model.Shape{7, 6, 3}, l), batch: c.batch, n: c.n,
+		})
+	}
 	// Behind another layer, where no backend can take the input for an image.
 	cases = append(cases, layerCase{
 		name: "conv after conv", batch: 18, n: 18, net: mustNet(model.Shape{7, 7, 2},

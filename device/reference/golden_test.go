@@ -198,16 +198,11 @@ func (c goldenCase) layersOf(t *testing.T) []model.Layer {
 			NoBias: model.NoBias(c.no("use_bias")), DepthMultiplier: int(c.number("depth_multiplier")),
 		}}
 	case "SeparableConv2D":
-		return []model.Layer{
-			model.Conv2D{
-				KernelSize: c.size("kernel_size"), Strides: c.size("strides"), Padding: c.padding(), NoBias: true,
-				DilationRate: c.size("dilation_rate"), DepthMultiplier: int(c.number("depth_multiplier")),
-			},
-			model.Conv2D{
-				Filters: int(c.number("filters")), KernelSize: model.Square(1), Activation: c.activation(t),
-				NoBias: model.NoBias(c.no("use_bias")),
-			},
-		}
+		return []model.Layer{model.SeparableConv2D{
+			Filters: int(c.number("filters")), KernelSize: c.size("kernel_size"), Strides: c.size("strides"), Padding: c.padding(),
+			DilationRate: c.size("dilation_rate"), DepthMultiplier: int(c.number("depth_multiplier")), Activation: c.activation(t),
+			NoBias: model.NoBias(c.no("use_bias")),
+		}}
 	case "Dense":
 		return []model.Layer{model.Flatten{}, model.Dense{
 			Units: int(c.number("units")), Activation: c.activation(t), NoBias: model.NoBias(c.no("use_bias")),
@@ -268,16 +263,14 @@ func (c goldenCase) newPass(t *testing.T, sample []int) *pass {
 	}
 	ps := &pass{net: net, infer: c.Mode == "inference", weights: map[string]*Tensor{}}
 	for _, param := range net.Params() {
-		ps.weights[param.Name] = c.tensor(t, c.Params[kerasName(c, param)])
+		ps.weights[param.Name] = c.tensor(t, c.Params[kerasName(param)])
 	}
 	return ps
 }
 
-func kerasName(c goldenCase, param model.Param) string {
-	layer, name, _ := strings.Cut(param.Name, "/")
-	if c.Layer == "SeparableConv2D" && name == "kernel" {
-		return map[string]string{"depthwise_conv2d": "depthwise_kernel", "conv2d": "pointwise_kernel"}[layer]
-	}
+// kerasName is Keras' name of a parameter, without that of the layer.
+func kerasName(param model.Param) string {
+	_, name, _ := strings.Cut(param.Name, "/")
 	return name
 }
 
@@ -291,11 +284,11 @@ func (c goldenCase) testLayer(t *testing.T) {
 	near(t, "gradient at the input", g.input.Elems, c.tensor(t, c.GradInput).Elems, goldenTolerance)
 	checked := 0
 	for _, param := range ps.net.Params() {
-		if key, ok := c.GradParams[kerasName(c, param)]; ok {
+		if key, ok := c.GradParams[kerasName(param)]; ok {
 			near(t, "gradient of "+param.Name, g.params[param.Name].Elems, c.tensor(t, key).Elems, goldenTolerance)
 			checked++
 		}
-		if key, ok := c.Updated[kerasName(c, param)]; ok {
+		if key, ok := c.Updated[kerasName(param)]; ok {
 			near(t, "updated "+param.Name, ps.updated()[param.Name].Elems, c.tensor(t, key).Elems, goldenTolerance)
 		}
 	}

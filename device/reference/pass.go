@@ -105,6 +105,7 @@ func (p *pass) newLayer(i int) (layer, activation) {
 		return &add{inputs: len(node.In)}, act
 	case model.Concatenate:
 		return &concatenate{}, act
+	case model.SeparableConv2D: // two nodes, both Conv2D
 	}
 	return nil, act
 }

@@ -13,7 +13,7 @@ import (
 	"gcnn/model"
 )
 
-// Layers are small networks of every layer: branches, all activations, frozen and depthwise convolutions, outputs that are no
+// Layers are small networks of every layer: branches, all activations, frozen, depthwise and separable convolutions, outputs that are no
 // classes.
 func Layers() ([]*model.Network, error) {
 	sq := model.Square
@@ -58,6 +58,16 @@ func Layers() ([]*model.Network, error) {
 		model.AveragePool2D{PoolSize: model.Size{H: 2, W: 1}, Strides: sq(1)},
 		model.Conv2D{Filters: 4, KernelSize: sq(1), Activation: model.Softmax},
 	}
+	separable := []model.Layer{
+		model.Conv2D{Filters: 6, KernelSize: sq(3), Padding: model.Same, Activation: model.ReLU},
+		model.SeparableConv2D{Filters: 8, KernelSize: sq(3), Strides: sq(2), Padding: model.Same, DepthMultiplier: 2, NoBias: true, PointwiseInit: model.HeUniform},
+		model.BatchNormalization{},
+		model.SeparableConv2D{Name: "left", Filters: 5, KernelSize: model.Size{H: 2, W: 3}, DilationRate: sq(2), Padding: model.Same, Activation: model.Tanh, Frozen: true},
+		model.SeparableConv2D{Name: "right", Inputs: []string{"batch_normalization"}, Filters: 5, KernelSize: sq(1), DepthwiseInit: model.Ones},
+		model.Add{Inputs: []string{"left", "right"}},
+		model.GlobalAveragePool2D{},
+		model.Dense{Units: 4, Activation: model.Softmax},
+	}
 	logits := []model.Layer{
 		model.MaxPool2D{PoolSize: sq(2), Padding: model.Same},
 		model.Conv2D{Filters: 5, KernelSize: sq(4), Strides: sq(3), Padding: model.Same, Activation: model.Tanh},
@@ -74,6 +84,7 @@ func Layers() ([]*model.Network, error) {
 		{"branches", model.Shape{17, 20, 3}, branches},
 		{"flat", model.Shape{5, 4, 2}, flat},
 		{"segments", model.Shape{9, 8, 1}, segments},
+		{"separable", model.Shape{12, 11, 3}, separable},
 		{"logits", model.Shape{11, 7, 4}, logits},
 	} {
 		net, err := model.New(n.name, n.input, n.layers...)

@@ -73,6 +73,7 @@ type layerConfig struct {
 
 	KernelInitializer    initializerText `json:"kernel_initializer"`
 	DepthwiseInitializer initializerText `json:"depthwise_initializer"`
+	PointwiseInitializer initializerText `json:"pointwise_initializer"`
 }
 
 type initializerText struct {

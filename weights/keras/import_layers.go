@@ -63,9 +63,6 @@ func (r *reader) layer(l *layerText) error {
 		}
 		names = append(names, inputs[i].name)
 	}
-	if l.Class == "SeparableConv2D" {
-		return r.separable(l, &c, names)
-	}
 	made, err := c.layer(l.Class, l.Name, names)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsupported, err)
@@ -198,6 +195,14 @@ func (c *layerConfig) layer(class, name string, inputs []string) (model.Layer, e
 			l.Filters, l.Groups, l.DepthMultiplier, l.Init = 0, 0, max(c.Multiplier, 1), c.DepthwiseInitializer.of()
 		}
 		return l, c.window(&l)
+	case "SeparableConv2D":
+		var w model.Conv2D
+		err := c.window(&w)
+		return model.SeparableConv2D{
+			Name: name, Inputs: inputs, Filters: c.Filters, KernelSize: w.KernelSize, Strides: w.Strides, Padding: w.Padding,
+			DilationRate: w.DilationRate, DepthMultiplier: max(c.Multiplier, 1), Activation: f, NoBias: noBias, Frozen: frozen,
+			DepthwiseInit: c.DepthwiseInitializer.of(), PointwiseInit: c.PointwiseInitializer.of(),
+		}, err
 	case "MaxPooling2D", "AveragePooling2D":
 		var l model.Conv2D
 		err := c.window(&l)
@@ -298,32 +303,6 @@ func (c *layerConfig) window(l *model.Conv2D) (err error) {
 	}
 	l.Padding, err = paddingOf(c.Padding)
 	return err
-}
-
-// separable takes a SeparableConv2D, two layers of gcnn.
-func (r *reader) separable(l *layerText, c *layerConfig, inputs []string) error {
-	made, err := c.layer("DepthwiseConv2D", l.Name+"_depthwise", inputs)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnsupported, err)
-	}
-	depthwise, ok := made.(model.Conv2D)
-	if !ok {
-		return fmt.Errorf("%w: it is no convolution", ErrUnsupported)
-	}
-	point := model.Conv2D{
-		Name: l.Name, Inputs: []string{depthwise.Name}, Filters: c.Filters, KernelSize: model.Square(1),
-		Activation: depthwise.Activation, NoBias: depthwise.NoBias, Frozen: depthwise.Frozen,
-	}
-	depthwise.Activation, depthwise.NoBias = model.Linear, true
-	if err := r.take(l.Name+"/depthwise_kernel", depthwise.Name+"/kernel"); err != nil {
-		return err
-	}
-	if err := r.take(l.Name+"/pointwise_kernel", point.Name+"/kernel"); err != nil {
-		return err
-	}
-	r.append(l.Name, depthwise.Name, depthwise)
-	r.append(l.Name, point.Name, point)
-	return nil
 }
 
 // multiply takes x·x, and x·(bias + alpha/size·Σx²)^−beta: see writer.lrn.

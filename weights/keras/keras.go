@@ -76,6 +76,13 @@ func FromNetwork(net *model.Network, w map[string]*tensor.Dense, norm model.Norm
 		for j, in := range node.Inputs {
 			inputs[j] = outputs[in]
 		}
+		if node.Separable != nil && i+1 < len(net.Nodes) && net.Nodes[i+1].Separable == node.Separable {
+			outputs[i] = inputs[0] // the layer is written with its second node
+			continue
+		}
+		if node.Separable != nil {
+			node.Layer = *node.Separable
+		}
 		if err := k.layer(node, inputs); err != nil {
 			return nil, fmt.Errorf("layer %s: %w", node.Name, err)
 		}

@@ -26,6 +26,15 @@ func (k *writer) layer(node model.Node, in []string) error {
 		config["filters"], config["groups"] = l.Filters, l.Groups
 		initializer(config, "kernel_initializer", l.Init)
 		add("Conv2D", config)
+	case model.SeparableConv2D:
+		config := object{
+			"filters": l.Filters, "kernel_size": size(l.KernelSize), "strides": size(l.Strides), "padding": l.Padding.String(),
+			"dilation_rate": size(l.DilationRate), "depth_multiplier": l.DepthMultiplier, "activation": l.Activation.String(),
+			"use_bias": !bool(l.NoBias), "trainable": !bool(l.Frozen),
+		}
+		initializer(config, "depthwise_initializer", l.DepthwiseInit)
+		initializer(config, "pointwise_initializer", l.PointwiseInit)
+		add("SeparableConv2D", config)
 	case model.MaxPool2D:
 		add("MaxPooling2D", object{"pool_size": size(l.PoolSize), "strides": size(l.Strides), "padding": l.Padding.String()})
 	case model.AveragePool2D:

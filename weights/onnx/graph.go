@@ -187,6 +187,7 @@ func (g *graph) exportLayer(node model.Node, in []string) (string, error) {
 		return g.exportAdd(node.Name, in), nil
 	case model.Concatenate:
 		return g.node("Concat", node.Name, in, attribute{"axis", int64(1)}), nil
+	case model.SeparableConv2D: // two nodes, both Conv2D
 	}
 	return "", fmt.Errorf("ONNX export does not know the layer %s", node.Layer.Kind())
 }
