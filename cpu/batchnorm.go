@@ -105,7 +105,7 @@ func (c *compiler) batchStatistics(i int, l model.BatchNormalization, s *normSta
 	if c.purpose.mode == tracing && mean.moved == nil {
 		mean.moved, variance.moved = make([]float32, n), make([]float32, n)
 	}
-	c.later(0, work{
+	c.later(lateGrads, work{
 		Task: c.plainTask(i, "moving statistics", "scalar"),
 		run: func(*worker) {
 			newMean, newVariance := mean.w, variance.w

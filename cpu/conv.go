@@ -29,12 +29,10 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	c.conv[i] = s
 	f, alpha := b.activation(c.net)
 	fusedReLU := f == model.ReLU && !c.purpose.unfused
-	spec := kernel.GemmSpec{Outs: bank.fg, WTap: bank.filters, WOut: 1, ReLU: fusedReLU}
-	var biases []float32
-	if bias != nil {
-		spec.Init, biases = kernel.Bias, bias.w
+	winograd := c.usesWinograd(l, node.In[0])
+	product := func(rows, height, align int) *product {
+		return c.convProduct(convSpec{name: node.Name, bank: &bank, kern: kern, bias: bias, winograd: winograd, relu: fusedReLU}, rows, height, align)
 	}
-	slide := bank.forwardSlide()
 	plain := f == model.Linear || fusedReLU
 	inPlace := !plain && !c.purpose.unfused && !kernel.NeedsInput(f)
 
@@ -47,18 +45,18 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 			s.z = c.buffer(node.Name+" sums", node.Out.Size()*kernel.Lanes)
 			dst = s.z
 		}
-		bands := c.bands(slide, spec, bank.v.Out, bank.rowsOf(bandFloats), bank.fg)
+		q := product(bank.v.Out, bank.rowsOf(bandFloats), 1)
+		bands := q.bands
 		rowFloats := bank.outW * bank.filters * kernel.Lanes
 		chunks := min(len(bands), maxChunks)
-		c.split(c.convTask(b, "forward", bands), chunks, []*buffer{s.x, dst, s.y}, func(w *worker, n, chunk int) {
+		c.split(c.convTask(b, "forward", q), chunks, append([]*buffer{s.x, dst, s.y}, q.uses...), func(w *worker, n, chunk int) {
 			x, z := s.x.at(w, n), dst.at(w, n)
 			from, to := chunkOf(len(bands), chunk, chunks)
 			for k := from; k < to; k++ {
 				w.hint()
 				bd := &bands[k]
 				rows := z[bd.lo*rowFloats : bd.hi*rowFloats]
-				runGemms(bd.calls, rows, x, kern.w, biases)
-				fillRegions(bd.empty, bank.fg, rows, biases)
+				q.band(w, k, rows, x)
 				if fusedReLU && bd.empty != nil || inPlace {
 					c.activate(f, alpha, rows, rows, bank.filters)
 				}
@@ -71,7 +69,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 		return
 	}
 
-	// A band is the rows of one row of windows. Max pooling needs the convolution's output no more; the gradient of average
+	// A band is the rows of one row of windows, or of as many as a row of tiles needs. Max pooling needs the convolution's output no more; the gradient of average
 	// pooling needs it where the activation's gradient does.
 	s.out = c.value(b.last())
 	s.pool = c.newBandPool(pool, node.Out)
@@ -81,12 +79,13 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 		s.y = c.buffer(node.Name, node.Out.Size()*kernel.Lanes)
 	}
 	rowFloats := bank.outW * bank.filters * kernel.Lanes
-	height := s.pool.v.Kernel
+	window := s.pool.v.Kernel
+	q := product(s.pool.v.Out*window, window, window)
+	bands := q.bands
 	var scratch *buffer
 	if s.y == nil {
-		scratch = c.buffer(node.Name+" band", height*rowFloats)
+		scratch = c.buffer(node.Name+" band", (bands[0].hi-bands[0].lo)*rowFloats)
 	}
-	bands := c.bands(slide, spec, s.pool.v.Out*height, height, bank.fg)
 	outFloats := s.pool.h.Out * bank.filters * kernel.Lanes
 	keepArg := s.arg != nil && c.purpose.mode != inference
 	forward := func(w *worker, n, from, to int, x []float32) {
@@ -102,22 +101,25 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 		for k := from; k < to; k++ {
 			w.hint()
 			bd := &bands[k]
+			rows := rows[:min(len(rows), (bd.hi-bd.lo)*rowFloats)]
 			if scratch == nil {
 				rows = s.y.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
 			}
-			runGemms(bd.calls, rows, x, kern.w, biases)
-			fillRegions(bd.empty, bank.fg, rows, biases)
+			q.band(w, k, rows, x)
 			if fusedReLU && bd.empty != nil || inPlace {
 				c.activate(f, alpha, rows, rows, bank.filters)
 			}
-			var a []uint8
-			if keepArg {
-				a = arg[k*outFloats:]
+			for r := bd.lo; r < bd.hi; r += window {
+				at := r / window * outFloats
+				var a []uint8
+				if keepArg {
+					a = arg[at:]
+				}
+				s.pool.forward(out[at:], a, rows[(r-bd.lo)*rowFloats:])
 			}
-			s.pool.forward(out[k*outFloats:], a, rows)
 		}
 	}
-	task, uses := c.convTask(b, "forward", bands), []*buffer{s.x, s.y, scratch, s.out, s.arg}
+	task, uses := c.convTask(b, "forward", q), append([]*buffer{s.x, s.y, scratch, s.out, s.arg}, q.uses...)
 	if c.front != nil && c.front.conv == b {
 		if scratch != nil {
 			scratch.scope, scratch.fixed = perWorker, true
@@ -225,22 +227,18 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 	})
 	g.finish(i)
 	c.into(node.Inputs[0], func(dx *buffer) {
-		slide := bank.backwardSlide()
-		spec := kernel.GemmSpec{Outs: bank.cg, WTap: bank.cg, WOut: 1}
 		chunks := 1
 		if c.purpose.spread {
 			chunks = min(bank.v.In, maxChunks)
 		}
-		bands := c.bands(slide, spec, bank.v.In, (bank.v.In+chunks-1)/chunks, bank.kernelRows*bank.fg)
-		c.flip(kern, bank)
+		q := c.convProduct(convSpec{name: node.Name + " input gradient", bank: bank, kern: kern, back: true, winograd: c.usesWinograd(l, node.In[0])},
+			bank.v.In, (bank.v.In+chunks-1)/chunks, 1)
 		rowFloats := bank.inW * bank.channels * kernel.Lanes
-		c.split(c.bandTask(device.Task{Name: node.Name + " input gradient", Layers: c.layers(i), Kernel: c.kernelName("gemm")}, bands),
-			len(bands), []*buffer{dz, dx}, func(w *worker, n, chunk int) {
-				bd := &bands[chunk]
-				y := dx.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
-				runGemms(bd.calls, y, dz.at(w, n), kern.flipped, nil)
-				fillRegions(bd.empty, bank.cg, y, nil)
-			})
+		task := device.Task{Name: node.Name + " input gradient", Layers: c.layers(i), Kernel: c.kernelName(q.kernel), FLOPs: q.flops * int64(c.plan.groups)}
+		c.split(task, len(q.bands), append([]*buffer{dz, dx}, q.uses...), func(w *worker, n, chunk int) {
+			bd := &q.bands[chunk]
+			q.band(w, chunk, dx.at(w, n)[bd.lo*rowFloats:bd.hi*rowFloats], dz.at(w, n))
+		})
 	})
 }
 
@@ -266,34 +264,10 @@ func (s *convState) unpool(c *compiler, w *worker, n, k, outFloats int, f model.
 }
 
 // convTask describes the forward task of a block.
-func (c *compiler) convTask(b *block, what string, bands []convBand) device.Task {
-	return c.bandTask(device.Task{Name: c.title(b.nodes, what), Layers: c.layers(b.nodes...), Kernel: c.kernelName("gemm")}, bands)
-}
-
-// bandTask counts the arithmetic of a task of bands.
-func (c *compiler) bandTask(t device.Task, bands []convBand) device.Task {
-	for _, bd := range bands {
-		t.FLOPs += gemmFlops(bd.calls) * int64(c.plan.groups)
+func (c *compiler) convTask(b *block, what string, q *product) device.Task {
+	return device.Task{
+		Name: c.title(b.nodes, what), Layers: c.layers(b.nodes...), Kernel: c.kernelName(q.kernel), FLOPs: q.flops * int64(c.plan.groups),
 	}
-	return t
-}
-
-// convBand is rows lo to hi of a convolution's output.
-type convBand struct {
-	lo, hi int
-	calls  []gemmCall
-	empty  []region
-}
-
-// bands cuts rows of a result into bands of height rows; wGroup is the floats from one group's weights to the next.
-func (c *compiler) bands(s slide, spec kernel.GemmSpec, rows, height, wGroup int) []convBand {
-	var all []convBand
-	for lo := 0; lo < rows; lo += height {
-		bd := convBand{lo: lo, hi: min(lo+height, rows)}
-		bd.calls, bd.empty = c.gemms(s.regions(bd.lo, bd.hi), spec, wGroup, s.yGroup)
-		all = append(all, bd)
-	}
-	return all
 }
 
 // gradRows is how many rows of the output make a band of the kernel's gradient. Where its lanes are outputs, the kernel's sums

@@ -244,23 +244,3 @@ func (g *convGrad) finish(node int) {
 		}
 	})
 }
-
-// flip keeps a copy of a convolution's kernel for the input's gradient: both axes reversed, filters before channels, group
-// after group. It is renewed with every update.
-func (c *compiler) flip(p *param, b *filterBank) {
-	if p.flipped != nil || c.prog.dry {
-		p.copied = b.weightCount
-		return
-	}
-	p.copied, p.flipped = b.weightCount, aligned[float32](b.weightCount)
-	p.renew = func(lo, hi int) {
-		taps := b.v.Kernel * b.h.Kernel
-		t0, t1 := lo/b.cg, hi/b.cg
-		for g := range b.groups {
-			dst := p.flipped[g*b.kernelRows*b.fg+(taps-t1)*b.cg*b.fg:]
-			kernel.FlipKernel(dst, p.w[t0*b.cg*b.filters+g*b.fg:], t1-t0, b.cg, b.fg, b.filters)
-		}
-	}
-	p.rows = b.kernelRows
-	p.renew(0, b.kernelRows)
-}

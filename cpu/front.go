@@ -37,7 +37,7 @@ func (c *compiler) newFront(blocks []block) *front {
 	f := &front{conv: &blocks[0], dense: &blocks[2]}
 	first := &c.net.Nodes[f.conv.nodes[0]]
 	l, ok := first.Layer.(model.Conv2D)
-	if !ok || first.Inputs[0] != model.Input || f.conv.pool(c.net) == nil {
+	if !ok || first.Inputs[0] != model.Input || f.conv.pool(c.net) == nil || c.usesWinograd(l, first.In[0]) {
 		return nil
 	}
 	flat, out := blocks[1].nodes[0], f.conv.last()

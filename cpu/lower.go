@@ -168,6 +168,14 @@ func (c *compiler) buffer(name string, floats int) *buffer {
 	return b
 }
 
+// zeros is memory that stays zero, of at least so many floats.
+func (c *compiler) zeros(n int) []float32 {
+	if len(c.prog.zeros) < n {
+		c.prog.zeros = aligned[float32](n)
+	}
+	return c.prog.zeros
+}
+
 // value makes the buffer of a node's output.
 func (c *compiler) value(node int) *buffer {
 	b := c.buffer(c.net.Nodes[node].Name, c.net.Nodes[node].Out.Size()*kernel.Lanes)
@@ -289,7 +297,11 @@ func (c *compiler) endShards(shards int) {
 		ph.jobs = append(ph.jobs, job{shard: k, of: shards})
 	}
 	// A worker may run them between two shards: what shards keep there must be in use before and after, in the order of the tasks.
-	for _, wk := range c.late[0] {
+	early := lateSums
+	if len(c.late[early]) == 0 {
+		early = lateGrads
+	}
+	for _, wk := range c.late[early] {
 		ph.jobs = append(ph.jobs, c.job(wk))
 	}
 	for _, t := range c.shards {
@@ -302,7 +314,7 @@ func (c *compiler) endShards(shards int) {
 			j.cost += t.FLOPs / int64(shards)
 		}
 	}
-	c.late[0], c.shards = nil, nil
+	c.late[early], c.shards = nil, nil
 	c.plan.phases = append(c.plan.phases, ph)
 }
 
@@ -379,8 +391,15 @@ func (c *compiler) finish() (*plan, error) {
 		return nil, fmt.Errorf("compiling %s: %w", c.net.Name, errors.Join(c.errs...))
 	}
 	c.flush()
-	for _, level := range c.late {
-		c.sync(level)
+	if c.purpose.mode == training {
+		for _, q := range c.net.Params() {
+			if q.Trainable {
+				c.renewTransforms(c.prog.params[q.Name])
+			}
+		}
+	}
+	for _, works := range c.late {
+		c.sync(works)
 	}
 	if c.purpose.mode == training && len(c.plan.phases) == 1 {
 		c.plan.phases = append(c.plan.phases, &phase{chunks: 1}) // nothing is learnt, but the step's end must come after all losses

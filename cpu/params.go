@@ -18,10 +18,9 @@ type param struct {
 	grad  []float32    // where plans keep the whole gradient: in traces and with clipping
 	moved []float32    // what a trace would make of a moving statistic
 
-	flipped []float32        // of a convolution's kernel: see flip
-	renew   func(lo, hi int) // brings flipped up to date with rows lo to hi
-	rows    int              // that renew counts
-	copied  int              // floats of grad and flipped
+	copies     []*kernelCopy  // of a convolution's kernel, for products
+	transforms []*transformed // the same, for Winograd's algorithm
+	copied     int            // floats of grad and of all copies
 }
 
 // trains reports whether a gradient is wanted of a parameter, which may be nil.
@@ -76,7 +75,7 @@ func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*b
 	t := c.learner(p, bounds, width, flops, uses, nil, fill)
 	t.FLOPs /= int64(shards)
 	for s := range shards {
-		c.later(0, work{Task: t.Task, uses: t.uses, run: func(w *worker) { t.run(w, s) }})
+		c.later(lateGrads, work{Task: t.Task, uses: t.uses, run: func(w *worker) { t.run(w, s) }})
 	}
 }
 
@@ -105,7 +104,7 @@ func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses 
 			fills[s] = fillOf(hi - lo)
 			c.plan.norms = append(c.plan.norms, 0)
 			if c.purpose.mode == training {
-				c.later(1, work{Task: device.Task{Name: p.Name + " update", Layers: task.Layers, Kernel: c.kernelName("update")}, run: func(w *worker) {
+				c.later(lateUpdates, work{Task: device.Task{Name: p.Name + " update", Layers: task.Layers, Kernel: c.kernelName("update")}, run: func(w *worker) {
 					w.clipped = w.step.update
 					w.clipped.Scale = c.plan.clip(c.spec.Training.ClipNorm)
 					c.update(&w.clipped, p, lo, hi, width, p.grad[lo*width:hi*width])
@@ -178,8 +177,8 @@ func (c *compiler) update(u *kernel.Update, p *param, lo, hi, width int, g []flo
 
 // renewed brings the copies of rows lo to hi up to date.
 func (p *param) renewed(lo, hi int) {
-	if p.renew != nil {
-		p.renew(lo, hi)
+	for _, k := range p.copies {
+		k.renew(lo, hi)
 	}
 }
 
@@ -192,8 +191,19 @@ func (p *plan) clip(limit float32) float32 {
 	return float32(float64(limit) / math.Max(math.Sqrt(sum), float64(limit)))
 }
 
-// later leaves a job for the end of the step, on one of two levels.
-func (c *compiler) later(level int, wk work) { c.late[level] = append(c.late[level], wk) }
+// level says when a job of the step's end is done: a barrier lies between two.
+type level int
+
+const (
+	lateSums    level = iota // sums that a gradient is made of
+	lateGrads                // gradients, with their updates where nothing else is needed
+	lateUpdates              // updates that need all gradients
+	lateCopies               // copies that need a whole parameter
+	levels
+)
+
+// later leaves a job for the end of the step.
+func (c *compiler) later(level level, wk work) { c.late[level] = append(c.late[level], wk) }
 
 func (c *compiler) layersOf(p *param) []string {
 	for _, node := range c.net.Nodes {

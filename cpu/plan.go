@@ -222,7 +222,7 @@ type compiler struct {
 	lrns  map[int]*buffer // of local response normalisation
 
 	placed    []func() error // what is made once the buffers have their places
-	late      [2][]work      // after the last chain: gradients with their updates; updates that need all gradients
+	late      [levels][]work // after the last chain
 	gemmCache map[string]*kernel.Gemm
 	errs      []error
 }

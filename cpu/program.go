@@ -26,7 +26,8 @@ type program struct {
 	closed bool
 	crew   *crew
 	params map[string]*param
-	step   int64 // State.Step
+	zeros  []float32 // see compiler.zeros
+	step   int64     // State.Step
 
 	train    *plan // nil without Plan.Training
 	infer    *plan
@@ -184,7 +185,7 @@ func (p *program) SetState(s device.State) error {
 			clear(q.s[i])
 			copy(q.s[i], values[name+"/"+slot])
 		}
-		q.renewed(0, q.rows)
+		q.renewAll(p.k)
 	}
 	return nil
 }

@@ -171,11 +171,15 @@ func runGemms(calls []gemmCall, y, x, w, bias []float32) {
 	}
 }
 
-func gemmFlops(calls []gemmCall) (flops int64) {
-	for _, q := range calls {
-		flops += q.g.Flops(q.rows)
+// flops is the arithmetic of a group of samples: two operations for each tap that lies on the operand.
+func (s *slide) flops() int64 {
+	count := func(segments []segment) (n int64) {
+		for _, g := range segments {
+			n += int64(g.n) * int64(len(g.taps))
+		}
+		return n
 	}
-	return flops
+	return 2 * kernel.Lanes * count(s.rows) * count(s.cols) * int64(s.xGroup) * int64(s.yGroup) * int64(s.groups)
 }
 
 // fillRegions sets a result where no tap falls on the operand: to the bias or to zero.

@@ -46,6 +46,9 @@ func (p *program) Trace(ctx context.Context, in device.TraceInput) (device.Trace
 	for _, f := range pl.prologue {
 		f()
 	}
+	for _, q := range p.params {
+		q.renewAll(p.k) // training renews the copies that it needs itself
+	}
 	pl.round++
 	p.crew.run(func(w *worker) {
 		w.step.start(set, nil, in.Step, 0)

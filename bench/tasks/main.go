@@ -34,6 +34,7 @@ func main() {
 type tasks struct {
 	Network string            `json:"network"`
 	Seconds float64           `json:"seconds"` // of all timed epochs
+	Step    float64           `json:"step"`    // seconds of a training step
 	Peak1   float64           `json:"peak1"`   // of one core, GFLOP/s: seconds of tasks are summed over workers
 	Tasks   []device.TaskTime `json:"tasks"`
 }
@@ -46,6 +47,7 @@ func run(ctx context.Context) error {
 	limit := flags.Int("limit", 0, "train on the first N images alone")
 	wait := flags.Duration("wait", 2*time.Minute, "how long to wait for the machine to become idle")
 	force := flags.Bool("force", false, "report even where the machine is busy")
+	exact := flags.Bool("exact", false, "without Winograd's algorithm")
 	asJSON := flags.Bool("json", false, "print JSON instead of Markdown")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
@@ -60,7 +62,7 @@ func run(ctx context.Context) error {
 	var all []tasks
 	for _, w := range works {
 		w.Limit = *limit
-		t, err := profile(ctx, w, *workers, *least)
+		t, err := profile(ctx, w, *workers, *least, *exact)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Name, err)
 		}
@@ -75,7 +77,7 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-func profile(ctx context.Context, w workload.Workload, workers int, least float64) (t tasks, err error) {
+func profile(ctx context.Context, w workload.Workload, workers int, least float64, exact bool) (t tasks, err error) {
 	set, err := w.Set()
 	if err != nil {
 		return t, err
@@ -85,7 +87,7 @@ func profile(ctx context.Context, w workload.Workload, workers int, least float6
 		return t, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	trainer, err := workload.NewTrainer(d, w, set, workload.Profile)
+	trainer, err := workload.NewTrainer(d, w, set, workload.Profile, func(p *device.Plan) { p.Exact = exact })
 	if err != nil {
 		return t, err
 	}
@@ -96,6 +98,10 @@ func profile(ctx context.Context, w workload.Workload, workers int, least float6
 			t.Peak1 = max(t.Peak1, measure.Peak(workers, 20*time.Millisecond)/float64(workers))
 		}
 	}
+	if _, err := trainer.Epoch(ctx); err != nil { // the first touches memory for the first time
+		return t, err
+	}
+	cold := trainer.Tasks()
 	probe()
 	start := time.Now()
 	if _, err := trainer.Epochs(ctx, least); err != nil {
@@ -103,6 +109,11 @@ func profile(ctx context.Context, w workload.Workload, workers int, least float6
 	}
 	t.Seconds = time.Since(start).Seconds()
 	t.Tasks = trainer.Tasks()
+	for i := range t.Tasks {
+		t.Tasks[i].Seconds -= cold[i].Seconds
+		t.Tasks[i].Calls -= cold[i].Calls
+	}
+	t.Step = t.Seconds / float64(t.Tasks[0].Calls)
 	probe()
 	return t, nil
 }
@@ -122,5 +133,5 @@ func (t tasks) print() {
 		table.Add(task.Name, task.Kernel, fmt.Sprintf("%.1f %%", 100*task.Seconds/busy), rate, share)
 	}
 	fmt.Print(table.String())
-	fmt.Printf("\nOne worker's peak is %.0f GFLOP/s (%s).\n\n", t.Peak1, measure.ProbeName())
+	fmt.Printf("\nA step takes %.2f ms. One worker's peak is %.0f GFLOP/s (%s).\n\n", 1e3*t.Step, t.Peak1, measure.ProbeName())
 }

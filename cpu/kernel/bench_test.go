@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"runtime"
 	"testing"
 	"time"
@@ -87,6 +88,45 @@ func BenchmarkConvForward(b *testing.B) {
 			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
 				rows := s.h - s.k + 1
 				g, err := k.NewGemm(GemmSpec{Grid: s.grid(), Taps: s.taps(), Outs: s.f, WTap: s.f, WOut: 1, Init: Bias, ReLU: true})
+				if err != nil {
+					b.Fatal(err)
+				}
+				y, x := make([]float32, rows*(s.w-s.k+1)*s.f*Lanes), filled(s.h*s.w*s.c*Lanes)
+				w, bias := filled(s.k*s.k*s.c*s.f), filled(s.f)
+				return g.Flops(rows), func() { g.Do(y, x, w, bias, rows) }
+			})
+		})
+	}
+}
+
+// BenchmarkPlanes is the products of Winograd's transform: 36 planes of so many tiles, channels and filters.
+func BenchmarkPlanes(b *testing.B) {
+	for _, s := range [][3]int{{4, 64, 64}, {4, 128, 128}, {4, 512, 512}, {1, 512, 512}} {
+		b.Run(fmt.Sprint(s), func(b *testing.B) {
+			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
+				tiles, c, f := s[0], s[1], s[2]
+				g, err := k.NewGemm(GemmSpec{Grid: Grid{Cols: tiles, XRow: tiles * c, XCol: c, YRow: tiles * f, YCol: f}, Taps: []Run{{0, 0, int32(c)}}, Outs: f, Packed: true})
+				if err != nil {
+					b.Fatal(err)
+				}
+				y, x, w := make([]float32, 36*tiles*f*Lanes), filled(36*tiles*c*Lanes), filled(36*c*f)
+				return 36 * g.Flops(1), func() {
+					for i := range 36 {
+						g.Do(y[i*tiles*f*Lanes:], x[i*tiles*c*Lanes:], w[i*c*f:], nil, 1)
+					}
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkPackedForward is BenchmarkConvForward with packed weights.
+func BenchmarkPackedForward(b *testing.B) {
+	for _, s := range convShapes[5:8] {
+		b.Run(s.name, func(b *testing.B) {
+			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
+				rows := s.h - s.k + 1
+				g, err := k.NewGemm(GemmSpec{Grid: s.grid(), Taps: s.taps(), Outs: s.f, Packed: true, Init: Bias, ReLU: true})
 				if err != nil {
 					b.Fatal(err)
 				}

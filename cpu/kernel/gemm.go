@@ -25,14 +25,32 @@ type GemmSpec struct {
 	WTap, WOut int // floats from one tap, one output, to the next
 	Init       Init
 	ReLU       bool // y = max(y, 0) at the end; NaN stays NaN
+	Packed     bool // w is packed, as PackWeights leaves it; WTap and WOut count for nothing
+}
+
+// PackedOuts is how many outputs a block of packed weights has. Register tiles of all sizes divide it.
+const PackedOuts = 24
+
+// PackWeights copies rows of so many weights, ld floats apart, to blocks of PackedOuts columns that follow each other, the last
+// with the columns that remain: a tile of outputs finds its weights side by side however many there are. The blocks have room for
+// capacity rows; row first comes first in w.
+func PackWeights(dst, w []float32, outs, ld, first, rows, capacity int) {
+	for j := 0; j < outs; j += PackedOuts {
+		width := min(PackedOuts, outs-j)
+		d := dst[j*capacity+first*width:]
+		for r := range rows {
+			copy(d[r*width:][:width], w[r*ld+j:])
+		}
+	}
 }
 
 // Gemm is a GemmSpec made ready.
 type Gemm struct {
 	GemmSpec
-	x, w int // extent of a position in vectors of x, of the taps in floats of w
-	run  gemmFunc
-	aux  gemmPlan
+	x, w   int // extent of a position in vectors of x, of the taps in floats of w
+	run    gemmFunc
+	aux    gemmPlan
+	blocks []*Gemm // of packed weights, PackedOuts outputs each; they have no blocks themselves
 }
 
 type gemmFunc func(g *Gemm, y, x, w, bias []float32, rows int)
@@ -49,11 +67,30 @@ func (k *Kernels) NewGemm(s GemmSpec) (*Gemm, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
+	if s.Packed {
+		s.WTap, s.WOut = 1, 1
+	}
 	if s.Outs < 1 || s.YOut < 1 || s.WTap < 1 || s.WOut < 1 || s.Init > Accumulate {
 		return nil, fmt.Errorf("%w: outputs and strides are at least 1, got Outs %d, YOut %d, WTap %d, WOut %d, Init %d",
 			ErrSpec, s.Outs, s.YOut, s.WTap, s.WOut, s.Init)
 	}
 	g := &Gemm{GemmSpec: s, x: x, w: (rows-1)*s.WTap + (s.Outs-1)*s.WOut + 1, run: k.impl.gemm}
+	if s.Packed {
+		g.w, g.run = rows*s.Outs, gemmBlocks
+		for j := 0; j < s.Outs; j += PackedOuts {
+			b := *g
+			b.run = k.impl.gemm
+			b.Outs = min(PackedOuts, s.Outs-j)
+			b.WTap, b.WOut, b.w = b.Outs, 1, rows*b.Outs
+			if j+PackedOuts < s.Outs && len(g.blocks) > 0 {
+				g.blocks = append(g.blocks, g.blocks[0])
+				continue
+			}
+			b.aux = k.impl.planGemm(&b)
+			g.blocks = append(g.blocks, &b)
+		}
+		return g, nil
+	}
 	g.aux = k.impl.planGemm(g)
 	return g, nil
 }
@@ -79,6 +116,21 @@ func (g *Gemm) Flops(rows int) int64 {
 		taps += int64(r.N)
 	}
 	return 2 * Lanes * taps * int64(g.Outs) * int64(g.Cols) * int64(rows)
+}
+
+// PreferPacked says whether to pack the weights of a convolution of so many taps: where they are many and far apart, they share few
+// cache sets and each row lies on its own page.
+func PreferPacked(taps, outs int) bool { return outs > PackedOuts && 4*taps*outs >= 96<<10 }
+
+// gemmBlocks runs the blocks of packed weights.
+func gemmBlocks(g *Gemm, y, x, w, bias []float32, rows int) {
+	for j, b := range g.blocks {
+		var bb []float32
+		if g.Init == Bias {
+			bb = bias[j*PackedOuts:]
+		}
+		b.run(b, y[j*PackedOuts*g.YOut*Lanes:], x, w[j*PackedOuts*(g.w/g.Outs):], bb, rows)
+	}
 }
 
 // gemmPortable takes two outputs and four lanes at a time: eight sums stay in registers.
@@ -193,6 +245,25 @@ func FlipKernel(dst, w []float32, taps, c, f, ld int) {
 				for i := i0; i < i1; i++ {
 					for j, v := range w[(t*c+i)*ld:][j0:j1] {
 						d[(j0+j)*c+i] = v
+					}
+				}
+			}
+		}
+	}
+}
+
+// FlipPacked is FlipKernel into packed weights, as PackWeights leaves them, of taps t0 to t1 of taps; w starts at tap t0.
+func FlipPacked(dst, w []float32, t0, t1, taps, c, f, ld int) {
+	const tile = 16
+	for t := t0; t < t1; t++ {
+		for i0 := 0; i0 < c; i0 += PackedOuts {
+			width := min(PackedOuts, c-i0)
+			d := dst[i0*taps*f+(taps-1-t)*f*width:][:f*width]
+			for j0 := 0; j0 < f; j0 += tile {
+				j1 := min(j0+tile, f)
+				for i := range width {
+					for j, v := range w[((t-t0)*c+i0+i)*ld:][j0:j1] {
+						d[(j0+j)*width+i] = v
 					}
 				}
 			}

@@ -54,6 +54,7 @@ type gemmPlan struct {
 	// many positions of so many taps that a tile's weights, copied side by side, stay in the first-level cache; with few positions of so few
 	// taps that all outputs pass while the rows are still cached.
 	packed, thin []gemmStage
+	dense        []gemmStage // of weights that are packed already
 	groups       []gemmGroup
 }
 
@@ -68,6 +69,7 @@ const (
 	manyWeights = 96 << 10 // bytes of w from which it is worth it
 	farApart    = 1 << 10  // bytes between rows
 	manyOutputs = 16       // positions
+	apartTaps   = 96       // of a stage of packed weights where positions share no inputs, so that a tile's stay in the first-level cache
 )
 
 // stages splits the taps into parts of at most so many, evenly.
@@ -123,6 +125,10 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
 		}
 	}
 	columns, _ := cover(g.Cols, widths, func(t gemmTile) int { return t.p }, func(t gemmTile) float64 { return price[t.p] })
+	together := Lanes
+	if g.Packed {
+		together = PackedOuts
+	}
 	col := 0
 	for i := 0; i < len(columns); {
 		p, n := columns[i].p, 0
@@ -131,7 +137,7 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
 		}
 		out := 0
 		for _, t := range outs[p] {
-			if k := len(plan.groups) - 1; k >= 0 && out > 0 && plan.groups[k].outs+t.j <= Lanes {
+			if k := len(plan.groups) - 1; k >= 0 && out > 0 && plan.groups[k].outs+t.j <= together {
 				plan.groups[k].n++
 				plan.groups[k].outs += t.j
 			} else {
@@ -143,6 +149,14 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
 		col += n * p
 	}
 	plan.rows = max(1, chunkBytes/64/max(1, g.XRow))
+	if g.Packed {
+		limit := packTaps
+		if g.apart() {
+			limit = apartTaps
+		}
+		plan.dense = g.stages(limit, nil)
+		return plan
+	}
 	plan.whole = g.stages(taps, nil)
 	if row := g.WTap * 4; g.WOut == 1 && row >= 128 && row*taps >= manyWeights {
 		var widths []int
@@ -156,6 +170,16 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
 		}
 	}
 	return plan
+}
+
+// apart reports whether neighbouring positions of a row read different inputs.
+func (g *Gemm) apart() bool {
+	for _, t := range g.Taps {
+		if int(t.N) > g.XCol {
+			return false
+		}
+	}
+	return g.Cols > 1
 }
 
 // cover splits n into the sizes of parts at the least total price; larger parts come first.
@@ -189,6 +213,8 @@ func cover(n int, parts []gemmTile, size func(gemmTile) int, price func(gemmTile
 // gemmNative runs a Gemm's plan.
 func gemmNative(g *Gemm, y, x, w, bias []float32, rows int) {
 	switch many := g.Cols*rows >= manyOutputs; {
+	case g.aux.dense != nil:
+		gemmDense(g, y, x, w, bias, rows)
 	case many && g.aux.packed != nil:
 		gemmPacked(g, y, x, w, bias, rows)
 	case !many && g.aux.thin != nil:
@@ -255,6 +281,29 @@ func gemmStages(g *Gemm, stages []gemmStage, y, x, w, bias []float32, rows int) 
 			for i := range g.aux.blocks {
 				b := &g.aux.blocks[i]
 				c.call(b, r, n, 0, b.tiles, unsafe.Add(c.w, b.out*g.WOut*4))
+			}
+		}
+	}
+}
+
+// gemmDense runs rows, stages, positions and the tiles of all outputs, whose weights lie together.
+func gemmDense(g *Gemm, y, x, w, bias []float32, rows int) {
+	c := newGemmCaller(g, y, x, w, bias)
+	for r := 0; r < rows; r += g.aux.rows {
+		end := min(r+g.aux.rows, rows)
+		for s := range g.aux.dense {
+			c.stage(s == 0, s+1 == len(g.aux.dense), g.aux.dense[s].runs)
+			for k := range g.aux.groups {
+				group := &g.aux.groups[k]
+				blocks := g.aux.blocks[group.first:][:group.n]
+				for q := r; q < end; q++ {
+					for t := range blocks[0].tiles {
+						for i := range blocks {
+							b := &blocks[i]
+							c.call(b, q, 1, t, 1, unsafe.Add(c.w, b.out*4))
+						}
+					}
+				}
 			}
 		}
 	}

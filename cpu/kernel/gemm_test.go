@@ -40,7 +40,7 @@ func gemmCases() []gemmCase {
 	}
 	cases := []gemmCase{
 		conv(28, 28, 1, 8, 3, 3, 1, 1), conv(14, 14, 6, 16, 5, 5, 1, 1), conv(5, 5, 16, 120, 5, 5, 1, 1), conv(8, 9, 3, 7, 3, 2, 1, 1),
-		conv(9, 9, 2, 5, 3, 3, 2, 1), conv(9, 9, 2, 5, 3, 3, 1, 2), conv(6, 6, 32, 64, 3, 3, 1, 1), conv(5, 7, 5, 1, 1, 1, 1, 1), conv(11, 11, 4, 33, 1, 1, 2, 1),
+		conv(9, 9, 2, 5, 3, 3, 2, 1), conv(9, 9, 2, 5, 3, 3, 1, 2), conv(6, 6, 32, 64, 3, 3, 1, 1), conv(5, 7, 5, 1, 1, 1, 1, 1), conv(11, 11, 4, 33, 1, 1, 2, 1), conv(5, 6, 40, 70, 3, 3, 1, 1),
 		dense(2, 1352, 28), dense(8, 120, 84), dense(1, 84, 10), dense(3, 7, 1), dense(5, 9, 131),
 		denseGrad(2, 1352, 28), denseGrad(8, 120, 84), denseGrad(1, 33, 10), denseGrad(3, 5, 1),
 	}
@@ -67,6 +67,41 @@ func (c gemmCase) run(t *testing.T, k *Kernels, integers bool, seed uint64) (y, 
 	y = data(r, g.Grid.y(c.rows, (g.Outs-1)*g.YOut+1)*Lanes+5, integers)[5:]
 	g.Do(y, x, w, bias, c.rows)
 	return y, x, w, bias, g
+}
+
+// TestPackedWeights: the same sums in the same order, whether the weights are packed or not.
+func TestPackedWeights(t *testing.T) {
+	t.Parallel()
+	paths(t, func(t *testing.T, k *Kernels) {
+		for n, c := range gemmCases() {
+			if c.spec.WOut != 1 {
+				continue
+			}
+			c.spec.Init, c.spec.ReLU = Init(n%3), n%4 == 1
+			want, x, w, bias, g := c.run(t, k, false, uint64(n))
+			s := c.spec
+			s.Packed = true
+			p, err := k.NewGemm(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows := g.w / s.WTap
+			if g.w%s.WTap != 0 {
+				rows++
+			}
+			packed := make([]float32, rows*s.Outs)
+			half := rows / 2
+			PackWeights(packed, w, s.Outs, s.WTap, 0, half, rows)
+			PackWeights(packed, w[half*s.WTap:], s.Outs, s.WTap, half, rows-half, rows)
+			r := seeded(uint64(n))
+			data(r, len(x)+3, false)
+			data(r, len(w)+1, false)
+			data(r, len(bias), false)
+			got := data(r, len(want)+5, false)[5:]
+			p.Do(got, x, packed, bias, c.rows)
+			sameBits(t, c.name, got, want)
+		}
+	})
 }
 
 func TestGemm(t *testing.T) {

@@ -33,6 +33,7 @@ type implementation struct {
 	addProducts  func(acc, dy, x, mean []float32, positions int)
 	affine       func(y, x, scale, shift []float32, positions int)
 	combine      func(dx, dy, x, a, b, d []float32, positions int)
+	winograd     func(w Winograd, l *Lines)
 }
 
 func portable() implementation {
@@ -66,5 +67,6 @@ func portable() implementation {
 		addProducts:  addProductsPortable,
 		affine:       affinePortable,
 		combine:      combinePortable,
+		winograd:     winogradPortable,
 	}
 }

@@ -23,6 +23,7 @@ func implementationOf(p Path) implementation {
 		i.gradLanes, i.gradOuter = gradLanesAVX2, gradOuterAVX2
 		setElementwise(&i, 0)
 		setPools(&i, 0)
+		setWinograd(&i, 0)
 	case AVX512:
 		i.planGemm = func(g *Gemm) gemmPlan { return planGemm(g, pickTiles(g, gemmAVX512, gemmAVX512Strided), avx512Cost) }
 		i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesAVX512Tiles, gradCost) }
@@ -30,6 +31,7 @@ func implementationOf(p Path) implementation {
 		i.gradLanes, i.gradOuter = gradLanesAVX512, gradOuterAVX512
 		setElementwise(&i, 1)
 		setPools(&i, 1)
+		setWinograd(&i, int(winograds))
 	case Portable, NEON:
 		return i
 	}

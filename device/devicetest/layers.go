@@ -90,6 +90,12 @@ func convCases() []layerCase {
 		{model.Shape{4, 4, 33}, conv{Filters: 8, KernelSize: sq(3), Padding: same, NoBias: true}, 3, 3},
 		{model.Shape{4, 4, 16}, conv{Filters: 64, KernelSize: sq(3), Padding: same}, 2, 2},
 		{model.Shape{5, 5, 3}, conv{Filters: 4, KernelSize: sq(3), Frozen: true}, 2, 2},
+		// What device.Winograd takes: whole tiles and parts of them, all borders, one tile and several blocks.
+		{model.Shape{4, 4, 64}, conv{Filters: 32, KernelSize: sq(3), Padding: same}, 2, 2},
+		{model.Shape{9, 14, 32}, conv{Filters: 48, KernelSize: sq(3)}, 3, 2},
+		{model.Shape{7, 11, 48}, conv{Filters: 32, KernelSize: sq(3), Padding: same, Activation: model.ReLU}, 17, 3},
+		{model.Shape{6, 40, 32}, conv{Filters: 32, KernelSize: sq(3), Padding: same, NoBias: true}, 1, 1},
+		{model.Shape{8, 8, 32}, conv{Filters: 80, KernelSize: sq(3), Padding: same}, 33, 2},
 	} {
 		name := fmt.Sprintf("conv %v k%v s%v d%v g%d %v f%d %v n%d of %d", c.in, c.layer.KernelSize, c.layer.Strides, c.layer.DilationRate,
 			c.layer.Groups, c.layer.Padding, c.layer.Filters, c.layer.Activation, c.n, c.batch)

@@ -9,6 +9,7 @@ type conv struct {
 	in, out      model.Shape
 	kernel, bias *Tensor // bias is nil where there is none
 	names        paramNames
+	winograd     bool // it may be computed by Winograd's algorithm
 	x            *Tensor
 }
 
@@ -54,7 +55,19 @@ func (c *conv) forward(x []*Tensor) *Tensor {
 	c.each(n, func(x, k, y int) { sums[y].addProduct(c.x.Elems[x], c.kernel.Elems[k]) })
 	addBias(sums, c.bias)
 	y.Elems = balls(sums)
+	if c.winograd {
+		v, h := c.spec.Windows(c.in)
+		w := winogradOutput(magnitudes(c.x), [2]int{v.Before, h.Before}, v.Out, h.Out, c.spec.Filters, c.weight)
+		for i := range sums {
+			y.Elems[i] = sums[i].winograd(w[i], c.in[2]+winogradRoundings)
+		}
+	}
 	return y
+}
+
+// weight is the magnitude of a weight.
+func (c *conv) weight(ky, kx, channel, filter int) float64 {
+	return c.kernel.Elems[((ky*3+kx)*c.in[2]+channel)*c.spec.Filters+filter].magnitude()
 }
 
 func (c *conv) backward(dy *Tensor) ([]*Tensor, map[string]*Tensor) {
@@ -64,11 +77,26 @@ func (c *conv) backward(dy *Tensor) ([]*Tensor, map[string]*Tensor) {
 		dx[x].addProduct(dy.Elems[y], c.kernel.Elems[k])
 		dk[k].addProduct(dy.Elems[y], c.x.Elems[x])
 	})
-	grads := map[string]*Tensor{c.names.kernel: like(c.kernel, balls(dk))}
+	x, kernel := balls(dx), balls(dk)
+	if c.winograd {
+		v, h := c.spec.Windows(c.in)
+		up, before := magnitudes(dy), [2]int{v.Before, h.Before}
+		w := winogradOutput(up, [2]int{2 - v.Before, 2 - h.Before}, v.In, h.In, c.in[2],
+			func(ky, kx, f, channel int) float64 { return c.weight(2-ky, 2-kx, channel, f) })
+		for i := range dx {
+			x[i] = dx[i].winograd(w[i], c.spec.Filters+winogradRoundings)
+		}
+		w = winogradKernel(magnitudes(c.x), up, before)
+		tiles := (v.Out + tile - 1) / tile * ((h.Out + tile - 1) / tile)
+		for i := range dk {
+			kernel[i] = dk[i].winograd(w[i], c.x.Shape[0]*tiles+winogradKernelRoundings)
+		}
+	}
+	grads := map[string]*Tensor{c.names.kernel: like(c.kernel, kernel)}
 	if c.bias != nil {
 		grads[c.names.bias] = biasGradient(dy, c.bias)
 	}
-	return []*Tensor{like(c.x, balls(dx))}, grads
+	return []*Tensor{like(c.x, x)}, grads
 }
 
 // addBias adds the bias of the last axis to every sum.

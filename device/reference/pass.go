@@ -42,6 +42,7 @@ type pass struct {
 	net     *model.Network
 	weights map[string]*Tensor
 	infer   bool
+	exact   bool // no algorithm but the direct sum
 	seed    uint64
 	step    int64
 	// seen is what an implementation found. Every layer then starts from the implementation's own neighbouring values, so
@@ -64,7 +65,7 @@ func (p *pass) newLayer(i int) (layer, activation) {
 	case model.Conv2D:
 		return &conv{
 			spec: l, in: node.In[0], out: node.Out, names: names,
-			kernel: p.weights[names.kernel], bias: p.weights[names.bias],
+			kernel: p.weights[names.kernel], bias: p.weights[names.bias], winograd: !p.exact && device.Winograd(l, node.In[0]),
 		}, act
 	case model.Dense:
 		return &dense{

@@ -187,7 +187,7 @@ func (p *Program) Weights() (map[string]*Tensor, error) {
 
 // newPass is a pass over the program's weights.
 func (p *Program) newPass(infer bool, step int64) *pass {
-	ps := &pass{net: p.net, weights: p.weights, infer: infer, step: step}
+	ps := &pass{net: p.net, weights: p.weights, infer: infer, exact: p.plan.Exact, step: step}
 	if p.plan.Training != nil {
 		ps.seed = p.plan.Training.Seed
 	}

@@ -1,0 +1,18 @@
+package device
+
+import "gcnn/model"
+
+// winogradChannels is the least number of channels and of filters that Winograd's algorithm pays for: below, its transforms
+// cost what the multiplications save.
+const winogradChannels = 32
+
+// Winograd reports whether a backend may compute a convolution of a plan without Exact by Winograd's algorithm F(4×4, 3×3):
+// output, input gradient and kernel gradient, in tiles of 4×4 positions that begin at the first row and column. The bounds of
+// package reference know it. It takes tiles that are at least half full.
+func Winograd(l model.Conv2D, in model.Shape) bool {
+	v, h := l.Windows(in)
+	slides := func(w model.Window) bool { return w.Kernel == 3 && w.Stride == 1 && w.Dilation == 1 && w.Before <= 2 }
+	many := func(channels int) bool { return channels >= winogradChannels && channels%16 == 0 }
+	tiles := (v.Out + 3) / 4 * ((h.Out + 3) / 4)
+	return slides(v) && slides(h) && l.Groups == 1 && many(in[2]) && many(l.Filters) && v.Out*h.Out >= 8*tiles
+}
