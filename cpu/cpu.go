@@ -10,19 +10,24 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"sync"
 
 	"gcnn/cpu/kernel"
+	"gcnn/data"
 	"gcnn/device"
 	"gcnn/model"
 )
 
 // Options are the choices for opening the device.
 type Options struct {
-	Workers int         // goroutines that compute, at most MaxWorkers; 0 is one for each usable core
-	Kernels kernel.Path // "" is what the environment variable GCNN_CPU names, or else the fastest that this processor runs
+	Workers int // goroutines that compute, at most MaxWorkers; 0 is one for each usable core
+	// SetMemory is the most bytes of memory that copies of sets may take together; 0: a quarter of the machine's. A set beyond it
+	// is used where it is, with the same results.
+	SetMemory int64
+	Kernels   kernel.Path // "" is what the environment variable GCNN_CPU names, or else the fastest that this processor runs
 }
 
 // MaxWorkers bounds Options.Workers.
@@ -30,8 +35,9 @@ const MaxWorkers = 1024
 
 // Device is the processor. It is made by Open.
 type Device struct {
-	workers int
-	kernels *kernel.Kernels
+	workers   int
+	kernels   *kernel.Kernels
+	setMemory int64
 
 	mu       sync.Mutex
 	closed   bool
@@ -42,6 +48,14 @@ type Device struct {
 func Open(o Options) (device.Device, error) {
 	if o.Workers < 0 || o.Workers > MaxWorkers {
 		return nil, fmt.Errorf("%w: workers is from 0 (one for each core) to %d, got %d", device.ErrArgument, MaxWorkers, o.Workers)
+	}
+	if o.SetMemory < 0 {
+		return nil, fmt.Errorf("%w: the memory of sets is at least 0, got %d", device.ErrArgument, o.SetMemory)
+	}
+	if o.SetMemory == 0 {
+		if o.SetMemory = int64(usableMemory() / 4); o.SetMemory == 0 { // unknown
+			o.SetMemory = math.MaxInt64
+		}
 	}
 	if o.Workers == 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
@@ -54,7 +68,7 @@ func Open(o Options) (device.Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", from, device.ErrUnavailable, err)
 	}
-	return &Device{workers: o.Workers, kernels: k}, nil
+	return &Device{workers: o.Workers, kernels: k, setMemory: o.SetMemory}, nil
 }
 
 // Info is the processor's name and what the device uses of it.
@@ -78,6 +92,7 @@ func (d *Device) Compile(net *model.Network, plan device.Plan) (device.Program, 
 		return nil, err
 	}
 	d.programs++
+	p.setMemory = d.setMemory
 	p.shut = func() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -86,8 +101,8 @@ func (d *Device) Compile(net *model.Network, plan device.Plan) (device.Program, 
 	return p, nil
 }
 
-// Outline tells what Compile would make.
-func (d *Device) Outline(net *model.Network, plan device.Plan) (device.Outline, error) {
+// Outline tells what Compile would make, and where sets would lie.
+func (d *Device) Outline(net *model.Network, plan device.Plan, sets ...*data.Set) (device.Outline, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -97,7 +112,16 @@ func (d *Device) Outline(net *model.Network, plan device.Plan) (device.Outline, 
 	if err != nil {
 		return device.Outline{}, err
 	}
-	return p.outline().Outline, nil
+	o := p.outline().Outline
+	var taken int64
+	for _, set := range sets {
+		place := placement(set, d.setMemory-taken)
+		if !place.Streamed {
+			taken += place.Bytes
+		}
+		o.Sets = append(o.Sets, place)
+	}
+	return o, nil
 }
 
 // Close frees the device. It is an error while programs are open.

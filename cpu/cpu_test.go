@@ -64,3 +64,18 @@ func TestVectorWidthsHaveTheSameBits(t *testing.T) {
 		}
 	}
 }
+
+// TestStreamed uses sets where they are, as those that are too large to be copied.
+func TestStreamed(t *testing.T) {
+	devicetest.RunStreamed(t, func(t testing.TB, streams bool) device.Device {
+		o := cpu.Options{Workers: 2}
+		if streams {
+			o.SetMemory = 1
+		}
+		d, err := cpu.Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	})
+}

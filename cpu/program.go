@@ -2,14 +2,13 @@ package cpu
 
 import (
 	"fmt"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gorgonia.org/tensor"
 
 	"gcnn/cpu/kernel"
-	"gcnn/data"
 	"gcnn/device"
 	"gcnn/model"
 )
@@ -28,6 +27,9 @@ type program struct {
 	params map[string]*param
 	zeros  []float32 // see compiler.zeros
 	step   int64     // State.Step
+
+	setMemory int64        // the most bytes of copies of sets
+	copied    atomic.Int64 // bytes of them
 
 	train    *plan // nil without Plan.Training
 	infer    *plan
@@ -206,65 +208,6 @@ func floatsOf(t *tensor.Dense) ([]float32, error) {
 		return []float32{t.Data().(float32)}, nil
 	}
 	return v, nil
-}
-
-// resident is a copy of a set, in memory that is fast to reach in any order.
-type resident struct {
-	program  *program
-	set      *data.Set
-	images   int
-	unusable error // why it cannot be trained on or evaluated
-
-	mu     sync.Mutex
-	closed bool
-}
-
-func (r *resident) Len() int { return r.images }
-
-func (r *resident) Close() error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.closed, r.set = true, nil
-	return nil
-}
-
-// Load checks a set and copies it.
-func (p *program) Load(set *data.Set) (device.Resident, error) {
-	if err := p.lock(); err != nil {
-		return nil, err
-	}
-	defer p.mu.Unlock()
-	if set == nil {
-		return nil, fmt.Errorf("%w: no set", device.ErrArgument)
-	}
-	if err := device.CheckSet(p.net, set, false); err != nil {
-		return nil, err
-	}
-	own := *set
-	if set.Pixels != nil {
-		own.Pixels = aligned[uint8](len(set.Pixels))
-		copy(own.Pixels, set.Pixels)
-	}
-	if set.Floats != nil {
-		own.Floats = aligned[float32](len(set.Floats))
-		copy(own.Floats, set.Floats)
-	}
-	own.Labels = slices.Clone(set.Labels)
-	return &resident{program: p, set: &own, images: own.Len(), unusable: device.CheckSet(p.net, set, true)}, nil
-}
-
-// labelled is the set behind a resident, checked for training and evaluation.
-func (p *program) labelled(r device.Resident) (*data.Set, error) {
-	own, ok := r.(*resident)
-	if !ok || own.program != p {
-		return nil, fmt.Errorf("%w: the set was not loaded by this program", device.ErrArgument)
-	}
-	own.mu.Lock()
-	defer own.mu.Unlock()
-	if own.closed {
-		return nil, fmt.Errorf("the set is %w", device.ErrClosed)
-	}
-	return own.set, own.unusable
 }
 
 // Profile is the time spent in each task, summed over workers.

@@ -53,3 +53,13 @@ func TestConformance(t *testing.T) {
 func TestChecked(t *testing.T) {
 	devicetest.RunAll(t, func(t testing.TB) device.Device { return open(t, cuda.Options{Check: true}) })
 }
+
+// TestStreamed streams sets in pieces of a few hundred bytes, so that each pass goes around its rings several times.
+func TestStreamed(t *testing.T) {
+	devicetest.RunStreamed(t, func(t testing.TB, streams bool) device.Device {
+		if streams {
+			return open(t, cuda.Options{SetMemory: 1, Staging: 300})
+		}
+		return open(t, cuda.Options{})
+	})
+}

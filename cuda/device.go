@@ -12,6 +12,7 @@ import (
 	cudnn "gorgonia.org/cu/dnn"
 
 	"gcnn/cuda/cudadl"
+	"gcnn/data"
 	"gcnn/device"
 	"gcnn/kernels"
 	"gcnn/model"
@@ -37,6 +38,12 @@ type Options struct {
 	Index     int       // of the GPU, from 0
 	Precision Precision // of convolutions and dense layers
 	Workspace int64     // the most bytes that one convolution may take for its workspace; 0 is DefaultWorkspace
+	// SetMemory is the most bytes of the device's memory that sets may take together; 0: what is free. A set beyond it is streamed
+	// from host memory, with the same results.
+	SetMemory int64
+	// Staging is about the bytes of a piece of a streamed set: four of them are held, two on the device and two in pinned memory of
+	// the host. 0 is DefaultStaging.
+	Staging int64
 	// Check gives each buffer an allocation of its own, so that the simulator and compute-sanitizer see a kernel that leaves
 	// its buffer; memory is not shared then.
 	Check bool
@@ -85,8 +92,12 @@ func Open(o Options) (device.Device, error) {
 	if o.Workspace == 0 {
 		o.Workspace = DefaultWorkspace
 	}
-	if o.Index < 0 || o.Workspace < 0 || o.Precision > TF32 {
-		return nil, fmt.Errorf("%w: a GPU's index and the workspace are at least 0, got %d and %d", device.ErrArgument, o.Index, o.Workspace)
+	if o.Staging == 0 {
+		o.Staging = DefaultStaging
+	}
+	if o.Index < 0 || o.Workspace < 0 || o.SetMemory < 0 || o.Staging < 0 || o.Precision > TF32 {
+		return nil, fmt.Errorf("%w: a GPU's index, the workspace, the memory of sets and the staging memory are at least 0, got %d, %d, %d and %d",
+			device.ErrArgument, o.Index, o.Workspace, o.SetMemory, o.Staging)
 	}
 	o.Check = o.Check || os.Getenv(CheckVariable) == "1"
 	n, err := Count()
@@ -245,8 +256,8 @@ func (d *Device) do(f func() error) error {
 // Info is the GPU's name, its abilities and the libraries in use.
 func (d *Device) Info() device.Info { return d.info }
 
-// Compile makes a program for the network. All its memory is taken here, but for sets, for what goes with the length of an
-// epoch, and for that of a trace, which is taken at the first trace of its kind.
+// Compile makes a program for the network. All its memory is taken here, but for what nobody knows yet: sets and what goes with
+// the length of an epoch, which Load takes, a ring for sets of floats, and what a trace leaves, which the first of its kind takes.
 func (d *Device) Compile(net *model.Network, plan device.Plan) (device.Program, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -270,8 +281,8 @@ func (d *Device) Compile(net *model.Network, plan device.Plan) (device.Program, 
 	return p, nil
 }
 
-// Outline tells what Compile would make.
-func (d *Device) Outline(net *model.Network, plan device.Plan) (device.Outline, error) {
+// Outline tells what Compile would make, and where sets would lie.
+func (d *Device) Outline(net *model.Network, plan device.Plan, sets ...*data.Set) (device.Outline, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -283,8 +294,8 @@ func (d *Device) Outline(net *model.Network, plan device.Plan) (device.Outline, 
 		if err != nil {
 			return err
 		}
-		o = p.outline()
-		return p.release()
+		o, err = p.outline(sets)
+		return errors.Join(err, p.release())
 	})
 	return o, err
 }

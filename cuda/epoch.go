@@ -88,58 +88,75 @@ func (e *epochMemory) release(d *Device) error {
 	return errors.Join(d.free(&e.decays), d.free(&e.rates), d.free(&e.changes), d.free(&e.order))
 }
 
-// grow makes room, and says whether addresses have changed.
-func grow(d *Device, a *allocation, use string, bytes int64) (bool, error) {
-	if a.ptr != 0 && a.bytes >= bytes {
-		return false, nil
+// reserve makes room for an epoch of so many samples, so that a training does not begin and then find none.
+func (e *epochMemory) reserve(p *program, samples int) error {
+	moved := false
+	for _, part := range e.parts(p, samples) {
+		if part.bytes == 0 || part.a.bytes >= part.bytes {
+			continue
+		}
+		moved = true
+		err := p.d.free(part.a)
+		if err == nil {
+			*part.a, err = p.reserve(part.use, part.bytes)
+		}
+		if err != nil {
+			return errors.Join(err, p.forget(training))
+		}
 	}
-	err := d.free(a)
-	if err == nil {
-		*a, err = d.allocate(use, bytes)
+	if !moved {
+		return nil
 	}
-	return true, err
+	return p.forget(training)
+}
+
+type epochPart struct {
+	a     *allocation
+	use   string
+	bytes int64
+}
+
+// parts are what an epoch of so many samples takes.
+func (e *epochMemory) parts(p *program, samples int) []epochPart {
+	if p.spec.Training == nil {
+		return nil
+	}
+	n, steps := int64(samples), int64((samples+p.spec.Batch-1)/p.spec.Batch)
+	parts := []epochPart{{&e.order, "the order of an epoch", 4 * n}, {&e.rates, "learning rates", 4 * steps}}
+	if p.spec.Training.WeightDecay != 0 {
+		parts = append(parts, epochPart{&e.decays, "decays", 4 * steps})
+	}
+	return append(parts, epochPart{&e.changes, "augmentation", n * int64(changeBytes(p.spec.Training.Augment))})
+}
+
+// epochBytes is what an epoch of so many samples takes beyond what there is.
+func (p *program) epochBytes(samples int) (bytes int64) {
+	for _, part := range p.epoch.parts(p, samples) {
+		bytes += max(0, aligned(part.bytes)-part.a.bytes)
+	}
+	return bytes
 }
 
 // begin uploads an epoch: order, rates and changes of the images.
 func (p *program) begin(r *resident, e *device.Epoch) error {
 	d, t := p.d, p.spec.Training
-	steps, decays := rates(t, e.Rates, p.step)
-	changes := p.changes(r, e)
-	moved := false
-	for _, g := range []struct {
-		a     *allocation
-		use   string
-		bytes int
-	}{
-		{&p.epoch.order, "order of the epoch", 4 * len(e.Order)},
-		{&p.epoch.rates, "learning rates", 4 * len(steps)},
-		{&p.epoch.decays, "decays", 4 * len(decays)},
-		{&p.epoch.changes, "augmentation", len(changes)},
-	} {
-		if g.bytes == 0 {
-			continue
-		}
-		m, err := grow(d, g.a, g.use, int64(g.bytes))
-		if err != nil {
-			return err
-		}
-		moved = moved || m
-	}
-	if moved {
-		if err := p.forget(training); err != nil {
-			return err
-		}
+	if err := p.epoch.reserve(p, len(e.Order)); err != nil {
+		return err
 	}
 	for _, q := range p.allPlans() {
 		io := &q.io
 		if q.purpose.mode == training {
-			io.order, io.augment = kernels.Pointer(p.epoch.order.ptr), kernels.Pointer(p.epoch.changes.ptr)
-			io.rates, io.decays = kernels.Pointer(p.epoch.rates.ptr), kernels.Pointer(p.epoch.decays.ptr)
+			io.augment, io.rates, io.decays = kernels.Pointer(p.epoch.changes.ptr), kernels.Pointer(p.epoch.rates.ptr), kernels.Pointer(p.epoch.decays.ptr)
 		}
 	}
-	return errors.Join(
-		upload(d, p.epoch.order.ptr, e.Order), upload(d, p.epoch.rates.ptr, steps), upload(d, p.epoch.decays.ptr, decays),
-		upload(d, p.epoch.changes.ptr, changes), p.control.reset(d, p.step))
+	if r.ring == nil {
+		if err := upload(d, p.epoch.order.ptr, e.Order); err != nil {
+			return err
+		}
+	}
+	steps, decays := rates(t, e.Rates, p.step)
+	return errors.Join(upload(d, p.epoch.rates.ptr, steps), upload(d, p.epoch.decays.ptr, decays),
+		upload(d, p.epoch.changes.ptr, p.changes(r, e)), p.control.reset(d, p.step))
 }
 
 // forget destroys the graphs of a kind of plan, whose addresses have changed.
@@ -157,17 +174,24 @@ func (p *program) forget(m mode) error {
 	return errors.Join(errs...)
 }
 
+// changeBytes is the size of an image's record of augmentation, 0 without.
+func changeBytes(a device.Augment) int {
+	switch {
+	case a == device.Augment{}:
+		return 0
+	case moves(a):
+		return kernels.AugmentBytes
+	}
+	return kernels.ChangeBytes
+}
+
 // changes are the records of augmentation of an epoch, in the order of its samples; nil without augmentation.
 func (p *program) changes(r *resident, e *device.Epoch) []byte {
 	a, seed := p.spec.Training.Augment, p.spec.Training.Seed
 	if a == (device.Augment{}) {
 		return nil
 	}
-	size := kernels.AugmentBytes
-	if !moves(a) {
-		size = kernels.ChangeBytes
-	}
-	records := make([]byte, 0, size*len(e.Order))
+	records := make([]byte, 0, changeBytes(a)*len(e.Order))
 	for _, sample := range e.Order {
 		c := a.Draw(seed, e.Number, sample, r.height, r.width)
 		bound(&c, r.height, r.width)

@@ -22,18 +22,14 @@ func (p *program) Evaluate(ctx context.Context, set device.Resident) (device.Eva
 	if err != nil {
 		return device.Evaluation{}, err
 	}
-	out := make([]float32, r.n*p.net.Output().Size())
-	m, err := p.infers(ctx, r, r.n, out)
+	m, out, err := p.infers(ctx, &feed{source: r.source, ring: r.ring, set: r.set, n: r.n})
 	if err != nil {
 		return device.Evaluation{}, err
 	}
-	return device.Evaluation{Metrics: m, Probabilities: p.result(r.n, out)}, nil
+	return device.Evaluation{Metrics: m, Probabilities: out}, nil
 }
 
-// stagedBytes is about what Predict copies to the device at a time.
-const stagedBytes = 8 << 20
-
-// Predict computes the network's output for images of the host, which pass over the device some batches at a time.
+// Predict computes the network's output for images of the host, which pass over the device piece by piece.
 func (p *program) Predict(ctx context.Context, images *data.Set) (*tensor.Dense, error) {
 	if err := p.lock(); err != nil {
 		return nil, err
@@ -45,56 +41,31 @@ func (p *program) Predict(ctx context.Context, images *data.Set) (*tensor.Dense,
 	if err := device.CheckSet(p.net, images, false); err != nil {
 		return nil, err
 	}
-	kind, size := 0, images.ImageSize()
-	if images.Floats != nil {
-		kind, size = 1, 4*size
+	unlabelled := *images
+	unlabelled.Labels = nil
+	var r *ring
+	if err := p.d.do(func() (err error) {
+		r, err = p.ringOf(images)
+		return err
+	}); err != nil {
+		return nil, err
 	}
-	n, width := images.Len(), p.net.Output().Size()
-	capacity := max(1, stagedBytes/(size*p.spec.Batch)) * p.spec.Batch
-	out := make([]float32, n*width)
-	for from := 0; from < n; from += capacity {
-		to := min(from+capacity, n)
-		err := p.d.do(func() (err error) {
-			if p.staging[kind] == nil {
-				if p.staging[kind], err = p.reserve(capacity, kind == 1, false, "a prediction"); err != nil {
-					return err
-				}
-			}
-			return p.staging[kind].fill(images, from, to)
-		})
-		if err != nil {
-			return nil, err
-		}
-		if _, err := p.infers(ctx, p.staging[kind], to-from, out[from*width:to*width]); err != nil {
-			return nil, err
-		}
-	}
-	return p.result(n, out), nil
+	_, out, err := p.infers(ctx, &feed{source: &r.source, ring: r, set: &unlabelled, n: images.Len()})
+	return out, err
 }
 
-func (p *program) result(n int, out []float32) *tensor.Dense {
-	return tensor.New(tensor.WithShape(append([]int{n}, p.net.Output()...)...), tensor.WithBacking(out))
-}
-
-// infers passes the first n images of a set through the network.
-func (p *program) infers(ctx context.Context, r *resident, n int, out []float32) (device.Metrics, error) {
+// infers passes samples through the network. The metrics mean something where they are labelled.
+func (p *program) infers(ctx context.Context, f *feed) (device.Metrics, *tensor.Dense, error) {
 	if ctx.Err() != nil {
-		return device.Metrics{}, context.Cause(ctx)
+		return device.Metrics{}, nil, context.Cause(ctx)
 	}
-	err := p.d.do(func() (err error) {
-		if r.result.ptr == 0 {
-			if r.result, err = p.d.allocate(fmt.Sprintf("outputs of %d images", r.n), 4*int64(r.n)*int64(p.net.Output().Size())); err != nil {
-				return err
-			}
-		}
-		return p.control.reset(p.d, p.step)
-	})
+	if err := p.d.do(func() error { return p.control.reset(p.d, p.step) }); err != nil {
+		return device.Metrics{}, nil, err
+	}
+	f.out = make([]float32, f.n*p.net.Output().Size())
+	done, err := p.pass(ctx, p.infer, f, func(count) bool { return true })
 	if err != nil {
-		return device.Metrics{}, err
+		return device.Metrics{}, nil, err
 	}
-	done, err := p.pass(ctx, p.infer, r, n, func(count) bool { return true })
-	if err != nil {
-		return device.Metrics{}, err
-	}
-	return done.metrics, p.d.do(func() error { return download(p.d, out, r.result.ptr) })
+	return done.metrics, tensor.New(tensor.WithShape(append([]int{f.n}, p.net.Output()...)...), tensor.WithBacking(f.out)), nil
 }

@@ -44,13 +44,13 @@ func (c *compiler) gather() {
 		}
 		c.kernelOf("channel means", nil, []*buffer{means}, func() launcher {
 			bytes, reals := pixels()
-			return kernels.ChannelMeans{Bytes: bytes, Reals: reals, Order: p.io.order, Cursor: p.io.cursor, Means: means.p(), Rows: rows, Places: h * w, Channels: ch, Batch: batch}
+			return kernels.ChannelMeans{Bytes: bytes, Reals: reals, Order: p.io.order, Cursor: p.io.cursor, Means: means.p(), Rows: rows, Places: h * w, Channels: ch, Batch: batch, Ring: p.io.ring}
 		})
 		c.kernelOf(what, nil, []*buffer{x, p.targets, shifts, scales, means}, func() launcher {
 			bytes, reals := pixels()
 			return kernels.GatherChanged{
 				Bytes: bytes, Reals: reals, Labels: p.io.labels, Order: p.io.order, Cursor: p.io.cursor, Shift: shifts.p(), Scale: scales.p(), Means: means.p(),
-				Changes: p.io.augment, X: x.p(), Targets: p.targets.p(), Rows: rows, Height: h, Width: w, Channels: ch, Batch: batch,
+				Changes: p.io.augment, X: x.p(), Targets: p.targets.p(), Rows: rows, Height: h, Width: w, Channels: ch, Batch: batch, Ring: p.io.ring,
 			}
 		})
 		return
@@ -60,12 +60,12 @@ func (c *compiler) gather() {
 		if io.floats {
 			return kernels.GatherFloats{
 				Images: io.images, Labels: io.labels, Order: io.order, Cursor: io.cursor, Shift: shifts.p(), Scale: scales.p(), Augment: io.augment,
-				X: x.p(), Targets: p.targets.p(), Rows: rows, Height: h, Width: w, Channels: ch, Batch: batch, Valid: rows,
+				X: x.p(), Targets: p.targets.p(), Rows: rows, Height: h, Width: w, Channels: ch, Batch: batch, Valid: rows, Ring: io.ring,
 			}
 		}
 		return kernels.GatherBytes{
 			Images: io.images, Labels: io.labels, Order: io.order, Cursor: io.cursor, Table: tables.p(), Augment: io.augment,
-			X: x.p(), Targets: p.targets.p(), Rows: rows, Height: h, Width: w, Channels: ch, Batch: batch, Valid: rows,
+			X: x.p(), Targets: p.targets.p(), Rows: rows, Height: h, Width: w, Channels: ch, Batch: batch, Valid: rows, Ring: io.ring,
 		}
 	})
 }

@@ -57,7 +57,7 @@ func (c *compiler) end() {
 	if c.purpose.mode == inference {
 		y, width := c.vals[slot(last)], c.net.Output().Size()
 		c.kernel(last, "storing of the result", []*buffer{y}, func() launcher {
-			return kernels.StoreRows{Rows: y.p(), Result: p.io.result, Cursor: p.io.cursor, Width: uint32(width), Batch: uint32(c.spec.Batch), Valid: uint32(c.rows)}
+			return kernels.StoreRows{Rows: y.p(), Result: c.prog.results.p(), Cursor: p.io.cursor, Width: uint32(width), Batch: uint32(c.spec.Batch), Valid: uint32(c.rows), Ring: p.io.results}
 		})
 	}
 	losses, hits, valid := p.losses, p.hits, c.rows

@@ -43,7 +43,7 @@ func (prog *program) compile(why purpose, rows int, like *plan) (*plan, error) {
 	n := len(prog.net.Nodes) + 1
 	c := &compiler{
 		d: prog.d, prog: prog, net: prog.net, spec: prog.spec, purpose: why, rows: rows, like: like,
-		plan: &plan{purpose: why, rows: rows, algorithms: map[int]*algorithms{}, graphs: map[*resident]graph{}},
+		plan: &plan{purpose: why, rows: rows, algorithms: map[int]*algorithms{}, graphs: map[*source]graph{}},
 		vals: make([]*buffer, n), grads: make([]*buffer, n), needs: make([]bool, n),
 		shapes: map[int]*activated{}, convs: map[int]*convState{}, pools: map[int]*buffer{}, norms: map[int]*normState{}, lrns: map[int]*buffer{},
 	}

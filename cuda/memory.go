@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"errors"
 	"runtime"
 	"unsafe"
 
@@ -29,13 +30,22 @@ func (d *Device) allocate(use string, bytes int64) (allocation, error) {
 	return a, nil
 }
 
+// available is how much of the device's memory is free.
+func (d *Device) available() (int64, error) {
+	free, _, err := cu.MemInfo()
+	if err != nil {
+		return 0, d.ok("cuMemGetInfo", err)
+	}
+	return free, nil
+}
+
 // free gives memory back; a second time it does nothing.
 func (d *Device) free(a *allocation) error {
 	if a.ptr == 0 {
 		return nil
 	}
 	p := a.ptr
-	a.ptr = 0
+	*a = allocation{}
 	if d.isLost() {
 		return nil
 	}
@@ -58,11 +68,7 @@ func upload[T any](d *Device, to cu.DevicePtr, from []T) error {
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
 	pinner.Pin(&from[0])
-	bytes := int64(len(from)) * int64(unsafe.Sizeof(from[0]))
-	if err := cu.MemcpyHtoDAsync(to, unsafe.Pointer(&from[0]), bytes, d.stream); err != nil {
-		return d.ok("cuMemcpyHtoDAsync", err, "bytes", bytes)
-	}
-	return d.synchronize()
+	return errors.Join(d.send(to, unsafe.Pointer(&from[0]), int64(len(from))*int64(unsafe.Sizeof(from[0])), d.stream), d.synchronize())
 }
 
 // download copies device memory to a slice.
@@ -73,9 +79,15 @@ func download[T any](d *Device, to []T, from cu.DevicePtr) error {
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
 	pinner.Pin(&to[0])
-	bytes := int64(len(to)) * int64(unsafe.Sizeof(to[0]))
-	if err := cu.MemcpyDtoHAsync(unsafe.Pointer(&to[0]), from, bytes, d.stream); err != nil {
-		return d.ok("cuMemcpyDtoHAsync", err, "bytes", bytes)
-	}
-	return d.synchronize()
+	return errors.Join(d.fetch(unsafe.Pointer(&to[0]), from, int64(len(to))*int64(unsafe.Sizeof(to[0]))), d.synchronize())
+}
+
+// send queues a copy to the device.
+func (d *Device) send(to cu.DevicePtr, from unsafe.Pointer, bytes int64, s cu.Stream) error {
+	return d.ok("cuMemcpyHtoDAsync", cu.MemcpyHtoDAsync(to, from, bytes, s), "bytes", bytes)
+}
+
+// fetch queues a copy to the host.
+func (d *Device) fetch(to unsafe.Pointer, from cu.DevicePtr, bytes int64) error {
+	return d.ok("cuMemcpyDtoHAsync", cu.MemcpyDtoHAsync(to, from, bytes, d.stream), "bytes", bytes)
 }

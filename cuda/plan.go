@@ -48,7 +48,7 @@ type plan struct {
 	given                 *buffer // the gradient that everything begins with
 
 	own    []allocation // of a trace, and in the checking mode
-	graphs map[*resident]graph
+	graphs map[*source]graph
 	warm   bool // its calls were made once
 }
 
@@ -66,10 +66,11 @@ type movingStatistic struct {
 
 // sources are the arrays outside the plan that its calls read and write.
 type sources struct {
-	images, labels, order, augment, result kernels.Pointer
-	floats                                 bool
-	cursor, totals, progress               kernels.Pointer
-	rates, decays                          kernels.Pointer
+	images, labels, order, augment kernels.Pointer
+	floats                         bool
+	ring, results                  uint32 // samples after which places begin again, of images and of results
+	cursor, totals, progress       kernels.Pointer
+	rates, decays                  kernels.Pointer
 }
 
 // buffer is a part of a plan's memory.

@@ -20,9 +20,9 @@ type taskTime struct {
 func (p *program) profiles(q *plan) bool { return p.spec.Profile && q.purpose.mode == training }
 
 // timed runs a step's calls between events.
-func (p *program) timed(q *plan, r *resident) (err error) {
+func (p *program) timed(q *plan, s *source) (err error) {
 	d := p.d
-	q.aim(r)
+	q.aim(p, s)
 	events := make([]cu.Event, 0, len(q.tasks)+1)
 	defer func() {
 		for i := range events {

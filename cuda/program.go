@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 	"gorgonia.org/cu"
 
+	"gcnn/data"
 	"gcnn/device"
 	"gcnn/kernels"
 	"gcnn/model"
@@ -41,10 +43,15 @@ type program struct {
 	parts  map[part]*plan // for fewer samples than a batch, made when they are first wanted
 	traces map[tracePart]*plan
 
-	control  control
-	epoch    epochMemory
-	staging  [2]*resident // of Predict: for bytes and for floats
-	memory   []allocation
+	control control
+	epoch   epochMemory
+	memory  []allocation
+
+	piece                           int // samples of a piece of a set of bytes
+	ringImages, ringLabels, results *buffer
+	rings                           [2]*ring // for bytes and for floats
+	conveyor                        conveyor
+
 	sets     map[*resident]bool
 	profiled []taskTime
 }
@@ -77,6 +84,7 @@ func newProgram(d *Device, net *model.Network, spec device.Plan, dry bool) (made
 	p := &program{
 		d: d, net: net, spec: spec, params: map[string]*param{}, parts: map[part]*plan{}, traces: map[tracePart]*plan{}, sets: map[*resident]bool{},
 		weights: &buffer{name: "weights"}, grads: &buffer{name: "gradients"},
+		ringImages: &buffer{name: "ring of images"}, ringLabels: &buffer{name: "ring of labels"}, results: &buffer{name: "ring of results"},
 	}
 	defer func() {
 		if err != nil {
@@ -84,6 +92,7 @@ func newProgram(d *Device, net *model.Network, spec device.Plan, dry bool) (made
 		}
 	}()
 	p.layParams()
+	p.layRings()
 	_, notClassifier := net.Classes()
 	if p.infer, err = p.compile(purpose{mode: inference, labels: notClassifier == nil}, spec.Batch, nil); err != nil {
 		return nil, err
@@ -136,7 +145,7 @@ func (p *program) regions() []*buffer {
 		p.slots[i] = &buffer{name: name, bytes: 4 * int64(p.trainable)}
 		list = append(list, p.slots[i])
 	}
-	return list
+	return append(list, p.ringImages, p.ringLabels, p.results)
 }
 
 // plans are those for a whole batch.
@@ -166,19 +175,11 @@ func (p *program) allocate() error {
 	regions := p.regions()
 	var arena allocation
 	if !p.d.options.Check {
-		free, _, err := cu.MemInfo()
-		if err != nil {
-			return p.d.ok("cuMemGetInfo", err)
-		}
-		if fixed+shared > free {
-			return p.tooLarge(fixed+shared, free)
-		}
-		if arena, err = p.take("the program", fixed+shared); err != nil {
-			if errors.Is(err, device.ErrMemory) {
-				err = fmt.Errorf("%w (%w)", p.tooLarge(fixed+shared, free), err)
-			}
+		var err error
+		if arena, err = p.reserve("", fixed+shared); err != nil {
 			return err
 		}
+		p.memory = append(p.memory, arena)
 	}
 	at := arena.ptr
 	put := func(b *buffer) error {
@@ -252,8 +253,33 @@ func (q *plan) start(p *program) error {
 	return nil
 }
 
-// tooLarge says what is needed, what is free, and which batch would fit.
-func (p *program) tooLarge(need, free int64) error {
+// reserve takes memory: for the program itself, which use is empty for, or for something beside it. Where there is too little
+// the error says what would fit.
+func (p *program) reserve(use string, bytes int64) (allocation, error) {
+	free, err := p.d.available()
+	if err != nil {
+		return allocation{}, err
+	}
+	if bytes > free {
+		return allocation{}, p.tooLarge(use, bytes, free)
+	}
+	a, err := p.d.allocate(cmp.Or(use, "the program"), bytes)
+	if errors.Is(err, device.ErrMemory) {
+		err = fmt.Errorf("%w (%w)", p.tooLarge(use, bytes, free), err)
+	}
+	return a, err
+}
+
+// tooLarge says what is needed, what is free, and which batch would fit. What is there beside the program is counted as it is,
+// whatever the batch.
+func (p *program) tooLarge(use string, need, free int64) error {
+	what := fmt.Sprintf("%s with a batch of %d", p.net.Name, p.spec.Batch)
+	var beside int64
+	if use != "" {
+		fixed, shared := p.need()
+		what = fmt.Sprintf("%s, beside %s,", use, what)
+		beside, free = need, free+fixed+shared
+	}
 	fits := 0
 	for low, high := 1, p.spec.Batch-1; low <= high; {
 		batch := (low + high) / 2
@@ -267,7 +293,7 @@ func (p *program) tooLarge(need, free int64) error {
 		if err := q.release(); err != nil {
 			return err
 		}
-		if fixed+shared <= free {
+		if fixed+shared+beside <= free {
 			fits, low = batch, batch+1
 		} else {
 			high = batch - 1
@@ -277,8 +303,11 @@ func (p *program) tooLarge(need, free int64) error {
 	if fits > 0 {
 		advice = fmt.Sprintf("a batch of %d would fit", fits)
 	}
-	return fmt.Errorf("%w on %s: %s with a batch of %d needs %s, %s are free; %s",
-		device.ErrMemory, p.d.info.Name, p.net.Name, p.spec.Batch, mebibytes(need), mebibytes(free), advice)
+	if use != "" {
+		fixed, shared := p.need()
+		free -= fixed + shared
+	}
+	return fmt.Errorf("%w on %s: %s needs %s, %s are free; %s", device.ErrMemory, p.d.info.Name, what, mebibytes(need), mebibytes(free), advice)
 }
 
 // partial is the plan for fewer samples than a batch.
@@ -327,11 +356,6 @@ func (p *program) Close() error {
 // release frees all that the program has, the last first.
 func (p *program) release() error {
 	var errs []error
-	for _, r := range p.staging {
-		if r != nil {
-			errs = append(errs, r.release())
-		}
-	}
 	for r := range p.sets {
 		errs = append(errs, r.release())
 	}
@@ -346,7 +370,12 @@ func (p *program) release() error {
 			errs = append(errs, q.destroy(p.d))
 		}
 	}
-	errs = append(errs, p.epoch.release(p.d), p.control.release(p.d))
+	for _, r := range p.rings {
+		if r != nil {
+			errs = append(errs, r.release(p.d))
+		}
+	}
+	errs = append(errs, p.conveyor.release(p.d), p.epoch.release(p.d), p.control.release(p.d))
 	for i := len(p.memory) - 1; i >= 0; i-- {
 		errs = append(errs, p.d.free(&p.memory[i]))
 	}
@@ -354,8 +383,8 @@ func (p *program) release() error {
 	return p.d.unlessLost(errors.Join(errs...))
 }
 
-// outline tells what the program is made of.
-func (p *program) outline() device.Outline {
+// outline tells what the program is made of, and where sets would lie that are loaded in this order.
+func (p *program) outline(sets []*data.Set) (device.Outline, error) {
 	main := p.infer
 	if p.train != nil {
 		main = p.train
@@ -366,6 +395,7 @@ func (p *program) outline() device.Outline {
 	}
 	fixed, shared := p.need()
 	weights, slots, grads := aligned(p.weights.bytes), int64(0), aligned(p.grads.bytes)
+	staging := aligned(p.ringImages.bytes) + aligned(p.ringLabels.bytes) + aligned(p.results.bytes)
 	for _, s := range p.slots {
 		if s != nil {
 			slots += aligned(s.bytes)
@@ -373,7 +403,21 @@ func (p *program) outline() device.Outline {
 	}
 	o.Memory = []device.Memory{
 		{Use: "weights", Bytes: weights}, {Use: "optimizer", Bytes: slots}, {Use: "gradients", Bytes: grads},
-		{Use: "activations", Bytes: shared}, {Use: "workspace", Bytes: fixed - weights - slots - grads},
+		{Use: "activations", Bytes: shared}, {Use: "staging", Bytes: staging}, {Use: "workspace", Bytes: fixed - weights - slots - grads - staging},
 	}
-	return o
+	if len(sets) == 0 {
+		return o, nil
+	}
+	free, err := p.d.available()
+	free -= fixed + shared
+	taken := int64(0)
+	for _, set := range sets {
+		free -= p.epochBytes(set.Len())
+		place := p.place(set, free, taken)
+		if !place.Streamed {
+			free, taken = free-place.Bytes, taken+place.Bytes
+		}
+		o.Sets = append(o.Sets, place)
+	}
+	return o, err
 }

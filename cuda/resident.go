@@ -5,28 +5,42 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"gcnn/data"
 	"gcnn/device"
 	"gcnn/kernels"
 )
 
-// resident is a set that lies on the device.
+// source is where a plan's calls find the samples of their step: a set that lies on the device, or a ring that sets pass through.
+// Each has a graph of its own, which knows the addresses.
+type source struct {
+	images, labels kernels.Pointer
+	floats         bool
+	ring           int // samples after which places begin again; 0: a set that lies there whole, indexed by the epoch's order
+}
+
+// resident is a set that was loaded: it lies on the device, or in host memory, from where it passes through a ring.
 type resident struct {
 	program  *program
 	n        int
 	height   int
 	width    int
-	floats   bool
+	place    device.Placement
 	unusable error // why it cannot be trained on or evaluated
 	closed   bool  // guarded by the program's mu
 
-	images, labels allocation
-	result         allocation // what is computed for the images, taken when it is first asked for
+	source         *source
+	images, labels allocation // of a set on the device
+	set            *data.Set  // of a set that is streamed
+	ring           *ring
 }
 
 // Len is the number of images.
 func (r *resident) Len() int { return r.n }
+
+// Placement says where the set is.
+func (r *resident) Placement() device.Placement { return r.place }
 
 // Close frees the set's memory. It waits for what the program does.
 func (r *resident) Close() error {
@@ -48,14 +62,18 @@ func (r *resident) Close() error {
 // release frees the memory and the graphs that read it.
 func (r *resident) release() error {
 	p := r.program
+	r.set = nil
+	if r.place.Streamed {
+		return nil // the ring is the program's
+	}
 	var errs []error
 	for _, q := range p.allPlans() {
-		if g, ok := q.graphs[r]; ok {
+		if g, ok := q.graphs[r.source]; ok {
 			errs = append(errs, p.d.check("cuGraphExecDestroy", g.destroy()))
-			delete(q.graphs, r)
+			delete(q.graphs, r.source)
 		}
 	}
-	errs = append(errs, p.d.free(&r.result), p.d.free(&r.labels), p.d.free(&r.images))
+	errs = append(errs, p.d.free(&r.labels), p.d.free(&r.images))
 	return errors.Join(errs...)
 }
 
@@ -73,7 +91,7 @@ func (p *program) allPlans() []*plan {
 	return list
 }
 
-// Load copies a set to the device.
+// Load copies a set to the device where it fits, and else makes it ready to be streamed.
 func (p *program) Load(set *data.Set) (device.Resident, error) {
 	if err := p.lock(); err != nil {
 		return nil, err
@@ -85,13 +103,25 @@ func (p *program) Load(set *data.Set) (device.Resident, error) {
 	if err := device.CheckSet(p.net, set, false); err != nil {
 		return nil, err
 	}
-	var r *resident
+	r := &resident{program: p, n: set.Len(), height: set.Height, width: set.Width, unusable: device.CheckSet(p.net, set, true)}
 	err := p.d.do(func() (err error) {
-		if r, err = p.reserve(set.Len(), set.Floats != nil, true, set.Name); err != nil {
+		if err := p.epoch.reserve(p, r.n); err != nil {
 			return err
 		}
-		r.height, r.width, r.unusable = set.Height, set.Width, device.CheckSet(p.net, set, true)
-		if err := r.fill(set, 0, set.Len()); err != nil {
+		free, err := p.d.available()
+		if err != nil {
+			return err
+		}
+		if r.place = p.place(set, free, p.resident()); r.place.Streamed {
+			r.set = set
+			r.ring, err = p.ringOf(set)
+			if err == nil {
+				r.source = &r.ring.source
+			}
+		} else {
+			err = r.copy(set)
+		}
+		if err != nil {
 			return errors.Join(err, r.release())
 		}
 		p.sets[r] = true
@@ -103,35 +133,40 @@ func (p *program) Load(set *data.Set) (device.Resident, error) {
 	return r, nil
 }
 
-// reserve takes memory for n images, and for their labels.
-func (p *program) reserve(n int, floats, labelled bool, name string) (*resident, error) {
-	r := &resident{program: p, n: n, floats: floats}
-	size := int64(p.net.Input.Size())
-	if floats {
-		size *= 4
-	}
-	var err error
-	if r.images, err = p.d.allocate(fmt.Sprintf("the %d images of %s", n, name), int64(n)*size); err == nil && labelled {
-		r.labels, err = p.d.allocate("labels", 2*int64(n))
-	}
-	if err != nil {
-		return nil, errors.Join(err, r.release())
-	}
-	return r, nil
-}
-
-// fill copies images from..to of a set, and their labels, to the start of the resident.
-func (r *resident) fill(set *data.Set, from, to int) error {
-	d, size := r.program.d, set.ImageSize()
-	if r.labels.ptr != 0 && set.Labels != nil {
-		if err := upload(d, r.labels.ptr, set.Labels[from:to]); err != nil {
-			return err
+// resident is what sets take of the device's memory.
+func (p *program) resident() (bytes int64) {
+	for r := range p.sets {
+		if !r.place.Streamed {
+			bytes += r.place.Bytes
 		}
 	}
-	if r.floats {
-		return upload(d, r.images.ptr, set.Floats[from*size:to*size])
+	return bytes
+}
+
+// spare is what is left free beside sets: the driver and the libraries take memory of their own when calls are first made.
+const spare = 256 << 20
+
+// place decides whether a set will lie on the device, of whose memory so much is free and so much is taken by sets.
+func (p *program) place(set *data.Set, free, taken int64) device.Placement {
+	bytes := set.Bytes()
+	room := free - min(spare, free/8)
+	if limit := p.d.options.SetMemory; limit > 0 {
+		room = min(room, limit-taken)
 	}
-	return upload(d, r.images.ptr, set.Pixels[from*size:to*size])
+	return device.Placement{Set: set.Name, Bytes: bytes, Streamed: aligned(bytes)+alignment > room}
+}
+
+// copy takes device memory for a set and fills it.
+func (r *resident) copy(set *data.Set) (err error) {
+	d := r.program.d
+	if r.images, err = d.allocate(fmt.Sprintf("the %d images of %s", r.n, set.Name), int64(len(set.Pixels)+4*len(set.Floats))); err != nil {
+		return err
+	}
+	if r.labels, err = d.allocate("labels", 2*int64(r.n)); err != nil {
+		return err
+	}
+	r.source = &source{images: kernels.Pointer(r.images.ptr), labels: kernels.Pointer(r.labels.ptr), floats: set.Floats != nil}
+	return errors.Join(upload(d, r.labels.ptr, set.Labels), upload(d, r.images.ptr, set.Pixels), upload(d, r.images.ptr, set.Floats))
 }
 
 // labelled is a resident of this program, checked for training and evaluation.
@@ -146,9 +181,16 @@ func (p *program) labelled(r device.Resident) (*resident, error) {
 	return own, own.unusable
 }
 
-// aim points a plan at a set.
-func (q *plan) aim(r *resident) {
-	q.io.images, q.io.labels, q.io.result, q.io.floats = kernels.Pointer(r.images.ptr), kernels.Pointer(r.labels.ptr), kernels.Pointer(r.result.ptr), r.floats
+// aim points a plan at a source.
+func (q *plan) aim(p *program, s *source) {
+	q.io.images, q.io.labels, q.io.floats = s.images, s.labels, s.floats
+	q.io.order, q.io.ring, q.io.results = 0, math.MaxUint32, uint32(2*p.piece)
+	switch {
+	case s.ring > 0:
+		q.io.ring, q.io.results = uint32(s.ring), uint32(s.ring)
+	case q.purpose.mode == training:
+		q.io.order = kernels.Pointer(p.epoch.order.ptr)
+	}
 }
 
 // warmUp makes a plan's calls once, outside of a capture: the driver loads kernels, and cuDNN and cuBLAS make what they need, at
@@ -164,13 +206,13 @@ func (q *plan) warmUp(p *program) error {
 	return p.control.reset(p.d, p.step)
 }
 
-// graph captures a plan over a set, or finds the graph that was captured before.
-func (q *plan) graph(p *program, r *resident) (graph, error) {
+// graph captures a plan over a source, or finds the graph that was captured before.
+func (q *plan) graph(p *program, s *source) (graph, error) {
 	d := p.d
-	if g, ok := q.graphs[r]; ok {
+	if g, ok := q.graphs[s]; ok {
 		return g, nil
 	}
-	q.aim(r)
+	q.aim(p, s)
 	if !q.warm {
 		if err := q.warmUp(p); err != nil {
 			return graph{}, err
@@ -180,16 +222,16 @@ func (q *plan) graph(p *program, r *resident) (graph, error) {
 		return graph{}, err
 	}
 	err := q.run()
-	g, call, s := endCapture(&d.stream)
+	g, call, st := endCapture(&d.stream)
 	if err != nil {
-		if s.code == 0 {
+		if st.code == 0 {
 			err = errors.Join(err, d.check("cuGraphExecDestroy", g.destroy()))
 		}
 		return graph{}, err
 	}
-	if err := d.check(call, s, "calls", len(q.tasks)); err != nil {
+	if err := d.check(call, st, "calls", len(q.tasks)); err != nil {
 		return graph{}, err
 	}
-	q.graphs[r] = g
+	q.graphs[s] = g
 	return g, nil
 }

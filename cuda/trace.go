@@ -63,7 +63,18 @@ func (p *program) tracePlan(key tracePart) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	free, err := p.d.available()
+	if err != nil {
+		return nil, errors.Join(err, q.destroy(p.d))
+	}
+	var need int64
 	for _, b := range q.buffers { // nothing shares its memory
+		need += aligned(b.bytes)
+	}
+	if need > free {
+		return nil, errors.Join(p.tooLarge("a trace", need, free), q.destroy(p.d))
+	}
+	for _, b := range q.buffers {
 		if b.bytes == 0 {
 			continue
 		}

@@ -49,6 +49,11 @@ func (s *Set) Len() int {
 	return len(s.Pixels) / size
 }
 
+// Bytes is what the images and labels take in memory.
+func (s *Set) Bytes() int64 {
+	return int64(len(s.Pixels)) + 4*int64(len(s.Floats)) + 2*int64(len(s.Labels))
+}
+
 // Image returns image i as [Height][Width][Channels] bytes that share the set's memory, nil for a set of floats.
 func (s *Set) Image(i int) []uint8 {
 	if s.Pixels == nil {

@@ -31,8 +31,8 @@ type Device interface {
 	// Compile makes a network ready to run: parameters (zero until SetState), optimiser slots, activations and workspace are
 	// allocated here and nowhere later.
 	Compile(net *model.Network, plan Plan) (Program, error)
-	// Outline tells what Compile would make, without making it.
-	Outline(net *model.Network, plan Plan) (Outline, error)
+	// Outline tells what Compile would make, without making it, and where Load would keep sets, loaded in this order.
+	Outline(net *model.Network, plan Plan, sets ...*data.Set) (Outline, error)
 	// Close frees the device. Programs must be closed before.
 	Close() error
 }
@@ -54,7 +54,9 @@ type Program interface {
 	// SetState replaces parameters and moving statistics, which must all be there with the network's shapes, and the
 	// optimiser's slots and step. Without slots (State.Slots is nil) the slots become zero.
 	SetState(State) error
-	// Load copies a set to the device, once. Its image shape must be the network's input.
+	// Load makes a set ready, once. Its image shape must be the network's input. It is copied to the device where it fits;
+	// where it does not, it is streamed from where it is, and must stay as it is until the Resident is closed. The results are
+	// the same bits either way.
 	Load(set *data.Set) (Resident, error)
 	// Train runs the epoch's steps. When ctx ends, Train stops after the running step and returns what was done with ctx's
 	// cause; the weights are those after that step. A loss that is NaN or infinite ends it with a *NonFiniteError.
@@ -72,10 +74,18 @@ type Program interface {
 	Close() error
 }
 
-// Resident is a set that lies on a device.
+// Resident is a set that a program has at hand.
 type Resident interface {
 	Len() int
+	Placement() Placement
 	Close() error
+}
+
+// Placement is where a device has a set.
+type Placement struct {
+	Set      string // its name
+	Bytes    int64  // of its images and labels
+	Streamed bool   // it is read from where it is, over and over; else a copy lies on the device
 }
 
 // Plan says what a network is compiled for.
@@ -184,6 +194,7 @@ type Trace struct {
 type Outline struct {
 	Tasks  []Task
 	Memory []Memory
+	Sets   []Placement // of the sets that were asked about
 }
 
 // Task is a unit of work of a compiled step.

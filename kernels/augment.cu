@@ -1,6 +1,6 @@
 // Augmentation that changes values or turns images: contrast, brightness, flip, rotation, shift, cutout, in this order, as
 // device.Change defines them. What only moves whole pixels is done by gather_bytes and gather_floats.
-#include "common.cuh"
+#include "ring.cuh"
 
 // How one image is changed, drawn by the host; one record for each place of the epoch's order. Brightness is in units of the
 // full range, sin and cos are those of the angle.
@@ -14,13 +14,13 @@ DEVICE float value(const u8 *bytes, const float *reals, u64 i) { return bytes ? 
 
 // channel_means makes the mean of each channel of each image of a batch, summed in float64.
 // bytes, reals: [set, places, channels], one of them null
-// order: indices into the set; null is the set's own order
+// order, ring: as in gather_bytes
 // cursor: [0] is the step of this pass; null is step 0
 // means: [rows, channels]
 // launch: cells(channels, rows)
-KERNEL channel_means(const u8 *bytes, const float *reals, const int *order, const u64 *cursor, float *means, u32 rows, u32 places, u32 channels, u32 batch) {
+KERNEL channel_means(const u8 *bytes, const float *reals, const int *order, const u64 *cursor, float *means, u32 rows, u32 places, u32 channels, u32 batch, u32 ring) {
   u32 c = blockIdx.x, r = blockIdx.y;
-  u64 place = (cursor ? cursor[0] : 0) * batch + r, sample = order ? (u64)order[place] : place;
+  u64 place = (cursor ? cursor[0] : 0) * batch + r, sample = sample_at(order, place, ring);
   double sum = 0.0;
   for (u32 p = threadIdx.x; p < places; p += 256) sum += value(bytes, reals, (sample * places + p) * channels + c);
   sum = block_sum(sum);
@@ -48,7 +48,7 @@ DEVICE float toned(const Toned &t, u32 row, u32 col) {
 // each for its channel.
 // bytes, reals: [set, height, width, channels], one of them null
 // labels: [set]
-// order: indices into the set
+// order, ring: as in gather_bytes
 // cursor: [0] is the step of this pass; null is step 0
 // shift, scale: [channels]
 // means: [rows, channels], by channel_means
@@ -57,10 +57,10 @@ DEVICE float toned(const Toned &t, u32 row, u32 col) {
 // targets: [rows], the labels
 // launch: images(rows, height*width*channels)
 KERNEL gather_changed(const u8 *bytes, const float *reals, const u16 *labels, const int *order, const u64 *cursor, const float *shift, const float *scale,
-                      const float *means, const Change *changes, float *x, int *targets, u32 rows, u32 height, u32 width, u32 channels, u32 batch) {
+                      const float *means, const Change *changes, float *x, int *targets, u32 rows, u32 height, u32 width, u32 channels, u32 batch, u32 ring) {
   u32 size = height * width * channels, e = blockIdx.x * blockDim.x + threadIdx.x, r = blockIdx.y;
   if (e >= size) return;
-  u64 place = (cursor ? cursor[0] : 0) * batch + r, sample = (u64)order[place];
+  u64 place = (cursor ? cursor[0] : 0) * batch + r, sample = sample_at(order, place, ring);
   const Change &a = changes[place];
   u32 c = e % channels;
   int col = e / channels % width, row = e / channels / width;

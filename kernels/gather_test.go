@@ -84,21 +84,40 @@ func TestGather(t *testing.T) {
 				}
 				x, y := empty(t, batch*size), upload(t, []int32{-1, -1, -1})
 				launch(t, kernels.GatherBytes{Images: gPixels.ptr(), Labels: gLabels.ptr(), Order: gOrder.ptr(), Cursor: cursor.ptr(), Table: gTable.ptr(), Augment: where, X: x.ptr(), Targets: y.ptr(),
-					Rows: batch, Height: height, Width: width, Channels: channels, Batch: batch, Valid: uint32(valid)}.Launch())
+					Rows: batch, Height: height, Width: width, Channels: channels, Batch: batch, Valid: uint32(valid), Ring: images}.Launch())
 				equal(t, "x", x.host(), want)
 				equal(t, "targets", y.host(), targets)
 
 				x, y = empty(t, batch*size), upload(t, []int32{-1, -1, -1})
 				launch(t, kernels.GatherFloats{Images: gFloats.ptr(), Labels: gLabels.ptr(), Order: gOrder.ptr(), Cursor: cursor.ptr(), Shift: gShift.ptr(), Scale: gScale.ptr(), Augment: where, X: x.ptr(), Targets: y.ptr(),
-					Rows: batch, Height: height, Width: width, Channels: channels, Batch: batch, Valid: uint32(valid)}.Launch())
+					Rows: batch, Height: height, Width: width, Channels: channels, Batch: batch, Valid: uint32(valid), Ring: images}.Launch())
 				equal(t, "x of floats", x.host(), wantFloats)
 				equal(t, "targets of floats", y.host(), targets)
 			})
 		}
 	}
+	t.Run("a ring", func(t *testing.T) {
+		const ring, batch = 4, 2 // the third step begins at the ring's first sample again
+		for step, want := range []int{0, 2, 0, 2, 0} {
+			cursor, wantX, wantFloats := upload(t, []uint64{uint64(step), 99}), make([]float32, batch*size), make([]float32, batch*size)
+			for i := range wantX {
+				c := i % channels
+				wantX[i], wantFloats[i] = table[c*256+int(pixels[want*size+i])], (floats[want*size+i]-shift[c])/scale[c]
+			}
+			x, y := empty(t, batch*size), upload(t, []int32{-1, -1})
+			launch(t, kernels.GatherBytes{Images: gPixels.ptr(), Labels: gLabels.ptr(), Cursor: cursor.ptr(), Table: gTable.ptr(), X: x.ptr(), Targets: y.ptr(),
+				Rows: batch, Height: height, Width: width, Channels: channels, Batch: batch, Valid: batch, Ring: ring}.Launch())
+			equal(t, "x", x.host(), wantX)
+			equal(t, "targets", y.host(), []int32{int32(labels[want]), int32(labels[want+1])})
+			x = empty(t, batch*size)
+			launch(t, kernels.GatherFloats{Images: gFloats.ptr(), Labels: gLabels.ptr(), Cursor: cursor.ptr(), Shift: gShift.ptr(), Scale: gScale.ptr(), X: x.ptr(), Targets: y.ptr(),
+				Rows: batch, Height: height, Width: width, Channels: channels, Batch: batch, Valid: batch, Ring: ring}.Launch())
+			equal(t, "x of floats", x.host(), wantFloats)
+		}
+	})
 	t.Run("own order, no labels, no cursor", func(t *testing.T) {
 		x, y := empty(t, 2*size), upload(t, []int32{-1, -1})
-		launch(t, kernels.GatherBytes{Images: gPixels.ptr(), Table: gTable.ptr(), X: x.ptr(), Targets: y.ptr(), Rows: 2, Height: height, Width: width, Channels: channels, Batch: 2, Valid: 2}.Launch())
+		launch(t, kernels.GatherBytes{Images: gPixels.ptr(), Table: gTable.ptr(), X: x.ptr(), Targets: y.ptr(), Rows: 2, Height: height, Width: width, Channels: channels, Batch: 2, Valid: 2, Ring: images}.Launch())
 		want := make([]float32, 2*size)
 		for i := range want {
 			want[i] = table[i%channels*256+int(pixels[i])]
@@ -110,9 +129,12 @@ func TestGather(t *testing.T) {
 
 func TestStoreRows(t *testing.T) {
 	t.Parallel()
-	rows, result, cursor := upload(t, []float32{1, 2, 3, 4, 5, 6}), upload(t, make([]float32, 14)), upload(t, []uint64{2, 0})
-	launch(t, kernels.StoreRows{Rows: rows.ptr(), Result: result.ptr(), Cursor: cursor.ptr(), Width: 2, Batch: 3, Valid: 1}.Launch())
-	want := make([]float32, 14)
-	want[12], want[13] = 1, 2
-	equal(t, "result", result.host(), want)
+	rows, result := upload(t, []float32{1, 2, 3, 4, 5, 6}), upload(t, make([]float32, 12))
+	store := func(step uint64, valid uint32) {
+		cursor := upload(t, []uint64{step, 0})
+		launch(t, kernels.StoreRows{Rows: rows.ptr(), Result: result.ptr(), Cursor: cursor.ptr(), Width: 2, Batch: 3, Valid: valid, Ring: 6}.Launch())
+	}
+	store(1, 3)
+	store(2, 1) // the ring begins again
+	equal(t, "result", result.host(), []float32{1, 2, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6})
 }

@@ -86,7 +86,15 @@ KERNEL clip_factor(const float *g, double *partials, u32 *ticket, float *factor,
   }
 }
 
-// moving_average: average = average·keep + x·rest. Weights (EMA) and batch normalisation's moving statistics use it.
+// ema: average = average·momentum + w·rest after every so many steps, counted over the whole training (cursor[1]).
+// rest: 1−momentum
+// launch: elements(n)
+KERNEL ema(float *average, const float *w, const u64 *cursor, u32 n, u32 every, float momentum, float rest) {
+  u32 i = thread_index();
+  if (i < n && !cursor[2] && (cursor[1] + 1) % every == 0) average[i] = average[i] * momentum + w[i] * rest;
+}
+
+// moving_average: average = average·keep + x·rest, for batch normalisation's moving statistics.
 // cursor: [2] stops it, as in the optimisers
 // factor: x is multiplied by it first: (n−1)/n turns cuDNN's unbiased variance into Keras' biased one, 1 otherwise
 // launch: elements(n)

@@ -127,6 +127,26 @@ func TestClipFactor(t *testing.T) {
 	}
 }
 
+func TestEMA(t *testing.T) {
+	t.Parallel()
+	average, w := inputs(500, 19), inputs(500, 20)
+	for _, c := range []struct {
+		every       uint32
+		taken, stop uint64
+		want        bool
+	}{{1, 0, 0, true}, {1, 6, 0, true}, {5, 3, 0, false}, {5, 4, 0, true}, {5, 5, 0, false}, {5, 1 << 40, 0, false}, {5, 1<<40 + 3, 0, true}, {1, 0, 1, false}} {
+		ga, gw, cursor := upload(t, average), upload(t, w), upload(t, []uint64{99, c.taken, c.stop})
+		want := append([]float32(nil), average...)
+		for i := range want {
+			if c.want {
+				want[i] = float32(average[i]*0.99) + float32(w[i]*0.01)
+			}
+		}
+		launch(t, kernels.EMA{Average: ga.ptr(), W: gw.ptr(), Cursor: cursor.ptr(), N: 500, Every: c.every, Momentum: 0.99, Rest: 0.01}.Launch())
+		equal(t, fmt.Sprintf("average of %+v", c), ga.host(), want)
+	}
+}
+
 func TestMovingAverage(t *testing.T) {
 	t.Parallel()
 	average, x := inputs(500, 17), inputs(500, 18)

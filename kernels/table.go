@@ -6,7 +6,7 @@ import "math"
 
 // All are the kernels of all modules.
 func All() []*Kernel {
-	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelChannelMeans, &kernelGatherChanged, &kernelNormalize, &kernelUnfold, &kernelFold, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelAdd, &kernelSoftmaxForward, &kernelSoftmaxBackward, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
+	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelChannelMeans, &kernelGatherChanged, &kernelNormalize, &kernelUnfold, &kernelFold, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelAdd, &kernelSoftmaxForward, &kernelSoftmaxBackward, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelEMA, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
 }
 
 var kernelActivationForward = Kernel{Name: "activation_forward", Module: "activation", Params: []Param{
@@ -128,12 +128,13 @@ var kernelChannelMeans = Kernel{Name: "channel_means", Module: "augment", Params
 	{"places", "u32", 4},
 	{"channels", "u32", 4},
 	{"batch", "u32", 4},
+	{"ring", "u32", 4},
 }}
 
 // ChannelMeans makes the mean of each channel of each image of a batch, summed in float64.
 //
 //   - bytes, reals: [set, places, channels], one of them null
-//   - order: indices into the set; null is the set's own order
+//   - order, ring: as in gather_bytes
 //   - cursor: [0] is the step of this pass; null is step 0
 //   - means: [rows, channels]
 type ChannelMeans struct {
@@ -146,12 +147,13 @@ type ChannelMeans struct {
 	Places   uint32
 	Channels uint32
 	Batch    uint32
+	Ring     uint32
 }
 
 // Launch is the launch of channel_means.
 func (a ChannelMeans) Launch() Launch {
 	g := cells(int(a.Channels), int(a.Rows))
-	return Launch{&kernelChannelMeans, g.grid, g.block, []uint64{uint64(a.Bytes), uint64(a.Reals), uint64(a.Order), uint64(a.Cursor), uint64(a.Means), uint64(a.Rows), uint64(a.Places), uint64(a.Channels), uint64(a.Batch)}}
+	return Launch{&kernelChannelMeans, g.grid, g.block, []uint64{uint64(a.Bytes), uint64(a.Reals), uint64(a.Order), uint64(a.Cursor), uint64(a.Means), uint64(a.Rows), uint64(a.Places), uint64(a.Channels), uint64(a.Batch), uint64(a.Ring)}}
 }
 
 var kernelGatherChanged = Kernel{Name: "gather_changed", Module: "augment", Params: []Param{
@@ -171,6 +173,7 @@ var kernelGatherChanged = Kernel{Name: "gather_changed", Module: "augment", Para
 	{"width", "u32", 4},
 	{"channels", "u32", 4},
 	{"batch", "u32", 4},
+	{"ring", "u32", 4},
 }}
 
 // GatherChanged makes row r of a batch from the changed sample at place cursor[0]·batch + r of the order; x = (v − shift)/scale,
@@ -178,7 +181,7 @@ var kernelGatherChanged = Kernel{Name: "gather_changed", Module: "augment", Para
 //
 //   - bytes, reals: [set, height, width, channels], one of them null
 //   - labels: [set]
-//   - order: indices into the set
+//   - order, ring: as in gather_bytes
 //   - cursor: [0] is the step of this pass; null is step 0
 //   - shift, scale: [channels]
 //   - means: [rows, channels], by channel_means
@@ -202,12 +205,13 @@ type GatherChanged struct {
 	Width    uint32
 	Channels uint32
 	Batch    uint32
+	Ring     uint32
 }
 
 // Launch is the launch of gather_changed.
 func (a GatherChanged) Launch() Launch {
 	g := images(int(a.Rows), int(a.Height)*int(a.Width)*int(a.Channels))
-	return Launch{&kernelGatherChanged, g.grid, g.block, []uint64{uint64(a.Bytes), uint64(a.Reals), uint64(a.Labels), uint64(a.Order), uint64(a.Cursor), uint64(a.Shift), uint64(a.Scale), uint64(a.Means), uint64(a.Changes), uint64(a.X), uint64(a.Targets), uint64(a.Rows), uint64(a.Height), uint64(a.Width), uint64(a.Channels), uint64(a.Batch)}}
+	return Launch{&kernelGatherChanged, g.grid, g.block, []uint64{uint64(a.Bytes), uint64(a.Reals), uint64(a.Labels), uint64(a.Order), uint64(a.Cursor), uint64(a.Shift), uint64(a.Scale), uint64(a.Means), uint64(a.Changes), uint64(a.X), uint64(a.Targets), uint64(a.Rows), uint64(a.Height), uint64(a.Width), uint64(a.Channels), uint64(a.Batch), uint64(a.Ring)}}
 }
 
 var kernelNormalize = Kernel{Name: "normalize", Module: "batchnorm", Params: []Param{
@@ -400,13 +404,14 @@ var kernelGatherBytes = Kernel{Name: "gather_bytes", Module: "gather", Params: [
 	{"channels", "u32", 4},
 	{"batch", "u32", 4},
 	{"valid", "u32", 4},
+	{"ring", "u32", 4},
 }}
 
 // GatherBytes makes row r of a batch from the sample at place cursor[0]·batch + r of the order. Rows from valid on are zero.
 //
 //   - images: [set, height, width, channels]
 //   - labels: [set] or null
-//   - order: indices into the set; null is the set's own order
+//   - order: indices into the set; null: the sample of place p is p % ring, as a set lies that is streamed through a ring
 //   - cursor: [0] is the step of this pass; null is step 0
 //   - table: [channels, 256], what each byte becomes: the normalisation
 //   - augment: one record for each place of the order, or null
@@ -427,12 +432,13 @@ type GatherBytes struct {
 	Channels uint32
 	Batch    uint32
 	Valid    uint32
+	Ring     uint32
 }
 
 // Launch is the launch of gather_bytes.
 func (a GatherBytes) Launch() Launch {
 	g := images(int(a.Rows), int(a.Height)*int(a.Width)*int(a.Channels))
-	return Launch{&kernelGatherBytes, g.grid, g.block, []uint64{uint64(a.Images), uint64(a.Labels), uint64(a.Order), uint64(a.Cursor), uint64(a.Table), uint64(a.Augment), uint64(a.X), uint64(a.Targets), uint64(a.Rows), uint64(a.Height), uint64(a.Width), uint64(a.Channels), uint64(a.Batch), uint64(a.Valid)}}
+	return Launch{&kernelGatherBytes, g.grid, g.block, []uint64{uint64(a.Images), uint64(a.Labels), uint64(a.Order), uint64(a.Cursor), uint64(a.Table), uint64(a.Augment), uint64(a.X), uint64(a.Targets), uint64(a.Rows), uint64(a.Height), uint64(a.Width), uint64(a.Channels), uint64(a.Batch), uint64(a.Valid), uint64(a.Ring)}}
 }
 
 var kernelGatherFloats = Kernel{Name: "gather_floats", Module: "gather", Params: []Param{
@@ -451,6 +457,7 @@ var kernelGatherFloats = Kernel{Name: "gather_floats", Module: "gather", Params:
 	{"channels", "u32", 4},
 	{"batch", "u32", 4},
 	{"valid", "u32", 4},
+	{"ring", "u32", 4},
 }}
 
 // GatherFloats is gather_bytes for a set of float32: x = (v − shift)/scale, each for its channel. Zeros that augmentation
@@ -474,12 +481,13 @@ type GatherFloats struct {
 	Channels uint32
 	Batch    uint32
 	Valid    uint32
+	Ring     uint32
 }
 
 // Launch is the launch of gather_floats.
 func (a GatherFloats) Launch() Launch {
 	g := images(int(a.Rows), int(a.Height)*int(a.Width)*int(a.Channels))
-	return Launch{&kernelGatherFloats, g.grid, g.block, []uint64{uint64(a.Images), uint64(a.Labels), uint64(a.Order), uint64(a.Cursor), uint64(a.Shift), uint64(a.Scale), uint64(a.Augment), uint64(a.X), uint64(a.Targets), uint64(a.Rows), uint64(a.Height), uint64(a.Width), uint64(a.Channels), uint64(a.Batch), uint64(a.Valid)}}
+	return Launch{&kernelGatherFloats, g.grid, g.block, []uint64{uint64(a.Images), uint64(a.Labels), uint64(a.Order), uint64(a.Cursor), uint64(a.Shift), uint64(a.Scale), uint64(a.Augment), uint64(a.X), uint64(a.Targets), uint64(a.Rows), uint64(a.Height), uint64(a.Width), uint64(a.Channels), uint64(a.Batch), uint64(a.Valid), uint64(a.Ring)}}
 }
 
 var kernelStoreRows = Kernel{Name: "store_rows", Module: "gather", Params: []Param{
@@ -489,12 +497,13 @@ var kernelStoreRows = Kernel{Name: "store_rows", Module: "gather", Params: []Par
 	{"width", "u32", 4},
 	{"batch", "u32", 4},
 	{"valid", "u32", 4},
+	{"ring", "u32", 4},
 }}
 
-// StoreRows copies the first valid rows of a batch to their place in a result of the whole set.
+// StoreRows copies the first valid rows of a batch to their place in the result, a ring that the host reads as it fills.
 //
 //   - rows: [batch, width]
-//   - result: [set, width]
+//   - result: [ring, width]; ring is a multiple of batch
 //   - cursor: [0] is the step of this pass; null is step 0
 type StoreRows struct {
 	Rows   Pointer // const float
@@ -503,12 +512,13 @@ type StoreRows struct {
 	Width  uint32
 	Batch  uint32
 	Valid  uint32
+	Ring   uint32
 }
 
 // Launch is the launch of store_rows.
 func (a StoreRows) Launch() Launch {
 	g := elements(int(a.Valid) * int(a.Width))
-	return Launch{&kernelStoreRows, g.grid, g.block, []uint64{uint64(a.Rows), uint64(a.Result), uint64(a.Cursor), uint64(a.Width), uint64(a.Batch), uint64(a.Valid)}}
+	return Launch{&kernelStoreRows, g.grid, g.block, []uint64{uint64(a.Rows), uint64(a.Result), uint64(a.Cursor), uint64(a.Width), uint64(a.Batch), uint64(a.Valid), uint64(a.Ring)}}
 }
 
 var kernelPad = Kernel{Name: "pad", Module: "layout", Params: []Param{
@@ -981,6 +991,35 @@ func (a ClipFactor) Launch() Launch {
 	return Launch{&kernelClipFactor, g.grid, g.block, []uint64{uint64(a.G), uint64(a.Partials), uint64(a.Ticket), uint64(a.Factor), uint64(a.N), uint64(math.Float32bits(a.Limit))}}
 }
 
+var kernelEMA = Kernel{Name: "ema", Module: "optimizer", Params: []Param{
+	{"average", "float *", 8},
+	{"w", "const float *", 8},
+	{"cursor", "const u64 *", 8},
+	{"n", "u32", 4},
+	{"every", "u32", 4},
+	{"momentum", "float", 4},
+	{"rest", "float", 4},
+}}
+
+// EMA: average = average·momentum + w·rest after every so many steps, counted over the whole training (cursor[1]).
+//
+//   - rest: 1−momentum
+type EMA struct {
+	Average  Pointer // float
+	W        Pointer // const float
+	Cursor   Pointer // const u64
+	N        uint32
+	Every    uint32
+	Momentum float32
+	Rest     float32
+}
+
+// Launch is the launch of ema.
+func (a EMA) Launch() Launch {
+	g := elements(int(a.N))
+	return Launch{&kernelEMA, g.grid, g.block, []uint64{uint64(a.Average), uint64(a.W), uint64(a.Cursor), uint64(a.N), uint64(a.Every), uint64(math.Float32bits(a.Momentum)), uint64(math.Float32bits(a.Rest))}}
+}
+
 var kernelMovingAverage = Kernel{Name: "moving_average", Module: "optimizer", Params: []Param{
 	{"average", "float *", 8},
 	{"x", "const float *", 8},
@@ -991,7 +1030,7 @@ var kernelMovingAverage = Kernel{Name: "moving_average", Module: "optimizer", Pa
 	{"factor", "float", 4},
 }}
 
-// MovingAverage: average = average·keep + x·rest. Weights (EMA) and batch normalisation's moving statistics use it.
+// MovingAverage: average = average·keep + x·rest, for batch normalisation's moving statistics.
 //
 //   - cursor: [2] stops it, as in the optimisers
 //   - factor: x is multiplied by it first: (n−1)/n turns cuDNN's unbiased variance into Keras' biased one, 1 otherwise

@@ -228,8 +228,9 @@ func testBadEpochs(t *testing.T, dev device.Device) {
 // otherResident is a set of some other device.
 type otherResident struct{}
 
-func (otherResident) Len() int     { return 1 }
-func (otherResident) Close() error { return nil }
+func (otherResident) Len() int                    { return 1 }
+func (otherResident) Placement() device.Placement { return device.Placement{} }
+func (otherResident) Close() error                { return nil }
 
 func testBadTraces(t *testing.T, dev device.Device) {
 	ctx := context.Background()

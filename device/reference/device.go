@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"sync"
 
+	"gcnn/data"
 	"gcnn/device"
 	"gcnn/model"
 )
@@ -62,7 +63,7 @@ func (d *Device) Program(net *model.Network, plan device.Plan) (*Program, error)
 }
 
 // Outline has a task for each layer and direction.
-func (d *Device) Outline(net *model.Network, plan device.Plan) (device.Outline, error) {
+func (d *Device) Outline(net *model.Network, plan device.Plan, sets ...*data.Set) (device.Outline, error) {
 	if err := d.open(); err != nil {
 		return device.Outline{}, err
 	}
@@ -87,6 +88,9 @@ func (d *Device) Outline(net *model.Network, plan device.Plan) (device.Outline, 
 	if plan.Training != nil {
 		slots := int64(len(plan.Training.Optimizer.Slots()))
 		o.Memory = append(o.Memory, device.Memory{Use: "optimizer", Bytes: slots * parameters})
+	}
+	for _, set := range sets {
+		o.Sets = append(o.Sets, (&resident{set: set}).Placement())
 	}
 	return o, nil
 }

@@ -107,6 +107,10 @@ type resident struct {
 
 func (r *resident) Len() int { return r.set.Len() }
 
+func (r *resident) Placement() device.Placement {
+	return device.Placement{Set: r.set.Name, Bytes: r.set.Bytes(), Streamed: true}
+}
+
 func (r *resident) Close() error {
 	r.closed = true
 	return nil

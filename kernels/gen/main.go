@@ -224,7 +224,7 @@ func render(kernels []kernel) ([]byte, error) {
 // camel is a C name in Go's spelling; short C names of tensors keep their letters together (dx is DX).
 func camel(s string) string {
 	switch s {
-	case "dx", "dy", "dz", "lrn", "sgd":
+	case "dx", "dy", "dz", "ema", "lrn", "sgd":
 		return strings.ToUpper(s)
 	case "rmsprop":
 		return "RMSprop"
