@@ -73,6 +73,7 @@ func (p *program) forward(ctx context.Context, set *data.Set) (*tensor.Dense, de
 	if ctx.Err() != nil {
 		return nil, device.Metrics{}, context.Cause(ctx)
 	}
+	defer p.useAverage()()
 	work, pl := r.alone, p.infer
 	if groups < p.workers {
 		work, pl = r.together, p.inferOne

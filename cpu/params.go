@@ -15,8 +15,11 @@ type param struct {
 	slots []string // the optimiser's, of trainable parameters
 	w     []float32
 	s     [2][]float32 // values of the slots
-	grad  []float32    // where plans keep the whole gradient: in traces and with clipping
-	moved []float32    // what a trace would make of a moving statistic
+
+	averages bool      // EMA
+	average  []float32 // of w
+	grad     []float32 // where plans keep the whole gradient: in traces and with clipping
+	moved    []float32 // what a trace would make of a moving statistic
 
 	copies     []*kernelCopy  // of a convolution's kernel, for products
 	transforms []*transformed // the same, for Winograd's algorithm
@@ -29,15 +32,23 @@ func (p *param) trains() bool { return p != nil && p.Trainable }
 func newParam(p model.Param, spec device.Plan) *param {
 	q := &param{Param: p}
 	if spec.Training != nil && p.Trainable {
-		q.slots = spec.Training.Optimizer.Slots()
+		q.slots, q.averages = spec.Training.Optimizer.Slots(), spec.Training.EMA.Momentum > 0
 	}
 	return q
+}
+
+// kept is the number of arrays that go with the parameter from step to step: slots and the average.
+func (p *param) kept() int {
+	if p.averages {
+		return len(p.slots) + 1
+	}
+	return len(p.slots)
 }
 
 // bytes is what the parameter's own values, its slots and its gradients take.
 func (p *param) bytes() (values, slots, grads int64) {
 	n := 4 * int64(p.Size())
-	return n, n * int64(len(p.slots)), 4 * int64(p.copied)
+	return n, n * int64(p.kept()), 4 * int64(p.copied)
 }
 
 // param is the parameter of a node with a role, nil where there is none.
@@ -107,7 +118,7 @@ func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses 
 				c.later(lateUpdates, work{Task: device.Task{Name: p.Name + " update", Layers: task.Layers, Kernel: c.kernelName("update")}, run: func(w *worker) {
 					w.clipped = w.step.update
 					w.clipped.Scale = c.plan.clip(c.spec.Training.ClipNorm)
-					c.update(&w.clipped, p, lo, hi, width, p.grad[lo*width:hi*width])
+					c.update(w, &w.clipped, p, lo, hi, width, p.grad[lo*width:hi*width])
 					p.renewed(lo, hi)
 				}})
 			}
@@ -147,7 +158,7 @@ func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses 
 			}
 			g := scratch.at(w, 0)[:n*width]
 			f(w, g, a)
-			c.update(&w.step.update, p, a, a+n, width, g)
+			c.update(w, &w.step.update, p, a, a+n, width, g)
 		}
 		p.renewed(lo, hi)
 	}}
@@ -163,8 +174,8 @@ func (c *compiler) ask(w *worker, p *param, lo, hi, width int, ahead func(w *wor
 	ahead(w, lo, hi-lo)
 }
 
-// update applies an optimiser's step to rows lo to hi.
-func (c *compiler) update(u *kernel.Update, p *param, lo, hi, width int, g []float32) {
+// update applies an optimiser's step to rows lo to hi, and takes them into their average.
+func (c *compiler) update(w *worker, u *kernel.Update, p *param, lo, hi, width int, g []float32) {
 	var s1, s2 []float32
 	if p.s[0] != nil {
 		s1 = p.s[0][lo*width : hi*width]
@@ -173,6 +184,32 @@ func (c *compiler) update(u *kernel.Update, p *param, lo, hi, width int, g []flo
 		s2 = p.s[1][lo*width : hi*width]
 	}
 	c.k.Update(u, p.w[lo*width:hi*width], g, s1, s2)
+	if p.averages && c.spec.Training.EMA.Due(w.step.number) {
+		c.k.Update(&c.prog.averaging, p.average[lo*width:hi*width], p.w[lo*width:hi*width], nil, nil)
+	}
+}
+
+// averaging is average −= rest·average; average += rest·w as a step of gradient descent: average = momentum·average + rest·w.
+func averaging(e device.EMA) kernel.Update {
+	rest := device.Complement(e.Momentum)
+	return kernel.Update{Rule: kernel.SGD, Rate: -rest, Decay: rest, Scale: 1}
+}
+
+// useAverage puts the averaged weights, where there are any, in the place of the weights, and returns what puts them back. It
+// moves values: plans know the addresses.
+func (p *program) useAverage() (restore func()) {
+	swap := func() {
+		for _, q := range p.params {
+			for i, v := range q.average {
+				q.average[i], q.w[i] = q.w[i], v
+			}
+			if q.average != nil {
+				q.renewAll(p.k)
+			}
+		}
+	}
+	swap()
+	return swap
 }
 
 // renewed brings the copies of rows lo to hi up to date.

@@ -28,8 +28,9 @@ type program struct {
 	zeros  []float32 // see compiler.zeros
 	step   int64     // State.Step
 
-	setMemory int64        // the most bytes of copies of sets
-	copied    atomic.Int64 // bytes of them
+	averaging kernel.Update // of the weights, with EMA
+	setMemory int64         // the most bytes of copies of sets
+	copied    atomic.Int64  // bytes of them
 
 	train    *plan // nil without Plan.Training
 	infer    *plan
@@ -50,9 +51,12 @@ func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.
 		}
 	}
 	p := &program{k: k, workers: workers, net: net, spec: spec, dry: dry, params: map[string]*param{}, traces: map[purpose]*plan{}}
+	if spec.Training != nil {
+		p.averaging = averaging(spec.Training.EMA)
+	}
 	parameters := int64(0)
 	for _, q := range net.Params() {
-		parameters += 4 * int64(q.Size()) * int64(1+len(newParam(q, spec).slots))
+		parameters += 4 * int64(q.Size()) * int64(1+newParam(q, spec).kept())
 	}
 	if err := p.fits(parameters); err != nil {
 		return nil, err
@@ -62,6 +66,9 @@ func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.
 		r.w = p.floats(q.Size())
 		for s := range r.slots {
 			r.s[s] = p.floats(q.Size())
+		}
+		if r.averages {
+			r.average = p.floats(q.Size())
 		}
 		p.params[q.Name] = r
 	}
@@ -133,13 +140,6 @@ func (p *program) Close() error {
 	return nil
 }
 
-func (p *program) optimizer() device.Optimizer {
-	if p.spec.Training == nil {
-		return nil
-	}
-	return p.spec.Training.Optimizer
-}
-
 // State copies what was learnt.
 func (p *program) State() (device.State, error) {
 	if err := p.lock(); err != nil {
@@ -151,6 +151,12 @@ func (p *program) State() (device.State, error) {
 		s.Weights[name] = dense(q.w, q.Shape...)
 		for i, slot := range q.slots {
 			s.Slots[name+"/"+slot] = dense(q.s[i], q.Shape...)
+		}
+		if q.average != nil {
+			if s.Average == nil {
+				s.Average = map[string]*tensor.Dense{}
+			}
+			s.Average[name] = dense(q.average, q.Shape...)
 		}
 	}
 	return s, nil
@@ -167,17 +173,20 @@ func (p *program) SetState(s device.State) error {
 		return err
 	}
 	defer p.mu.Unlock()
-	if err := s.Check(p.net, p.optimizer()); err != nil {
+	if err := s.Check(p.net, p.spec.Training); err != nil {
 		return err
 	}
-	values := map[string][]float32{}
-	for _, tensors := range []map[string]*tensor.Dense{s.Weights, s.Slots} {
-		for name, t := range tensors {
+	values, average := map[string][]float32{}, map[string][]float32{}
+	for _, from := range []struct {
+		tensors map[string]*tensor.Dense
+		to      map[string][]float32
+	}{{s.Weights, values}, {s.Slots, values}, {s.Average, average}} {
+		for name, t := range from.tensors {
 			v, err := floatsOf(t)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			values[name] = v
+			from.to[name] = v
 		}
 	}
 	p.step = s.Step
@@ -186,6 +195,9 @@ func (p *program) SetState(s device.State) error {
 		for i, slot := range q.slots {
 			clear(q.s[i])
 			copy(q.s[i], values[name+"/"+slot])
+		}
+		if copy(q.average, q.w); s.Average != nil {
+			copy(q.average, average[name])
 		}
 		q.renewAll(p.k)
 	}

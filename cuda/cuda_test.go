@@ -5,6 +5,7 @@ package cuda_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"testing"
 
 	"gcnn/cuda"
@@ -52,6 +53,20 @@ func TestConformance(t *testing.T) {
 // TestChecked is TestConformance with an allocation for each buffer, where an access beside one shows.
 func TestChecked(t *testing.T) {
 	devicetest.RunAll(t, func(t testing.TB) device.Device { return open(t, cuda.Options{Check: true}) })
+}
+
+// TestStreamedLate is TestStreamed where a stream's work runs only when that stream or one of its events is asked: nothing that
+// the other stream needs happens to be done already.
+func TestStreamedLate(t *testing.T) {
+	t.Parallel()
+	if !simulator.Active() {
+		t.Skip("a GPU does its work when it likes; run this under cuda/simulator/run.sh")
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestStreamed$")
+	cmd.Env = append(os.Environ(), "GCNN_SIM_LAZY=1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // TestStreamed streams sets in pieces of a few hundred bytes, so that each pass goes around its rings several times.

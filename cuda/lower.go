@@ -280,12 +280,19 @@ func (c *compiler) fail(err error) {
 	}
 }
 
-// param is the parameter of a node with a role, nil where there is none.
+// param is the parameter of a node with a role, nil where there is none; in inference with its averaged values, where there are any.
 func (c *compiler) param(node int, role model.Role) *param {
 	for _, p := range c.net.Nodes[node].Params {
-		if p.Role == role {
-			return c.prog.params[p.Name]
+		if p.Role != role {
+			continue
 		}
+		q := c.prog.params[p.Name]
+		if c.purpose.mode == inference && c.prog.average != nil && q.Trainable {
+			averaged := *q
+			averaged.averaged = true
+			return &averaged
+		}
+		return q
 	}
 	return nil
 }

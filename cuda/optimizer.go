@@ -60,6 +60,14 @@ func (c *compiler) learn() {
 		return nil // the set of optimisers is closed
 	}
 	c.kernelOf("update of all weights", layers, []*buffer{factor}, update)
+	if e := t.EMA; e.Momentum > 0 {
+		c.kernelOf("average of all weights", layers, nil, func() launcher {
+			return kernels.EMA{
+				Average: prog.average.p(), W: prog.weights.p(), Cursor: p.io.cursor, N: uint32(n), Every: uint32(max(e.Every, 1)),
+				Momentum: e.Momentum, Rest: device.Complement(e.Momentum),
+			}
+		})
+	}
 }
 
 // rates are what the optimiser's kernel multiplies by in each step: the learning rate, and with Adam its bias correction; and
@@ -86,6 +94,7 @@ type param struct {
 	depthwise bool
 	offset    int // in floats, in the weights; of a trainable one in gradients and slots too
 	slots     []string
+	averaged  bool // its values are those of the average
 }
 
 // trains reports whether a gradient is wanted of a parameter, which may be nil.
@@ -95,6 +104,9 @@ func (p *param) trains() bool { return p != nil && p.Trainable }
 func (p *param) w() kernels.Pointer {
 	if p == nil {
 		return 0
+	}
+	if p.averaged {
+		return p.prog.average.at(p.offset)
 	}
 	return p.prog.weights.at(p.offset)
 }

@@ -37,6 +37,7 @@ type program struct {
 	weights   *buffer
 	grads     *buffer
 	slots     [2]*buffer
+	average   *buffer // of the trainable weights; nil without EMA
 
 	train  *plan // nil without Plan.Training
 	infer  *plan
@@ -92,6 +93,9 @@ func newProgram(d *Device, net *model.Network, spec device.Plan, dry bool) (made
 		}
 	}()
 	p.layParams()
+	if spec.Training != nil && spec.Training.EMA.Momentum > 0 {
+		p.average = &buffer{name: "averaged weights"}
+	}
 	p.layRings()
 	_, notClassifier := net.Classes()
 	if p.infer, err = p.compile(purpose{mode: inference, labels: notClassifier == nil}, spec.Batch, nil); err != nil {
@@ -144,6 +148,10 @@ func (p *program) regions() []*buffer {
 	for i, name := range p.slotNames {
 		p.slots[i] = &buffer{name: name, bytes: 4 * int64(p.trainable)}
 		list = append(list, p.slots[i])
+	}
+	if p.average != nil {
+		p.average.bytes = 4 * int64(p.trainable)
+		list = append(list, p.average)
 	}
 	return append(list, p.ringImages, p.ringLabels, p.results)
 }
@@ -396,7 +404,7 @@ func (p *program) outline(sets []*data.Set) (device.Outline, error) {
 	fixed, shared := p.need()
 	weights, slots, grads := aligned(p.weights.bytes), int64(0), aligned(p.grads.bytes)
 	staging := aligned(p.ringImages.bytes) + aligned(p.ringLabels.bytes) + aligned(p.results.bytes)
-	for _, s := range p.slots {
+	for _, s := range []*buffer{p.slots[0], p.slots[1], p.average} {
 		if s != nil {
 			slots += aligned(s.bytes)
 		}

@@ -12,11 +12,26 @@ import (
 	"gcnn/model"
 )
 
-func (p *program) optimizer() device.Optimizer {
-	if p.spec.Training == nil {
-		return nil
+// learnt is an array of the device that holds a value of each parameter, or of each trainable one.
+type learnt struct {
+	on     *buffer
+	values []float32
+	name   func(parameter string) string // of a tensor in the map
+	in     *map[string]*tensor.Dense     // of a state
+	all    bool                          // of parameters that are not trained too
+}
+
+// learnt are the arrays that a state is made of: the weights, the slots, and the average.
+func (p *program) learnt(s *device.State) []learnt {
+	own := func(parameter string) string { return parameter }
+	list := []learnt{{on: p.weights, values: make([]float32, p.values), name: own, in: &s.Weights, all: true}}
+	for i, slot := range p.slotNames {
+		list = append(list, learnt{on: p.slots[i], values: make([]float32, p.trainable), in: &s.Slots, name: func(parameter string) string { return parameter + "/" + slot }})
 	}
-	return p.spec.Training.Optimizer
+	if p.average != nil {
+		list = append(list, learnt{on: p.average, values: make([]float32, p.trainable), name: own, in: &s.Average})
+	}
+	return list
 }
 
 // State copies what was learnt.
@@ -25,15 +40,11 @@ func (p *program) State() (device.State, error) {
 		return device.State{}, err
 	}
 	defer p.mu.Unlock()
-	weights := make([]float32, p.values)
-	slots := make([][]float32, len(p.slotNames))
+	s := device.State{Step: p.step, Slots: map[string]*tensor.Dense{}}
+	arrays := p.learnt(&s)
 	err := p.d.do(func() error {
-		if err := download(p.d, weights, p.weights.ptr); err != nil {
-			return err
-		}
-		for i := range slots {
-			slots[i] = make([]float32, p.trainable)
-			if err := download(p.d, slots[i], p.slots[i].ptr); err != nil {
+		for _, a := range arrays {
+			if err := download(p.d, a.values, a.on.ptr); err != nil {
 				return err
 			}
 		}
@@ -42,11 +53,14 @@ func (p *program) State() (device.State, error) {
 	if err != nil {
 		return device.State{}, err
 	}
-	s := device.State{Step: p.step, Weights: map[string]*tensor.Dense{}, Slots: map[string]*tensor.Dense{}}
-	for name, q := range p.params {
-		s.Weights[name] = q.toHost(weights)
-		for i, slot := range q.slots {
-			s.Slots[name+"/"+slot] = q.toHost(slots[i])
+	for _, a := range arrays {
+		if *a.in == nil {
+			*a.in = map[string]*tensor.Dense{}
+		}
+		for name, q := range p.params {
+			if a.all || q.Trainable {
+				(*a.in)[a.name(name)] = q.toHost(a.values)
+			}
 		}
 	}
 	return s, nil
@@ -58,33 +72,26 @@ func (p *program) SetState(s device.State) error {
 		return err
 	}
 	defer p.mu.Unlock()
-	if err := s.Check(p.net, p.optimizer()); err != nil {
+	if err := s.Check(p.net, p.spec.Training); err != nil {
 		return err
 	}
-	weights := make([]float32, p.values)
-	slots := make([][]float32, len(p.slotNames))
-	for i := range slots {
-		slots[i] = make([]float32, p.trainable)
+	if s.Average == nil { // it begins at the weights
+		s.Average = s.Weights
 	}
-	for name, q := range p.params {
-		if err := q.toDevice(weights, s.Weights[name]); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		for i, slot := range q.slots {
-			if s.Slots == nil {
+	arrays := p.learnt(&s)
+	for _, a := range arrays {
+		for name, q := range p.params {
+			if *a.in == nil || !a.all && !q.Trainable {
 				continue
 			}
-			if err := q.toDevice(slots[i], s.Slots[name+"/"+slot]); err != nil {
-				return fmt.Errorf("%s/%s: %w", name, slot, err)
+			if err := q.toDevice(a.values, (*a.in)[a.name(name)]); err != nil {
+				return fmt.Errorf("%s: %w", a.name(name), err)
 			}
 		}
 	}
 	err := p.d.do(func() error {
-		if err := upload(p.d, p.weights.ptr, weights); err != nil {
-			return err
-		}
-		for i := range slots {
-			if err := upload(p.d, p.slots[i].ptr, slots[i]); err != nil {
+		for _, a := range arrays {
+			if err := upload(p.d, a.on.ptr, a.values); err != nil {
 				return err
 			}
 		}

@@ -54,6 +54,10 @@ func (p Plan) Check(net *model.Network) error {
 		return fmt.Errorf("%w: weight decay and label smoothing lie in [0, 1) and clip norm is 0 or above, got %g, %g and %g",
 			ErrArgument, t.WeightDecay, t.LabelSmoothing, t.ClipNorm)
 	}
+	if !(t.EMA.Momentum >= 0 && t.EMA.Momentum < 1) || t.EMA.Every < 0 {
+		return fmt.Errorf("%w: the momentum of the averaged weights lies in [0, 1) and they are updated every 0 or more steps, got %g and %d",
+			ErrArgument, t.EMA.Momentum, t.EMA.Every)
+	}
 	if p.Trace {
 		return nil // a traced network need not be a classifier
 	}
@@ -165,16 +169,20 @@ func shapeOf(t *tensor.Dense) []int {
 	return t.Shape()
 }
 
-// Check reports which tensor of a state is missing, unknown or of another shape for a network and an optimiser (nil: none).
-func (s State) Check(net *model.Network, opt Optimizer) error {
+// Check reports which tensor of a state is missing, unknown or of another shape for a network and how it learns (nil: not).
+func (s State) Check(net *model.Network, t *Training) error {
 	want := map[string][]int{}
-	slots := map[string][]int{}
+	slots, average := map[string][]int{}, map[string][]int{}
 	for _, p := range net.Params() {
 		want[p.Name] = p.Shape
-		if opt != nil && p.Trainable {
-			for _, slot := range opt.Slots() {
-				slots[p.Name+"/"+slot] = p.Shape
-			}
+		if t == nil || !p.Trainable {
+			continue
+		}
+		for _, slot := range t.Optimizer.Slots() {
+			slots[p.Name+"/"+slot] = p.Shape
+		}
+		if t.EMA.Momentum > 0 {
+			average[p.Name] = p.Shape
 		}
 	}
 	if err := checkTensors("weight", want, s.Weights); err != nil {
@@ -183,10 +191,15 @@ func (s State) Check(net *model.Network, opt Optimizer) error {
 	if s.Step < 0 {
 		return fmt.Errorf("%w: the step is at least 0, got %d", ErrArgument, s.Step)
 	}
-	if s.Slots == nil || opt == nil {
-		return nil
+	if s.Slots != nil && t != nil {
+		if err := checkTensors("optimizer slot", slots, s.Slots); err != nil {
+			return err
+		}
 	}
-	return checkTensors("optimizer slot", slots, s.Slots)
+	if s.Average != nil && t != nil {
+		return checkTensors("averaged weight", average, s.Average)
+	}
+	return nil
 }
 
 func checkTensors(what string, want map[string][]int, got map[string]*tensor.Dense) error {

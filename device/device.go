@@ -49,10 +49,11 @@ type Detail struct{ Key, Value string }
 
 // Program is a network made ready on one device. Its methods must not run at the same time, except Close, which waits.
 type Program interface {
-	// State copies parameters, moving statistics and optimiser slots to the host, in Keras' layout.
+	// State copies parameters, moving statistics, optimiser slots and averaged weights to the host, in Keras' layout.
 	State() (State, error)
 	// SetState replaces parameters and moving statistics, which must all be there with the network's shapes, and the
-	// optimiser's slots and step. Without slots (State.Slots is nil) the slots become zero.
+	// optimiser's slots and step. Without slots (State.Slots is nil) the slots become zero; without averaged weights
+	// (State.Average is nil) they become the weights.
 	SetState(State) error
 	// Load makes a set ready, once. Its image shape must be the network's input. It is copied to the device where it fits;
 	// where it does not, it is streamed from where it is, and must stay as it is until the Resident is closed. The results are
@@ -61,7 +62,8 @@ type Program interface {
 	// Train runs the epoch's steps. When ctx ends, Train stops after the running step and returns what was done with ctx's
 	// cause; the weights are those after that step. A loss that is NaN or infinite ends it with a *NonFiniteError.
 	Train(ctx context.Context, set Resident, epoch Epoch) (Metrics, error)
-	// Evaluate computes the loss, the accuracy and every probability for a labelled set, in inference mode.
+	// Evaluate computes the loss, the accuracy and every probability for a labelled set, in inference mode, with the averaged
+	// weights where Training.EMA keeps some; as does Predict.
 	Evaluate(ctx context.Context, set Resident) (Evaluation, error)
 	// Predict computes the network's output for images of the host, [N, output…] in inference mode.
 	Predict(ctx context.Context, images *data.Set) (*tensor.Dense, error)
@@ -107,7 +109,19 @@ type Training struct {
 	ClassWeights   []float32 // a factor of each sample's loss by its class, the mean being still over B; nil is 1; not for Evaluate
 	Augment        Augment   // changes training images as they are gathered
 	Seed           uint64    // of dropout and augmentation
+	EMA            EMA       // of the trainable weights
 }
+
+// EMA keeps an exponential moving average of the trainable weights, as Keras' use_ema: average = Momentum·average + (1−Momentum)·w
+// after every Every-th step, counted over the whole training. It begins at the weights that SetState sets, unless that sets it
+// too. Evaluate and Predict use it in place of the weights.
+type EMA struct {
+	Momentum float32 // in [0, 1); 0 is none
+	Every    int     // steps; 0 is 1
+}
+
+// Due reports whether the average is updated after a step, when so many have been taken before it.
+func (e EMA) Due(taken int64) bool { return e.Momentum > 0 && (taken+1)%int64(max(e.Every, 1)) == 0 }
 
 // Augment changes a training image; what is drawn depends on the seed, the epoch and the sample's index alone.
 type Augment struct {
@@ -168,6 +182,7 @@ type State struct {
 	Step    int64                    // optimiser steps taken (Keras' iterations)
 	Weights map[string]*tensor.Dense // by parameter name: "conv2d/kernel"
 	Slots   map[string]*tensor.Dense // by parameter and slot: "conv2d/kernel/velocity"
+	Average map[string]*tensor.Dense // with Training.EMA: of each trainable parameter, by its name; nil without
 }
 
 // TraceInput is what Trace runs: images and either an upstream gradient or labels.

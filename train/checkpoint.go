@@ -25,7 +25,6 @@ var ErrCheckpoint = errors.New("not a valid checkpoint")
 // Checkpoint is all that a training needs to go on.
 type Checkpoint struct {
 	State    device.State
-	Average  map[string]*tensor.Dense // with EMA
 	Best     map[string]*tensor.Dense // with EarlyStopping.RestoreBestWeights
 	Epoch    int                      // epochs done
 	Step     int                      // steps done of the one after them
@@ -76,7 +75,7 @@ const (
 func WriteCheckpoint(path string, c Checkpoint) error {
 	f := &weights.File{Tensors: map[string]*tensor.Dense{}, Metadata: map[string]string{formatKey: checkpointFormat, settingsKey: c.Settings}}
 	for group, tensors := range map[string]map[string]*tensor.Dense{
-		weightGroup: c.State.Weights, slotGroup: c.State.Slots, averageGroup: c.Average, bestGroup: c.Best,
+		weightGroup: c.State.Weights, slotGroup: c.State.Slots, averageGroup: c.State.Average, bestGroup: c.Best,
 	} {
 		for name, t := range tensors {
 			f.Tensors[group+name] = t
@@ -145,7 +144,7 @@ func ReadCheckpoint(path string) (Checkpoint, error) {
 		case slotGroup:
 			set(&c.State.Slots, rest, t)
 		case averageGroup:
-			set(&c.Average, rest, t)
+			set(&c.State.Average, rest, t)
 		case bestGroup:
 			set(&c.Best, rest, t)
 		default:

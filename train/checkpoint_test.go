@@ -23,11 +23,11 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	want := Checkpoint{
 		State: device.State{
 			Step: 12345678901, Weights: map[string]*tensor.Dense{"dense/kernel": vector(1, -2, 3e-45)},
-			Slots: map[string]*tensor.Dense{"dense/kernel/momentum": vector(4, 5, 6)},
+			Slots:   map[string]*tensor.Dense{"dense/kernel/momentum": vector(4, 5, 6)},
+			Average: map[string]*tensor.Dense{"dense/kernel": vector(7, 8, 9)},
 		},
-		Average: map[string]*tensor.Dense{"dense/kernel": vector(7, 8, 9)},
-		Best:    map[string]*tensor.Dense{"dense/kernel": vector(10, 11, 12)},
-		Epoch:   1, Step: 3, Running: device.Metrics{LossSum: 0.1 + 0.2, Correct: 7, Count: 24}, Seconds: 1.5,
+		Best:  map[string]*tensor.Dense{"dense/kernel": vector(10, 11, 12)},
+		Epoch: 1, Step: 3, Running: device.Metrics{LossSum: 0.1 + 0.2, Correct: 7, Count: 24}, Seconds: 1.5,
 		History: History{[]Record{{Epoch: 0, Accuracy: 1.0 / 3, Loss: 2.2, ValAccuracy: 0.5, ValLoss: 1e-300, LearningRate: 0.01, Seconds: 2}}, true},
 		Rate:    0.1, Stopping: watch{Seen: true, Best: 0.25, BestAt: 1, Wait: 2}, Plateau: watch{Cooldown: 3}, Stopped: true, Settings: "model: cnn\n",
 	}

@@ -84,12 +84,12 @@ func Fit(ctx context.Context, c Config) (History, error) {
 	for f.epoch < c.Recipe.Epochs && !f.stopped {
 		if err := f.runEpoch(ctx); err != nil {
 			if ctx.Err() != nil {
-				err = errors.Join(err, f.useAverage(nil))
+				err = errors.Join(err, f.leave(nil))
 			}
 			return f.history, err
 		}
 	}
-	return f.history, f.useAverage(f.best)
+	return f.history, f.leave(f.best)
 }
 
 // fit is a training that runs.
@@ -109,7 +109,6 @@ type fit struct {
 	plateau  watch
 	stopped  bool
 	best     map[string]*tensor.Dense // weights to restore
-	average  map[string]*tensor.Dense // EMA; nil: none
 	saved    time.Time                // of the last checkpoint
 }
 
@@ -172,15 +171,9 @@ func (f *fit) begin() error {
 		f.epoch, f.steps, f.running, f.seconds = s.Epoch, s.Step, s.Running, s.Seconds
 		f.history.Records = s.History.Records
 		f.rate, f.stopping, f.plateau, f.stopped = s.Rate, s.Stopping, s.Plateau, s.Stopped
-		f.best, f.average = s.Best, s.Average
-		return nil
+		f.best = s.Best
 	}
-	if f.Recipe.EMA.Momentum == 0 {
-		return nil
-	}
-	var err error
-	f.average, err = f.trainable()
-	return err
+	return nil
 }
 
 func (f *fit) close() {
@@ -250,12 +243,8 @@ func (f *fit) runSteps(ctx context.Context, order []int32, rates []float32) erro
 	ctx, snapshotDue := f.watchSnapshots(ctx, stepped)
 	from, batch := f.steps, f.Recipe.BatchSize
 	last := len(rates)
-	if f.average != nil {
-		every := f.Recipe.EMA.Every
-		last = min(last, (from/every+1)*every)
-	}
 	m, err := f.Program.Train(ctx, f.train, device.Epoch{
-		Number: f.epoch, Order: order[from*batch : min(last*batch, len(order))], Rates: rates[from:last], Start: f.running,
+		Number: f.epoch, Order: order[from*batch:], Rates: rates[from:], Start: f.running,
 		Progress: func(p device.Progress) {
 			if stepped != nil && p.Step > 0 {
 				close(stepped)
@@ -274,11 +263,6 @@ func (f *fit) runSteps(ctx context.Context, order []int32, rates []float32) erro
 	}
 	f.running = m
 	f.steps = (int(m.Count) + batch - 1) / batch
-	if f.steps == last && f.average != nil {
-		if err := f.updateAverage(); err != nil {
-			return err
-		}
-	}
 	switch {
 	case err != nil:
 		return err
@@ -334,13 +318,9 @@ func (f *fit) progress(step int, m device.Metrics) {
 }
 
 // validate evaluates the weights to use on the validation set.
-func (f *fit) validate(ctx context.Context) (m device.Metrics, err error) {
-	err = f.withAverage(func() error {
-		e, err := f.Program.Evaluate(ctx, f.validation)
-		m = e.Metrics
-		return err
-	})
-	return m, err
+func (f *fit) validate(ctx context.Context) (device.Metrics, error) {
+	e, err := f.Program.Evaluate(ctx, f.validation)
+	return e.Metrics, err
 }
 
 // endEpoch notes an epoch, asks the callbacks and tells the observers.
@@ -358,7 +338,7 @@ func (f *fit) endEpoch(r Record) error {
 		f.rate = p.step(&f.plateau, r, f.epoch, f.rate)
 	}
 	whole := sync.OnceValues(f.Program.State) // a copy of large networks is large: all that follows shares one
-	state := func() (device.State, error) { return f.averaged(whole()) }
+	state := func() (device.State, error) { return toUse(whole()) }
 	if best && stopping.RestoreBestWeights {
 		state, err := state()
 		if err != nil {
@@ -395,7 +375,7 @@ func (f *fit) checkpointOf(whole func() (device.State, error), seconds float64) 
 				return err
 			}
 			c = &Checkpoint{
-				State: state, Average: f.average, Best: f.best, Epoch: f.epoch, Step: f.steps, Running: f.running, Seconds: seconds,
+				State: state, Best: f.best, Epoch: f.epoch, Step: f.steps, Running: f.running, Seconds: seconds,
 				History: f.history, Rate: f.rate, Stopping: f.stopping, Plateau: f.plateau, Stopped: f.stopped,
 			}
 		}

@@ -62,7 +62,7 @@ type Augment struct {
 }
 
 // EMA keeps an exponential moving average of the trainable weights, average = Momentum·average + (1−Momentum)·w after every
-// Every-th step, from the initial weights on (Keras' use_ema). It is what is evaluated and what a training ends with.
+// Every-th step, counted over the whole training, from the initial weights on (Keras' use_ema). It is what is evaluated and what a training ends with.
 type EMA struct {
 	Momentum float64 `yaml:"momentum,omitempty"` // 0: none
 	Every    int     `yaml:"every,omitempty"`    // steps, default 1
@@ -205,6 +205,7 @@ func (r Recipe) Plan(norm model.Normalization, classes []string) (device.Plan, e
 		Training: &device.Training{
 			Optimizer: opt, WeightDecay: float32(r.WeightDecay), ClipNorm: float32(r.ClipNorm),
 			LabelSmoothing: float32(r.LabelSmoothing), ClassWeights: weights, Augment: augment, Seed: r.Seed,
+			EMA: device.EMA{Momentum: float32(r.EMA.Momentum), Every: r.EMA.Every},
 		},
 	}, nil
 }

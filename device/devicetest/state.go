@@ -21,7 +21,7 @@ func sameState(a, b device.State) error {
 	if a.Step != b.Step {
 		all = fmt.Errorf("the step is %d and %d", a.Step, b.Step)
 	}
-	return errors.Join(all, sameTensors("weight", a.Weights, b.Weights), sameTensors("slot", a.Slots, b.Slots))
+	return errors.Join(all, sameTensors("weight", a.Weights, b.Weights), sameTensors("slot", a.Slots, b.Slots), sameTensors("averaged weight", a.Average, b.Average))
 }
 
 func sameTensors(what string, a, b map[string]*tensor.Dense) error {
@@ -46,24 +46,24 @@ func sameTensors(what string, a, b map[string]*tensor.Dense) error {
 }
 
 func cloneState(s device.State) device.State {
-	c := device.State{Step: s.Step, Weights: map[string]*tensor.Dense{}}
-	for name, t := range s.Weights {
-		c.Weights[name] = t.Clone().(*tensor.Dense)
-	}
-	if s.Slots != nil {
-		c.Slots = map[string]*tensor.Dense{}
-		for name, t := range s.Slots {
-			c.Slots[name] = t.Clone().(*tensor.Dense)
+	clone := func(m map[string]*tensor.Dense) map[string]*tensor.Dense {
+		if m == nil {
+			return nil
 		}
+		c := map[string]*tensor.Dense{}
+		for name, t := range m {
+			c[name] = t.Clone().(*tensor.Dense)
+		}
+		return c
 	}
-	return c
+	return device.State{Step: s.Step, Weights: clone(s.Weights), Slots: clone(s.Slots), Average: clone(s.Average)}
 }
 
 // stateCase is a training with everything that could carry a hidden state: slots, moving statistics and dropout.
 func stateCase(optimizer device.Optimizer) trainCase {
 	return trainCase{
 		net: branched(), batch: 6, images: 30, samples: 6*4 + 3, seed: 600,
-		training: device.Training{Optimizer: optimizer, WeightDecay: 0.01, ClipNorm: 5, Seed: 1},
+		training: device.Training{Optimizer: optimizer, WeightDecay: 0.01, ClipNorm: 5, Seed: 1, EMA: device.EMA{Momentum: 0.8, Every: 2}},
 	}
 }
 
@@ -104,6 +104,12 @@ func testState(t *testing.T, dev device.Device) {
 	t.Run("copies", func(t *testing.T) {
 		t.Parallel()
 		if err := checkCopies(dev, stateCase(device.NewAdam())); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("inference with the average", func(t *testing.T) {
+		t.Parallel()
+		if err := checkAveraged(dev, stateCase(device.NewAdam())); err != nil {
 			t.Error(err)
 		}
 	})
@@ -262,13 +268,21 @@ func checkCopies(dev device.Device, c trainCase) (err error) {
 	if err := sameState(again, want); err != nil {
 		return fmt.Errorf("a state shares the program's memory: %w", err)
 	}
-	want.Slots = nil
+	want.Slots, want.Average = nil, nil
 	if err := p.SetState(want); err != nil {
 		return err
 	}
 	cleared, err := p.State()
 	if err != nil {
 		return err
+	}
+	for name, t := range cleared.Average {
+		if err := sameTensors("averaged weight", map[string]*tensor.Dense{name: t}, map[string]*tensor.Dense{name: want.Weights[name]}); err != nil {
+			return fmt.Errorf("after a state without an average: %w", err)
+		}
+	}
+	if len(cleared.Average) != len(again.Average) {
+		return fmt.Errorf("%d averaged weights after a state without an average, want %d", len(cleared.Average), len(again.Average))
 	}
 	if len(cleared.Slots) != len(again.Slots) {
 		return fmt.Errorf("%d slots after a state without slots, want %d", len(cleared.Slots), len(again.Slots))
@@ -322,6 +336,64 @@ func checkInferenceWithin(dev device.Device, c trainCase) (err error) {
 	return nil
 }
 
+// checkAveraged compares evaluation and prediction of a program that keeps averaged weights with those of one that was given
+// them as its weights.
+func checkAveraged(dev device.Device, c trainCase) (err error) {
+	ctx := context.Background()
+	set, state, epoch := c.data()
+	p, resident, err := c.start(dev, state, set)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, resident.Close(), p.Close()) }()
+	if _, err := p.Train(ctx, resident, epoch); err != nil {
+		return err
+	}
+	learnt, err := p.State()
+	if err != nil {
+		return err
+	}
+	use := device.State{Weights: maps.Clone(learnt.Weights)}
+	maps.Copy(use.Weights, learnt.Average)
+	plain := c
+	plain.training.EMA = device.EMA{}
+	q, residentQ, err := plain.start(dev, use, set)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, residentQ.Close(), q.Close()) }()
+	seen := func(p device.Program, r device.Resident) (map[string]*tensor.Dense, device.Metrics, error) {
+		e, err := p.Evaluate(ctx, r)
+		if err != nil {
+			return nil, device.Metrics{}, err
+		}
+		y, err := p.Predict(ctx, set.Slice(0, 7))
+		return map[string]*tensor.Dense{"evaluated": e.Probabilities, "predicted": y}, e.Metrics, err
+	}
+	got, m, err := seen(p, resident)
+	if err != nil {
+		return err
+	}
+	want, wantM, err := seen(q, residentQ)
+	if err != nil {
+		return err
+	}
+	if m != wantM {
+		return fmt.Errorf("the metrics with the averaged weights are %+v, want %+v", m, wantM)
+	}
+	if err := q.SetState(device.State{Weights: learnt.Weights}); err != nil {
+		return err
+	}
+	raw, _, err := seen(q, residentQ)
+	if err != nil {
+		return err
+	}
+	if sameTensors("probabilities", raw, want) == nil {
+		return errors.New("the case does not tell averaged weights from the others")
+	}
+	return sameTensors("probabilities", got, want)
+}
+
 // checkTraceSizes traces batches of other sizes one after the other in one program: nothing of a larger one may be left.
 func checkTraceSizes(dev device.Device) (err error) {
 	net := branched()
@@ -372,7 +444,7 @@ func checkTraceSizes(dev device.Device) (err error) {
 }
 
 func spoil(s device.State) {
-	for _, m := range []map[string]*tensor.Dense{s.Weights, s.Slots} {
+	for _, m := range []map[string]*tensor.Dense{s.Weights, s.Slots, s.Average} {
 		for _, t := range m {
 			for i := range t.Float32s() {
 				t.Float32s()[i] = 1e9

@@ -167,6 +167,7 @@ func checkStep(ref *reference.Program, set *data.Set, step device.Epoch, before,
 	}
 	all := checkMetrics(m, want.LossSum, want.Correct, want.Open, len(step.Order))
 	all = errors.Join(all, compareMaps("weight", after.Weights, want.Weights, withinBound))
+	all = errors.Join(all, compareMaps("averaged weight", after.Average, want.Average, withinBound))
 	return errors.Join(all, compareMaps("slot", after.Slots, want.Slots, withinBound))
 }
 
@@ -227,6 +228,9 @@ func testOptimizers(t *testing.T, dev device.Device) {
 		{name: "all", training: device.Training{
 			Optimizer: adam, WeightDecay: 0.05, ClipNorm: 0.5, LabelSmoothing: 0.1, ClassWeights: []float32{1, 0.5, 2},
 		}},
+		{name: "sgd averaged", training: device.Training{Optimizer: device.SGD{}, EMA: device.EMA{Momentum: 0.9}}},
+		{name: "adam averaged", training: device.Training{Optimizer: adam, WeightDecay: 0.01, EMA: device.EMA{Momentum: 0.99, Every: 3}}, first: 1 << 40},
+		{name: "clipped and averaged", training: device.Training{Optimizer: device.SGD{Momentum: 0.9}, ClipNorm: 0.1, EMA: device.EMA{Momentum: 0.1, Every: 1}}},
 		{name: "rates", training: device.Training{Optimizer: adam}, rates: func(k int) float32 { return 0.02 / float32(1+k%5) }},
 		{name: "rate 0", training: device.Training{Optimizer: device.SGD{Momentum: 0.9}}, rates: func(int) float32 { return 0 }},
 	} {

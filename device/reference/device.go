@@ -58,7 +58,7 @@ func (d *Device) Program(net *model.Network, plan device.Plan) (*Program, error)
 	for _, param := range net.Params() {
 		p.weights[param.Name] = newTensor(param.Shape...)
 	}
-	p.slots = p.zeroSlots()
+	p.slots, p.average = p.zeroSlots(), p.averageOfWeights()
 	return p, nil
 }
 
@@ -87,6 +87,9 @@ func (d *Device) Outline(net *model.Network, plan device.Plan, sets ...*data.Set
 	o.Memory = []device.Memory{{Use: "weights", Bytes: parameters}, {Use: "activations", Bytes: activations}}
 	if plan.Training != nil {
 		slots := int64(len(plan.Training.Optimizer.Slots()))
+		if plan.Training.EMA.Momentum > 0 {
+			slots++
+		}
 		o.Memory = append(o.Memory, device.Memory{Use: "optimizer", Bytes: slots * parameters})
 	}
 	for _, set := range sets {

@@ -102,3 +102,15 @@ func clip(grads map[string]*Tensor, limit float64) map[string]*Tensor {
 	}
 	return clipped
 }
+
+// averaged is momentum·average + (1−momentum)·w, or average − (1−momentum)·average + (1−momentum)·w.
+func averaged(average, w *Tensor, momentum float64) *Tensor {
+	keep, rest := constant(momentum), constant(1-momentum)
+	next := like(w, make([]Ball, len(w.Elems)))
+	for i, a := range average.Elems {
+		step := w.Elems[i].mul(rest)
+		one, other := a.mul(keep).add(step), a.sub(a.mul(rest)).add(step)
+		next.Elems[i] = Ball{one.V, max(one.R, other.R)}
+	}
+	return next
+}

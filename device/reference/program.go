@@ -24,6 +24,7 @@ type Program struct {
 	step    int64
 	weights map[string]*Tensor
 	slots   map[string]*Tensor // by parameter and slot: "conv2d/kernel/velocity"
+	average map[string]*Tensor // with EMA, of trainable parameters
 }
 
 // lock takes the program for one call. The caller unlocks mu where there is no error.
@@ -41,7 +42,7 @@ func (p *Program) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	p.weights, p.slots = nil, nil
+	p.weights, p.slots, p.average = nil, nil, nil
 	return nil
 }
 
@@ -77,7 +78,25 @@ func (p *Program) State() (device.State, error) {
 		return device.State{}, err
 	}
 	defer p.mu.Unlock()
-	return device.State{Step: p.step, Weights: valuesOf(p.weights), Slots: valuesOf(p.slots)}, nil
+	s := device.State{Step: p.step, Weights: valuesOf(p.weights), Slots: valuesOf(p.slots)}
+	if p.average != nil {
+		s.Average = valuesOf(p.average)
+	}
+	return s, nil
+}
+
+// averageOfWeights is an average as it begins: the trainable weights. It is nil without EMA.
+func (p *Program) averageOfWeights() map[string]*Tensor {
+	if t := p.plan.Training; t == nil || t.EMA.Momentum == 0 {
+		return nil
+	}
+	average := map[string]*Tensor{}
+	for _, param := range p.net.Params() {
+		if param.Trainable {
+			average[param.Name] = p.weights[param.Name]
+		}
+	}
+	return average
 }
 
 // SetState replaces what was learnt.
@@ -86,7 +105,7 @@ func (p *Program) SetState(s device.State) error {
 		return err
 	}
 	defer p.mu.Unlock()
-	if err := s.Check(p.net, p.optimizer()); err != nil {
+	if err := s.Check(p.net, p.plan.Training); err != nil {
 		return err
 	}
 	p.step = s.Step
@@ -94,6 +113,9 @@ func (p *Program) SetState(s device.State) error {
 	p.slots = p.zeroSlots()
 	if s.Slots != nil && p.optimizer() != nil {
 		p.slots = exactOf(s.Slots)
+	}
+	if p.average = p.averageOfWeights(); p.average != nil && s.Average != nil {
+		p.average = exactOf(s.Average)
 	}
 	return nil
 }
@@ -190,8 +212,10 @@ func (p *Program) Weights() (map[string]*Tensor, error) {
 }
 
 // newPass is a pass over the program's weights.
-func (p *Program) newPass(infer bool, step int64) *pass {
-	ps := &pass{net: p.net, weights: p.weights, infer: infer, exact: p.plan.Exact, step: step}
+func (p *Program) newPass(infer bool, step int64) *pass { return p.passOver(p.weights, infer, step) }
+
+func (p *Program) passOver(weights map[string]*Tensor, infer bool, step int64) *pass {
+	ps := &pass{net: p.net, weights: weights, infer: infer, exact: p.plan.Exact, step: step}
 	if p.plan.Training != nil {
 		ps.seed = p.plan.Training.Seed
 	}
@@ -233,6 +257,8 @@ func (p *Program) PredictBounds(ctx context.Context, set *data.Set) (Prediction,
 
 func (p *Program) predict(ctx context.Context, set *data.Set) (Prediction, error) {
 	n := set.Len()
+	weights := maps.Clone(p.weights)
+	maps.Copy(weights, p.average)
 	out := Prediction{Outputs: batchOf(n, p.net.Output())}
 	var losses sum
 	for lo := 0; lo < n; lo += p.plan.Batch {
@@ -244,7 +270,7 @@ func (p *Program) predict(ctx context.Context, set *data.Set) (Prediction, error
 		for k := lo; k < hi; k++ {
 			order = append(order, int32(k))
 		}
-		ps := p.newPass(true, 0)
+		ps := p.passOver(weights, true, 0)
 		y := ps.forward(p.gather(set, order))
 		copy(out.Outputs.Elems[lo*p.net.Output().Size():], y.Elems)
 		if set.Labels == nil {

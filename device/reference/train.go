@@ -14,6 +14,7 @@ import (
 // Step is what one training step makes of a program's state, with radii.
 type Step struct {
 	Weights, Slots map[string]*Tensor
+	Average        map[string]*Tensor // with EMA
 	LossSum        Ball
 	Correct, Open  int // samples surely classified correctly, and those where it depends on rounding
 
@@ -35,7 +36,7 @@ func (p *Program) StepBounds(set *data.Set, order []int32, rate float32, epoch i
 		return nil, fmt.Errorf("the program was %w", device.ErrNoTraining)
 	}
 	if seen != nil {
-		if err := (device.State{Weights: valuesOf(p.weights), Slots: seen}).Check(p.net, p.optimizer()); err != nil {
+		if err := (device.State{Weights: valuesOf(p.weights), Slots: seen}).Check(p.net, p.plan.Training); err != nil {
 			return nil, err
 		}
 	}
@@ -56,7 +57,7 @@ func (p *Program) trainStep(set *data.Set, order []int32, rate float32, epoch in
 		grads = clip(grads, float64(training.ClipNorm))
 	}
 	s := &Step{
-		Weights: map[string]*Tensor{}, Slots: map[string]*Tensor{},
+		Weights: map[string]*Tensor{}, Slots: map[string]*Tensor{}, Average: map[string]*Tensor{},
 		LossSum: o.lossSum(), Correct: o.correct, Open: o.open, hits: countCorrect(output, labels),
 	}
 	change := update{rate: constant(device.Decimal(rate)), decay: constant(device.Decimal(training.WeightDecay)), step: p.step}
@@ -85,6 +86,12 @@ func (p *Program) trainStep(set *data.Set, order []int32, rate float32, epoch in
 		s.Weights[param.Name] = w2
 		for slot, t := range next {
 			s.Slots[param.Name+"/"+slot] = t
+		}
+		if average := p.average[param.Name]; average != nil {
+			if training.EMA.Due(p.step) {
+				average = averaged(average, w2, device.Decimal(training.EMA.Momentum))
+			}
+			s.Average[param.Name] = average
 		}
 	}
 	return s
@@ -135,5 +142,8 @@ func (p *Program) take(s *Step) {
 	}
 	for name, t := range s.Slots {
 		p.slots[name] = t.settled(!p.device.options.Float64State)
+	}
+	for name, t := range s.Average {
+		p.average[name] = t.settled(!p.device.options.Float64State)
 	}
 }
