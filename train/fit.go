@@ -32,6 +32,7 @@ type Config struct {
 
 // Observer is told how a training goes. Functions that are nil are not called; an error of one ends the training.
 type Observer struct {
+	Loaded     func(device.Placement) // the training set was made ready, or the validation set
 	EpochBegin func(epoch, step int)  // the epoch, counted from 0, and its steps that are done already
 	Progress   func(Progress)         // now and then
 	EpochEnd   func(EpochEnd) error   // after validation
@@ -142,6 +143,16 @@ func newFit(c Config) (*fit, error) {
 		if f.validation, err = c.Program.Load(c.Validation); err != nil {
 			f.close()
 			return nil, fmt.Errorf("load %s: %w", c.Validation.Name, err)
+		}
+	}
+	for _, r := range []device.Resident{f.train, f.validation} {
+		if r == nil {
+			continue
+		}
+		for _, o := range f.Observers {
+			if o.Loaded != nil {
+				o.Loaded(r.Placement())
+			}
 		}
 	}
 	if err := f.begin(); err != nil {

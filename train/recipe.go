@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"gcnn/data"
 	"gcnn/device"
 	"gcnn/model"
 )
@@ -41,6 +42,7 @@ type Recipe struct {
 	ClipNorm       float64            `yaml:"clip_norm,omitempty"`    // of all gradients together; 0: none
 	LabelSmoothing float64            `yaml:"label_smoothing,omitempty"`
 	ClassWeights   map[string]float64 `yaml:"class_weights,omitempty"` // by class name or index; other classes weigh 1
+	Normalization  string             `yaml:"normalization,omitempty"` // unit: [0, 1]; standard: mean 0 and deviation 1 of each channel
 	Augment        Augment            `yaml:"augment,omitempty"`
 
 	EMA               EMA                `yaml:"ema,omitempty"`
@@ -50,6 +52,12 @@ type Recipe struct {
 	Shuffle bool   `yaml:"shuffle,omitempty"` // a new order each epoch
 	Seed    uint64 `yaml:"seed,omitempty"`    // of initial weights, order, dropout and augmentation
 }
+
+// The normalisations of Recipe: bytes become [0, 1], or each channel of the training set gets mean 0 and deviation 1.
+const (
+	Unit     = "unit"
+	Standard = "standard"
+)
 
 // Augment says how training images are changed, as device.Augment does.
 type Augment struct {
@@ -73,7 +81,7 @@ func NewRecipe() Recipe {
 	return Recipe{
 		Epochs: 10, BatchSize: 32, Optimizer: "adam", LearningRate: 1e-3,
 		Beta1: 0.9, Beta2: 0.999, Rho: 0.9, Epsilon: 1e-7, Schedule: scheduleSetting{Constant{}}, Shuffle: true, Seed: 1,
-		EMA: EMA{Every: 1},
+		EMA: EMA{Every: 1}, Normalization: Unit,
 	}
 }
 
@@ -94,7 +102,7 @@ func Preset(name string) Recipe {
 	case "fast": // chosen on the last 10,000 training images
 		r.Optimizer, r.LearningRate, r.BatchSize, r.Epochs = "adamw", 0.012, 256, 5
 		r.Beta2, r.WeightDecay, r.LabelSmoothing = 0.98, 0.01, 0.1
-		r.Augment.Flip = flips[device.AlternatingFlip]
+		r.Augment.Flip, r.Normalization = flips[device.AlternatingFlip], Standard
 		r.Schedule = scheduleSetting{OneCycle{Warmup: 0.25, DivFactor: 25, FinalDivFactor: 1e4, Linear: true}}
 	}
 	return r
@@ -144,6 +152,9 @@ func (r Recipe) Check() error {
 		if err := r.EarlyStopping.check(); err != nil {
 			return fmt.Errorf("early_stopping: %w", err)
 		}
+	}
+	if r.Normalization != Unit && r.Normalization != Standard {
+		return fmt.Errorf("normalization is %s or %s, got %q", Unit, Standard, r.Normalization)
 	}
 	if !(r.EMA.Momentum >= 0 && r.EMA.Momentum < 1) || r.EMA.Every < 1 {
 		return fmt.Errorf("ema: momentum lies in [0, 1) and every is at least 1, got %g and %d", r.EMA.Momentum, r.EMA.Every)
@@ -247,4 +258,27 @@ func (r Recipe) Rate(step int64, span Span) float64 {
 // ConstantRate reports whether the learning rate stays the same for the whole training.
 func (r Recipe) ConstantRate() bool {
 	return r.Schedule.of == Schedule(Constant{}) && r.Warmup == 0 && r.ReduceLROnPlateau == nil
+}
+
+// MakeNormalization computes how a set's bytes become floats.
+func (r Recipe) MakeNormalization(train *data.Set) (model.Normalization, error) {
+	if r.Normalization != Standard {
+		return model.Normalization{}, nil
+	}
+	mean, std, err := train.ChannelStats()
+	if err != nil {
+		return model.Normalization{}, err
+	}
+	scale := 1.0 // floats are taken as they are
+	if train.Pixels != nil {
+		scale = 255
+	}
+	z := model.Normalization{Mean: make([]float32, len(mean)), Std: make([]float32, len(std))}
+	for c := range mean {
+		if std[c] == 0 {
+			return model.Normalization{}, fmt.Errorf("normalization standard: channel %d of %s is the same everywhere", c, train.Name)
+		}
+		z.Mean[c], z.Std[c] = float32(mean[c]/scale), float32(std[c]/scale)
+	}
+	return z, nil
 }

@@ -21,6 +21,7 @@ var settingTexts = map[string]string{
 	"normalization":        "unit: pixels in [0, 1]; standard: mean 0 and deviation 1 of each channel",
 	"weights":              "a safetensors or NPZ file to start from",
 	"device":               "cpu, cuda, cuda:N, auto or reference",
+	"set_memory":           "the most MiB of the device's memory that sets take; larger ones are streamed; 0: what is free",
 	"precision":            "of products on a GPU: float32 or tf32",
 	"workers":              "CPU threads; 0: one for each core",
 	"checkpoint_minutes":   "also checkpoint within an epoch, every so many minutes",
@@ -51,7 +52,7 @@ var settingTexts = map[string]string{
 
 // choices are the values of settings that are names.
 var choices = map[string][]string{
-	"normalization": {"unit", "standard"}, "optimizer": {"adam", "adamw", "sgd", "rmsprop"}, "flip": flips, "precision": {Float32, TF32}, "monitor": monitors,
+	"normalization": {Unit, Standard}, "optimizer": {"adam", "adamw", "sgd", "rmsprop"}, "flip": flips, "precision": {Float32, TF32}, "monitor": monitors,
 }
 
 // Schema is a JSON Schema (draft 2020-12) of settings files, for editors.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"gcnn/data"
 	"gcnn/internal/strictyaml"
 	"gcnn/model"
 )
@@ -26,11 +25,11 @@ type Settings struct {
 	SkipBad           bool         `yaml:"skip_bad,omitempty"`         // leave out pictures that cannot be read
 	Limit             int          `yaml:"limit,omitempty"`            // the first so many training images (data.Set.Limit); 0: all
 	ValidationSplit   float64      `yaml:"validation_split,omitempty"` // the last share of them (data.Set.Split) instead of the test set; 0: none
-	Normalization     string       `yaml:"normalization,omitempty"`    // unit: [0, 1]; standard: mean 0 and deviation 1 of each channel
 	Weights           string       `yaml:"weights,omitempty"`          // a file to start from
 	Device            string       `yaml:"device,omitempty"`
-	Precision         string       `yaml:"precision,omitempty"` // of products on a GPU: float32 or tf32
-	Workers           int          `yaml:"workers,omitempty"`   // 0: one for each core
+	Precision         string       `yaml:"precision,omitempty"`  // of products on a GPU: float32 or tf32
+	Workers           int          `yaml:"workers,omitempty"`    // 0: one for each core
+	SetMemory         int          `yaml:"set_memory,omitempty"` // the most MiB of the device's memory for sets; larger ones are streamed; 0: what is free
 	CheckpointMinutes float64      `yaml:"checkpoint_minutes,omitempty"`
 	Recipe            `yaml:",inline"`
 }
@@ -62,11 +61,7 @@ func (m *ModelSetting) DecodeYAML(node strictyaml.Node) error {
 
 // NewSettings are the settings for a model by its name: its recipe and the defaults of everything else.
 func NewSettings(name string) Settings {
-	s := Settings{Model: ModelSetting{Name: name}, Data: "fashion-mnist", Normalization: "unit", Device: "auto", Precision: Float32, Recipe: Preset(name)}
-	if name == "fast" {
-		s.Normalization = "standard"
-	}
-	return s
+	return Settings{Model: ModelSetting{Name: name}, Data: "fashion-mnist", Device: "auto", Precision: Float32, Recipe: Preset(name)}
 }
 
 // ModelOf reads the model of a settings file before its other fields, which depend on it. "" is none.
@@ -135,8 +130,8 @@ func (s Settings) Check() error {
 	if !(s.CheckpointMinutes >= 0) {
 		return fmt.Errorf("checkpoint_minutes is at least 0, got %g", s.CheckpointMinutes)
 	}
-	if s.Normalization != "unit" && s.Normalization != "standard" {
-		return fmt.Errorf("normalization is unit or standard, got %q", s.Normalization)
+	if s.SetMemory < 0 {
+		return fmt.Errorf("set_memory is at least 0 MiB, got %d", s.SetMemory)
 	}
 	if s.Precision != Float32 && s.Precision != TF32 {
 		return fmt.Errorf("precision is %s or %s, got %q", Float32, TF32, s.Precision)
@@ -200,29 +195,6 @@ func OpenModel(name string, input model.Shape, classes int) (*model.Network, err
 		_, err = model.Preset(name, input, classes)
 	}
 	return net, err
-}
-
-// MakeNormalization computes how a set's bytes become floats.
-func (s Settings) MakeNormalization(train *data.Set) (model.Normalization, error) {
-	if s.Normalization != "standard" {
-		return model.Normalization{}, nil
-	}
-	mean, std, err := train.ChannelStats()
-	if err != nil {
-		return model.Normalization{}, err
-	}
-	scale := 1.0 // floats are taken as they are
-	if train.Pixels != nil {
-		scale = 255
-	}
-	z := model.Normalization{Mean: make([]float32, len(mean)), Std: make([]float32, len(std))}
-	for c := range mean {
-		if std[c] == 0 {
-			return model.Normalization{}, fmt.Errorf("normalization standard: channel %d of %s is the same everywhere", c, train.Name)
-		}
-		z.Mean[c], z.Std[c] = float32(mean[c]/scale), float32(std[c]/scale)
-	}
-	return z, nil
 }
 
 // Absolute makes paths in the settings independent of the folder in which they are read.

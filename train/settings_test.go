@@ -30,6 +30,7 @@ normalization: standard
 weights: /w.npz
 device: cuda:1
 precision: tf32
+set_memory: 300
 workers: 3
 checkpoint_minutes: 2.5
 epochs: 7

@@ -26,13 +26,16 @@ type choice struct {
 	index     int    // of the GPU
 	workers   int    // of the CPU; 0: one for each core
 	precision string // of convolutions and dense layers: float32 or tf32
+	setMemory int    // MiB of the device's memory that sets may take; 0: what is free
 }
 
 // backends in the order in which auto tries them.
 func backends() []backend {
 	return []backend{
 		cudaBackend,
-		{"cpu", func(c choice) (device.Device, error) { return cpu.Open(cpu.Options{Workers: c.workers}) }, one},
+		{"cpu", func(c choice) (device.Device, error) {
+			return cpu.Open(cpu.Options{Workers: c.workers, SetMemory: c.setBytes()})
+		}, one},
 		{"reference", func(choice) (device.Device, error) { return reference.Open(reference.Options{}), nil }, one},
 	}
 }
@@ -44,11 +47,20 @@ var errWithoutCUDA = errors.New("this build is without CUDA")
 
 const deviceUsage = "cpu, cuda, cuda:N, auto (CUDA where there is a GPU, else the CPU) or reference (float64, very slow)"
 
+const (
+	setMemoryUsage   = "the most `MIB` of the device's memory that sets take; larger ones are streamed"
+	setMemoryDefault = "what is free"
+)
+
+// bytes of the memory of sets.
+func (c choice) setBytes() int64 { return int64(c.setMemory) << 20 }
+
 const precisionUsage = "float32, or tf32 for faster and less exact products on a GPU"
 
 var deviceFlags = []cli.Flag{
 	&cli.StringFlag{Name: "device", Value: "auto", Usage: deviceUsage, EnvVars: []string{"GCNN_DEVICE"}},
 	&cli.StringFlag{Name: "precision", Value: train.Float32, Usage: precisionUsage, EnvVars: []string{"GCNN_PRECISION"}},
+	&cli.IntFlag{Name: "set-memory", DefaultText: setMemoryDefault, Usage: setMemoryUsage, EnvVars: []string{"GCNN_SET_MEMORY"}},
 	&cli.IntFlag{Name: "workers", DefaultText: "one for each core", Usage: "CPU threads; the results are the same for any `N`", EnvVars: []string{"GCNN_WORKERS"}},
 }
 
@@ -95,5 +107,5 @@ func openDevice(name string, c choice) (d device.Device, why string, err error) 
 
 // chosen reads the flags of a command with deviceFlags.
 func chosen(c *cli.Context) (name string, options choice) {
-	return c.String("device"), choice{workers: c.Int("workers"), precision: c.String("precision")}
+	return c.String("device"), choice{workers: c.Int("workers"), precision: c.String("precision"), setMemory: c.Int("set-memory")}
 }

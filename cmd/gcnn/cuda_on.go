@@ -11,7 +11,7 @@ import (
 var cudaBackend = backend{
 	name: "cuda",
 	open: func(c choice) (device.Device, error) {
-		o := cuda.Options{Index: c.index}
+		o := cuda.Options{Index: c.index, SetMemory: c.setBytes()}
 		if c.precision == train.TF32 {
 			o.Precision = cuda.TF32
 		}

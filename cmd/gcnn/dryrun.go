@@ -16,19 +16,28 @@ func (r *trainRun) describe() error {
 		return err
 	}
 	fmt.Fprintf(r.out, "# settings\n%s\n", config)
-	outline, err := r.device.Outline(r.net, r.plan)
+	sets := []*data.Set{r.train}
+	if r.validation != nil {
+		sets = append(sets, r.validation)
+	}
+	outline, err := r.device.Outline(r.net, r.plan, sets...)
 	if err != nil {
 		return fmt.Errorf("device %s: %w", r.device.Info().Name, err)
 	}
 	memory := outline.Memory
-	for _, s := range []*data.Set{r.train, r.validation} {
-		if s != nil {
-			memory = append(memory, device.Memory{Use: s.Name, Bytes: int64(len(s.Pixels) + 4*len(s.Floats) + 2*len(s.Labels))})
+	for _, s := range outline.Sets {
+		if !s.Streamed {
+			memory = append(memory, device.Memory{Use: s.Set, Bytes: s.Bytes})
 		}
 	}
 	fmt.Fprintf(r.out, "# memory of %s\n", r.device.Info().Name)
 	if err := writeMemory(r.out, memory); err != nil {
 		return err
+	}
+	for _, s := range outline.Sets {
+		if s.Streamed {
+			fmt.Fprintf(r.out, "%s is streamed, for it takes %s\n", s.Set, bytesText(s.Bytes))
+		}
 	}
 	steps := (r.train.Len() + r.settings.BatchSize - 1) / r.settings.BatchSize
 	fmt.Fprintf(r.out, "\n# a step on %s; %s of %s\n", r.device.Info().Name, plural(r.settings.Epochs, "epoch"), plural(steps, "step"))

@@ -42,6 +42,7 @@ var settings = []setting{
 	{"device", textSetting, deviceUsage, "auto"},
 	{"precision", textSetting, precisionUsage, train.Float32},
 	{"workers", intSetting, "CPU threads; the results are the same for any `N`", "one for each core"},
+	{"set-memory", intSetting, setMemoryUsage, setMemoryDefault},
 	{"epochs", intSetting, "go `N` times through the training images", presetDefault},
 	{"batch-size", intSetting, "`N` images a step", presetDefault},
 	{"optimizer", textSetting, "the `NAME` is adam, adamw, sgd or rmsprop", presetDefault},
@@ -157,7 +158,7 @@ func inBraces(value string) string {
 }
 
 // onResume are the settings that may change when a run goes on.
-var onResume = []string{"device", "precision", "workers", "epochs", "checkpoint-minutes"}
+var onResume = []string{"device", "precision", "workers", "set-memory", "epochs", "checkpoint-minutes"}
 
 // resumeSettings are those of a run that goes on, with the few flags that may change them.
 func resumeSettings(c *cli.Context, run train.Settings) (train.Settings, error) {

@@ -123,7 +123,7 @@ func (r *trainRun) prepare(c *cli.Context) (err error) {
 	opened := make(chan error, 1)
 	go func() {
 		var err error
-		r.device, r.why, err = openDevice(r.settings.Device, choice{workers: r.settings.Workers, precision: r.settings.Precision})
+		r.device, r.why, err = openDevice(r.settings.Device, choice{workers: r.settings.Workers, precision: r.settings.Precision, setMemory: r.settings.SetMemory})
 		opened <- err
 	}()
 	dataErr := r.openSets()
@@ -277,6 +277,11 @@ func (r *trainRun) run(ctx context.Context) error {
 	r.introduce()
 	var shown *progress
 	observers := []train.Observer{{
+		Loaded: func(p device.Placement) {
+			if p.Streamed {
+				r.wrapped("%s is streamed, for it takes %s", p.Set, bytesText(p.Bytes))
+			}
+		},
 		EpochEnd: r.epochEnd,
 		Checkpoint: func(c train.Checkpoint) error {
 			c.Settings = string(config)
