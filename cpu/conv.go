@@ -154,7 +154,7 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		dz = c.buffer(node.Name+" sums gradient", node.Out.Size()*kernel.Lanes)
 	case s.pool != nil:
 		whole = false
-		dz = c.buffer(node.Name+" sums gradient band", (bank.gradRows()+s.pool.v.Kernel)*rowFloats)
+		dz = c.buffer(node.Name+" sums gradient band", 0)
 	case f != model.Linear:
 		dz = c.activationGrad(i, f, alpha, dy, s.z, s.y)
 	}
@@ -170,7 +170,14 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		height = s.pool.v.Kernel
 		dz.scope, dz.fixed = perWorker, true
 	}
-	g := c.newConvGrad(i, bank, kern, bias, rows, height)
+	align := 1
+	if s.pool != nil {
+		align = s.pool.v.Kernel
+	}
+	g := c.newConvGrad(i, bank, kern, bias, c.usesWinograd(l, node.In[0]), rows, height, align)
+	if !whole {
+		dz.words = g.mostRows() * rowFloats
+	}
 	outFloats := 0
 	var pooled *buffer
 	if s.pool != nil {
@@ -199,7 +206,7 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 					c.activateGrad(f, alpha, grad, grad, s.y.at(w, n)[bd.lo*rowFloats:bd.hi*rowFloats], bank.filters)
 				}
 			}
-			g.band(w, k, x, grad)
+			g.band(w, n, k, x, grad)
 		}
 	}
 	task := device.Task{
@@ -213,6 +220,11 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		g.finish(i)
 		return
 	}
+	products := task
+	if g.winograd != nil && g.winograd.whole {
+		products.Name += " products"
+		task.FLOPs = 0
+	}
 	c.split(task, g.chunks, uses, func(w *worker, n, chunk int) {
 		g.begin(w)
 		from, to := chunkOf(len(g.bands), chunk, g.chunks)
@@ -225,6 +237,9 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 			clear(dz.at(w, n)[rows*rowFloats : node.Out.Size()*kernel.Lanes])
 		}
 	})
+	if g.winograd != nil && g.winograd.whole {
+		g.winograd.multiply(products)
+	}
 	g.finish(i)
 	c.into(node.Inputs[0], func(dx *buffer) {
 		chunks := 1

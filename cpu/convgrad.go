@@ -9,7 +9,8 @@ type convGrad struct {
 	c          *compiler
 	bank       *filterBank
 	kern, bias *param
-	lanes      bool // the lanes of the kernel's sums are samples, else outputs
+	winograd   *winogradGrad // nil: as a sum over taps
+	lanes      bool          // the lanes of the kernel's sums are samples, else outputs
 	acc        *buffer
 	biasAcc    *buffer
 	turned     *buffer // dz with samples before filters, where the lanes are outputs
@@ -64,9 +65,9 @@ type gradOuterCall struct {
 	rows     int
 }
 
-// newConvGrad prepares the sums over rows rows of the output in bands of height rows. kern and bias are nil or frozen where
-// no gradient of theirs is wanted.
-func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, rows, height int) *convGrad {
+// newConvGrad prepares the sums over rows rows of the output in bands of height rows, or by Winograd's algorithm in bands that are a
+// multiple of align rows. kern and bias are nil or frozen where no gradient of theirs is wanted.
+func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winograd bool, rows, height, align int) *convGrad {
 	name := c.net.Nodes[node].Name
 	g := &convGrad{c: c, bank: b, kern: kern, bias: bias, lanes: kernel.PreferLanes(b.fg), kernel: "unpool"}
 	ld := kernel.Padded(b.fg)
@@ -74,7 +75,17 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, rows,
 		g.biasAcc = c.global(name+" bias sums", b.filters*kernel.Lanes, perSet)
 		g.uses = append(g.uses, g.biasAcc)
 	}
-	if kern.trains() {
+	slide := b.forwardSlide()
+	switch {
+	case kern.trains() && winograd:
+		g.kernel = "winograd"
+		g.winograd, height = c.newWinogradGrad(name, b, rows, align)
+		g.uses = append(g.uses, g.winograd.uses()...)
+		g.flops = slide.flops()
+		if !g.winograd.whole {
+			g.acc = g.winograd.acc
+		}
+	case kern.trains():
 		floats := b.weightCount
 		g.kernel = "grad_outer"
 		if g.lanes {
@@ -86,10 +97,9 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, rows,
 		g.acc = c.global(name+" kernel sums", floats, perSet)
 		g.uses = append(g.uses, g.acc, g.turned)
 	}
-	slide := b.forwardSlide()
 	for lo := 0; lo < rows; lo += height {
 		bd := gradBand{lo: lo, hi: min(lo+height, rows)}
-		if kern.trains() {
+		if kern.trains() && g.winograd == nil {
 			for _, r := range slide.regions(bd.lo, bd.hi) {
 				if len(r.taps) > 0 {
 					g.call(&bd, r, ld)
@@ -136,6 +146,15 @@ func (g *convGrad) call(bd *gradBand, r region, ld int) {
 	bd.outer = append(bd.outer, gradOuterCall{k, r.group * b.fg, r.x * kernel.Lanes, y, r.rows})
 }
 
+// mostRows is the rows of the largest band.
+func (g *convGrad) mostRows() int {
+	rows := 0
+	for i := range g.bands {
+		rows = max(rows, g.bands[i].hi-g.bands[i].lo)
+	}
+	return rows
+}
+
 // begin zeroes the sums at the first group of a set.
 func (g *convGrad) begin(w *worker) {
 	if !w.first {
@@ -149,12 +168,16 @@ func (g *convGrad) begin(w *worker) {
 	}
 }
 
-// band adds band k of the gradient at the sums, grad, which meets the whole input x.
-func (g *convGrad) band(w *worker, k int, x, grad []float32) {
+// band adds band k of group n of the gradient at the sums, grad, which meets the whole input x.
+func (g *convGrad) band(w *worker, n, k int, x, grad []float32) {
 	b, bd := g.bank, &g.bands[k]
 	positions := (bd.hi - bd.lo) * b.outW
 	if g.biasAcc != nil {
 		g.c.k.AddPositions(g.biasAcc.at(w, 0), grad, b.filters, b.filters, positions)
+	}
+	if g.winograd != nil {
+		g.winograd.band(w, n, k, bd.lo, x, grad)
+		return
 	}
 	if g.acc == nil {
 		return
@@ -210,6 +233,11 @@ func (g *convGrad) finish(node int) {
 				c.reduce(w, dst, g.biasAcc.mem, g.parts(w), g.biasAcc.stride)
 			}
 		})
+	}
+	if g.winograd != nil {
+		uses, fill := g.winograd.finish(g.parts, c.layers(node))
+		c.learn(g.kern, b.kernelRows, b.filters, b.cg, int64(b.weightCount), uses, fill)
+		return
 	}
 	if g.acc == nil {
 		return

@@ -81,8 +81,8 @@ func (t *tiling) blocks(lo, hi int) []tileBlock {
 	return all
 }
 
-// input transforms a block's patches of x: v is [36][tiles][channels].
-func (t *tiling) input(w *worker, b tileBlock, v, x []float32) {
+// input transforms a block's patches of x: v is [36][n][channels] with the block's tiles from the first on.
+func (t *tiling) input(w *worker, b tileBlock, v, x []float32, n int) {
 	const side, patch, lanes = kernel.WinogradTile, kernel.WinogradPatch, kernel.Lanes
 	k, ci := t.c.k, t.ci
 	lines := t.lines.at(w, 0)
@@ -105,7 +105,7 @@ func (t *tiling) input(w *worker, b tileBlock, v, x []float32) {
 			clear(line[:(lo-first)*ci*lanes])
 			clear(line[(hi-first)*ci*lanes:])
 			l := kernel.Lines{
-				Out: v[(i*patch*b.tiles()+r*b.wide)*ci*lanes:], OutStride: b.tiles() * ci,
+				Out: v[(i*patch*n+r*b.wide)*ci*lanes:], OutStride: n * ci,
 				N: ci, Outer: b.wide, InOuter: side * ci, OutOuter: ci,
 			}
 			for j := range patch {
@@ -164,8 +164,8 @@ func (g *winograd) uses() []*buffer { return []*buffer{g.lines, g.v, g.m, g.sums
 func (g *winograd) band(w *worker, k, lo int, y, x []float32) {
 	v, m := g.v.at(w, 0), g.m.at(w, 0)
 	for _, b := range g.bands[k] {
-		g.input(w, b, v, x)
 		n := b.tiles()
+		g.input(w, b, v, x, n)
 		p := g.gemms[n]
 		for i := range planes {
 			p.Do(m[i*n*g.co*kernel.Lanes:], v[i*n*g.ci*kernel.Lanes:], g.weights.floats[i*g.ci*g.co:], nil, 1)
