@@ -3,6 +3,8 @@
 package cuda
 
 import (
+	cudnn "gorgonia.org/cu/dnn"
+
 	"gcnn/kernels"
 	"gcnn/model"
 )
@@ -12,20 +14,28 @@ type activated struct {
 	function model.ActivationFunc
 	alpha    float32
 	y, z     *buffer // the result, and what the function was applied to where its derivative needs it
+
+	dnn *cudnn.Activation // of an Activation layer; nil: by a kernel
+	d   *cudnn.TensorDescriptor
 }
 
-// biasActivation emits y = f(x + bias) in x's place, or nothing where there is nothing to do.
-func (c *compiler) biasActivation(i int, x *buffer, bias *param, f model.ActivationFunc, alpha float32) *activated {
+// elementwise is the function without softmax, which is computed by a call of its own.
+func elementwise(f model.ActivationFunc) int32 {
+	if f == model.Softmax {
+		return kernels.Linear
+	}
+	return int32(f)
+}
+
+// biasActivation emits y = f(x + bias) in x's place, or nothing where there is nothing to do. applied says that bias and
+// function, but for softmax, are in x already.
+func (c *compiler) biasActivation(i int, x *buffer, bias *param, f model.ActivationFunc, alpha float32, applied bool) *activated {
 	a := &activated{function: f, alpha: alpha, y: x}
-	n, channels := c.elements(i), lastOf(c.net.Nodes[i].Out)
-	if f != model.Softmax && kernels.NeedsInput(int(f)) && c.purpose.mode != inference {
+	n, channels, function := c.elements(i), lastOf(c.net.Nodes[i].Out), elementwise(f)
+	if kernels.NeedsInput(int(function)) && c.purpose.mode != inference {
 		a.z = c.buffer(c.nameOf(i)+" before activation", n)
 	}
-	function := int32(f)
-	if f == model.Softmax {
-		function = kernels.Linear
-	}
-	if bias != nil || function != kernels.Linear {
+	if !applied && (bias != nil || function != kernels.Linear) {
 		c.kernel(i, "bias and activation", []*buffer{x, a.z}, func() launcher {
 			return kernels.ActivationForward{X: x.p(), Bias: bias.w(), Z: a.z.p(), Y: x.p(), N: uint32(n), Channels: uint32(channels), Function: function, Alpha: alpha}
 		})
@@ -36,19 +46,35 @@ func (c *compiler) biasActivation(i int, x *buffer, bias *param, f model.Activat
 	return a
 }
 
-// softmax emits the softmax of z over the last axis, unless the loss computes it.
+// softmax emits the softmax of z over the last axis. A training step has no use for that of a classifier, whose loss is computed
+// from z.
 func (c *compiler) softmax(i int, z *buffer) *buffer {
 	y := c.value(i)
 	if c.finalSoftmax(i) {
 		c.logits = z
-		return y
+		if c.purpose.mode == training {
+			return y
+		}
 	}
-	classes := lastOf(c.net.Nodes[i].Out)
-	rows := c.elements(i) / classes
-	c.kernel(i, "softmax", []*buffer{z, y}, func() launcher {
-		return kernels.SoftmaxForward{X: z.p(), Y: y.p(), Rows: uint32(rows), Classes: uint32(classes)}
+	d := c.output(i)
+	c.task(c.nameOf(i)+" softmax", layersOf(c.net, i), "cudnnSoftmaxForward", 0, []*buffer{z, y}, func() error {
+		err := c.d.dnn.SoftmaxForward(cudnn.Accurate, cudnn.Channel, 1, d, at(z.p()), 0, d, at(y.p()))
+		return c.d.ok("cudnnSoftmaxForward", err, "rows", c.rows, "shape", c.net.Nodes[i].Out)
 	})
 	return y
+}
+
+// softmaxGradient emits the gradient at a softmax' argument; that of the final one comes from the loss.
+func (c *compiler) softmaxGradient(i int, y, dy *buffer) *buffer {
+	if c.finalSoftmax(i) {
+		return dy
+	}
+	dx, d := c.buffer(c.nameOf(i)+" softmax gradient", c.elements(i)), c.output(i)
+	c.task(c.nameOf(i)+" softmax gradient", layersOf(c.net, i), "cudnnSoftmaxBackward", 0, []*buffer{dy, y, dx}, func() error {
+		err := c.d.dnn.SoftmaxBackward(cudnn.Accurate, cudnn.Channel, 1, d, at(y.p()), d, at(dy.p()), 0, d, at(dx.p()))
+		return c.d.ok("cudnnSoftmaxBackward", err, "rows", c.rows, "shape", c.net.Nodes[i].Out)
+	})
+	return dx
 }
 
 // biasGradient emits the gradient at the layer's sum x + bias, and the bias' own. It returns the former.
@@ -56,11 +82,7 @@ func (c *compiler) biasGradient(i int, a *activated, dy *buffer, bias *param, wa
 	if a.function == model.Softmax {
 		dy = c.softmaxGradient(i, a.y, dy)
 	}
-	n, channels := c.elements(i), lastOf(c.net.Nodes[i].Out)
-	function := int32(a.function)
-	if a.function == model.Softmax {
-		function = kernels.Linear
-	}
+	n, channels, function := c.elements(i), lastOf(c.net.Nodes[i].Out), elementwise(a.function)
 	dz := dy
 	if function != kernels.Linear && (wanted || bias.trains()) {
 		dz = c.buffer(c.nameOf(i)+" sum gradient", n)
@@ -100,18 +122,9 @@ func mostChunks(rows, channels int) int {
 	return min((rows+least-1)/least, 512)
 }
 
-// softmaxGradient emits the gradient at a softmax' argument; that of the final one comes from the loss.
-func (c *compiler) softmaxGradient(i int, y, dy *buffer) *buffer {
-	if c.finalSoftmax(i) {
-		return dy
-	}
-	classes := lastOf(c.net.Nodes[i].Out)
-	rows := c.elements(i) / classes
-	dx := c.buffer(c.nameOf(i)+" softmax gradient", c.elements(i))
-	c.kernel(i, "softmax gradient", []*buffer{dy, y, dx}, func() launcher {
-		return kernels.SoftmaxBackward{DY: dy.p(), Y: y.p(), DX: dx.p(), Rows: uint32(rows), Classes: uint32(classes)}
-	})
-	return dx
+// activationModes are the functions that cuDNN knows; others are computed by a kernel.
+var activationModes = map[model.ActivationFunc]cudnn.ActivationMode{
+	model.ReLU: cudnn.ReLU, model.Tanh: cudnn.Tanh, model.Sigmoid: cudnn.Sigmoid, model.ELU: cudnn.Elu,
 }
 
 // activationForward emits an Activation layer.
@@ -127,15 +140,32 @@ func (c *compiler) activationForward(i int, l model.Activation) {
 	}
 	y := c.value(i)
 	a := &activated{function: l.Func, alpha: l.Alpha, y: y}
+	c.shapes[i] = a
+	if mode, ok := activationModes[l.Func]; ok {
+		// cuDNN's derivatives of the others follow from y, which it takes for x too, as after an activation in place: x need not
+		// be kept.
+		if a.z = y; l.Func == model.ELU {
+			a.z = x
+		}
+		a.dnn, a.d = c.activation(mode, cudnn.PropagateNan, l.Alpha), c.output(i)
+		c.task(c.nameOf(i)+" forward", layersOf(c.net, i), "cudnnActivationForward", 0, []*buffer{x, y}, func() error {
+			err := c.d.dnn.ActivationForward(a.dnn, 1, a.d, at(x.p()), 0, a.d, at(y.p()))
+			return c.d.ok("cudnnActivationForward", err, "rows", c.rows, "shape", c.net.Nodes[i].Out, "function", l.Func)
+		})
+		return
+	}
 	if kernels.NeedsInput(int(l.Func)) {
 		a.z = x
 	}
-	c.shapes[i] = a
 	n, channels := c.elements(i), lastOf(c.net.Nodes[i].Out)
 	c.kernel(i, "forward", []*buffer{x, y}, func() launcher {
 		return kernels.ActivationForward{X: x.p(), Y: y.p(), N: uint32(n), Channels: uint32(channels), Function: int32(l.Func), Alpha: l.Alpha}
 	})
+	c.because(notDNN)
 }
+
+// notDNN is why a kernel computes gelu and the like.
+const notDNN = "not one of cuDNN's"
 
 func (c *compiler) activationBackward(i int, l model.Activation) {
 	in, dy := c.net.Nodes[i].Inputs[0], c.grads[slot(i)]
@@ -151,10 +181,35 @@ func (c *compiler) activationBackward(i int, l model.Activation) {
 	}
 	a, n := c.shapes[i], c.elements(i)
 	c.into(in, func(dx *buffer) {
+		if a.dnn != nil {
+			c.task(c.nameOf(i)+" gradient", layersOf(c.net, i), "cudnnActivationBackward", 0, []*buffer{dy, a.y, a.z, dx}, func() error {
+				err := c.d.dnn.ActivationBackward(a.dnn, 1, a.d, at(a.y.p()), a.d, at(dy.p()), a.d, at(a.z.p()), 0, a.d, at(dx.p()))
+				return c.d.ok("cudnnActivationBackward", err, "rows", c.rows, "shape", c.net.Nodes[i].Out, "function", l.Func)
+			})
+			return
+		}
 		c.kernel(i, "gradient", []*buffer{dy, a.y, a.z, dx}, func() launcher {
 			return kernels.ActivationBackward{DY: dy.p(), Y: a.y.p(), Z: a.z.p(), DZ: dx.p(), N: uint32(n), Function: int32(a.function), Alpha: a.alpha}
 		})
+		c.because(notDNN)
 	})
+}
+
+// activation makes cuDNN's descriptor of an activation function.
+func (c *compiler) activation(mode cudnn.ActivationMode, nan cudnn.NanPropagation, alpha float32) *cudnn.Activation {
+	a, err := cudnn.NewActivation(mode, nan, float64(alpha))
+	if err != nil {
+		c.fail(c.d.ok("cudnnSetActivationDescriptor", err, "mode", mode))
+		return &cudnn.Activation{}
+	}
+	c.plan.descriptors = append(c.plan.descriptors, activationDescriptor{a})
+	return a
+}
+
+// output makes cuDNN's descriptor of a node's output.
+func (c *compiler) output(i int) *cudnn.TensorDescriptor {
+	h, w, channels := mapOf(c.net.Nodes[i].Out)
+	return c.tensor(c.rows, h, w, channels)
 }
 
 func lastOf(s model.Shape) int { return s[len(s)-1] }

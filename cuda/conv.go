@@ -34,6 +34,7 @@ type convState struct {
 // algorithms are cuDNN's algorithms for a convolution, with their workspaces; nil directions are not computed.
 type algorithms struct {
 	unfolded bool
+	fused    bool // bias and activation are in the forward call
 	of       [3]*choice
 }
 
@@ -73,13 +74,20 @@ func (c *compiler) convForward(i int, l model.Conv2D) {
 		}
 		a := s.choices.of[forward]
 		space := c.workspace(node.Name+" forward workspace", a)
-		c.task(node.Name+" forward", layersOf(c.net, i), "cudnnConvolutionForward", flops, []*buffer{s.x, y, space}, func() error {
-			err := c.d.dnn.ConvolutionForward(1, s.xd, at(s.x.p()), s.wd, at(kernel.w()), s.cd,
-				cudnn.ConvolutionFwdAlgo(a.algo), at(space.p()), uintptr(a.space), 0, s.yd, at(y.p()))
-			return c.d.ok("cudnnConvolutionForward", err, "", s.shape, "algorithm", a.algo)
-		})
+		if s.choices.fused {
+			c.fusedForward(i, s, y, space, flops)
+		} else {
+			c.task(node.Name+" forward", layersOf(c.net, i), "cudnnConvolutionForward", flops, []*buffer{s.x, y, space}, func() error {
+				err := c.d.dnn.ConvolutionForward(1, s.xd, at(s.x.p()), s.wd, at(kernel.w()), s.cd,
+					cudnn.ConvolutionFwdAlgo(a.algo), at(space.p()), uintptr(a.space), 0, s.yd, at(y.p()))
+				return c.d.ok("cudnnConvolutionForward", err, "", s.shape, "algorithm", a.algo)
+			})
+			if _, ok := c.fusedMode(i, a.algo); ok {
+				c.because("not with its activation: refused by cuDNN")
+			}
+		}
 	}
-	c.shapes[i] = c.biasActivation(i, y, c.param(i, model.Bias), l.Activation, l.Activation.DefaultAlpha())
+	c.shapes[i] = c.biasActivation(i, y, c.param(i, model.Bias), l.Activation, l.Activation.DefaultAlpha(), s.choices.fused)
 }
 
 // padded reports whether cuDNN reads a padded copy, since its own padding is the same on both sides.
@@ -146,6 +154,10 @@ func (c *compiler) choose(i int, s *convState) {
 			return
 		}
 		s.choices.of[d] = a
+	}
+	var err error
+	if s.choices.fused, err = c.fuses(i, s, like); err != nil {
+		c.fail(fmt.Errorf("%s: %w", node.Name, err))
 	}
 }
 
@@ -265,63 +277,6 @@ func (c *compiler) convBackward(i int, l model.Conv2D) {
 		})
 		if to != dx {
 			c.cropMap(i, "cropping of the input gradient", to, dx, node.In[0], s.input, s.v.Before, s.h.Before)
-		}
-	})
-}
-
-// unfold is the kernel's geometry.
-func (s *convState) unfold(rows int, x *buffer, columns *buffer, group int) kernels.Unfold {
-	return kernels.Unfold{
-		X: x.p(), Columns: columns.p(), N: uint32(s.places(rows) * s.width()), Height: uint32(s.v.In), Width: uint32(s.h.In), Channels: uint32(s.per * s.groups),
-		First: uint32(group * s.per), Count: uint32(s.per), OutH: uint32(s.v.Out), OutW: uint32(s.h.Out), WindowH: uint32(s.v.Kernel), WindowW: uint32(s.h.Kernel),
-		StrideH: uint32(s.v.Stride), StrideW: uint32(s.h.Stride), DilationH: uint32(s.v.Dilation), DilationW: uint32(s.h.Dilation),
-		Top: uint32(s.v.Before), Left: uint32(s.h.Before),
-	}
-}
-
-func (s *convState) places(rows int) int { return rows * s.v.Out * s.h.Out }         // of the output
-func (s *convState) width() int          { return s.v.Kernel * s.h.Kernel * s.per }  // of a row of columns
-func (s *convState) block() int          { return s.filters / s.groups * s.width() } // floats of a group's kernel
-
-// unfoldedForward emits, for each group, the unfolding of x and y = columns·Wᵀ.
-func (c *compiler) unfoldedForward(i int, s *convState, x, y *buffer, kernel *param, flops int64) {
-	rows, width, per := s.places(c.rows), s.width(), s.filters/s.groups
-	columns := c.buffer(c.nameOf(i)+" columns", rows*width)
-	for g := range s.groups {
-		c.kernel(i, "unfolding", []*buffer{x, columns}, func() launcher { return s.unfold(c.rows, x, columns, g) })
-		c.task(c.nameOf(i)+" forward", layersOf(c.net, i), "cublasSgemm", flops/int64(s.groups), []*buffer{columns, y}, func() error {
-			return c.d.matmul(false, true, rows, per, width, columns.p(), width, kernel.w()+floats(g*s.block()), width, y.at(g*per), s.filters)
-		})
-	}
-}
-
-// unfoldedBackward emits dW = dzᵀ·columns and dx = fold(dz·W) of each group.
-func (c *compiler) unfoldedBackward(i int, s *convState, x, dz *buffer, kernel *param, flops int64) {
-	rows, width, per := s.places(c.rows), s.width(), s.filters/s.groups
-	if kernel.trains() {
-		columns := c.buffer(c.nameOf(i)+" columns", rows*width)
-		for g := range s.groups {
-			c.kernel(i, "unfolding", []*buffer{x, columns}, func() launcher { return s.unfold(c.rows, x, columns, g) })
-			c.task(c.nameOf(i)+" kernel gradient", layersOf(c.net, i), "cublasSgemm", flops/int64(s.groups), []*buffer{columns, dz}, func() error {
-				return c.d.matmul(true, false, per, width, rows, dz.at(g*per), s.filters, columns.p(), width, kernel.g()+floats(g*s.block()), width)
-			})
-		}
-	}
-	c.into(c.net.Nodes[i].Inputs[0], func(dx *buffer) {
-		columns := c.buffer(c.nameOf(i)+" column gradients", rows*width)
-		for g := range s.groups {
-			c.task(c.nameOf(i)+" input gradient", layersOf(c.net, i), "cublasSgemm", flops/int64(s.groups), []*buffer{columns, dz}, func() error {
-				return c.d.matmul(false, false, rows, width, per, dz.at(g*per), s.filters, kernel.w()+floats(g*s.block()), width, columns.p(), width)
-			})
-			c.kernel(i, "folding", []*buffer{columns, dx}, func() launcher {
-				u := s.unfold(c.rows, x, columns, g)
-				return kernels.Fold{
-					Columns: columns.p(), DX: dx.p(), N: uint32(c.rows * s.v.In * s.h.In * s.per), Height: u.Height, Width: u.Width,
-					Channels: u.Channels, First: u.First, Count: u.Count,
-					OutH: u.OutH, OutW: u.OutW, WindowH: u.WindowH, WindowW: u.WindowW, StrideH: u.StrideH, StrideW: u.StrideW,
-					DilationH: u.DilationH, DilationW: u.DilationW, Top: u.Top, Left: u.Left,
-				}
-			})
 		}
 	})
 }

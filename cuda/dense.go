@@ -18,7 +18,7 @@ func (c *compiler) denseForward(i int, l model.Dense) {
 	c.task(node.Name+" forward", layersOf(c.net, i), "cublasSgemm", 2*node.MACs*int64(c.rows), []*buffer{x, y}, func() error {
 		return c.d.matmul(false, false, c.rows, l.Units, in, x.p(), in, kernel.w(), l.Units, y.p(), l.Units)
 	})
-	c.shapes[i] = c.biasActivation(i, y, c.param(i, model.Bias), l.Activation, l.Activation.DefaultAlpha())
+	c.shapes[i] = c.biasActivation(i, y, c.param(i, model.Bias), l.Activation, l.Activation.DefaultAlpha(), false)
 }
 
 // denseBackward emits dW = xᵀ·dz and dx = dz·Wᵀ.

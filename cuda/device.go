@@ -47,6 +47,8 @@ type Options struct {
 	// Check gives each buffer an allocation of its own, so that the simulator and compute-sanitizer see a kernel that leaves
 	// its buffer; memory is not shared then.
 	Check bool
+
+	unfused bool // no bias and activation within a convolution: for tests
 }
 
 // Device is a GPU. It is made by Open.
@@ -60,6 +62,7 @@ type Device struct {
 	context cu.CUContext
 	stream  cu.Stream
 	kernels map[string]cu.Function
+	fusions map[string]bool // which convolutions cuDNN takes with their activation
 	dnn     *cudnn.Context
 	blas    blasHandle
 	scratch allocation // cuBLAS' workspace
@@ -105,9 +108,9 @@ func Open(o Options) (device.Device, error) {
 		return nil, err
 	}
 	if o.Index >= n {
-		return nil, fmt.Errorf("%w: there are %d GPUs, and the first is cuda:0", device.ErrUnavailable, n)
+		return nil, noSuchGPU(n)
 	}
-	d := &Device{options: o, thread: newThread(), kernels: map[string]cu.Function{}}
+	d := &Device{options: o, thread: newThread(), kernels: map[string]cu.Function{}, fusions: map[string]bool{}}
 	if err := d.thread.do(d.start); err != nil {
 		err = errors.Join(err, d.thread.do(d.release))
 		d.thread.end()
@@ -135,15 +138,17 @@ func (d *Device) start() (err error) {
 	if err := cu.SetCurrentContext(d.context); err != nil {
 		return d.ok("cuCtxSetCurrent", err)
 	}
-	major, minor, err := d.gpu.ComputeCapability()
-	if err != nil {
-		return d.ok("cuDeviceGetAttribute", err)
-	}
-	if err := d.describe(libs, major, minor); err != nil {
+	var major int
+	if d.info, major, err = describeGPU(d.options.Index, d.gpu, libs); err != nil {
 		return err
 	}
-	if major*10+minor < 75 {
-		return fmt.Errorf("%s has compute capability %d.%d; gcnn's kernels need 7.5 (Turing) or later", d.info.Model, major, minor)
+	free, _, err := cu.MemInfo()
+	if err != nil {
+		return d.ok("cuMemGetInfo", err)
+	}
+	d.info.Details = append(d.info.Details, device.Detail{Key: "free memory", Value: mebibytes(free)})
+	if d.options.Precision == TF32 {
+		d.info.Details = append(d.info.Details, device.Detail{Key: "precision", Value: "tf32"})
 	}
 	if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 		return d.ok("cuStreamCreate", err)
@@ -173,21 +178,62 @@ func (d *Device) start() (err error) {
 	return d.check("cublasCreate", s)
 }
 
-// describe fills the device's Info.
-func (d *Device) describe(libs *cudadl.Libraries, major, minor int) error {
-	name, err := d.gpu.Name()
+// Describe tells of a GPU without making a context on it, which a card whose memory is full refuses. Errors are those of Open.
+func Describe(index int) (device.Info, error) {
+	n, err := Count()
 	if err != nil {
-		return d.ok("cuDeviceGetName", err)
+		return device.Info{}, err
 	}
-	total, err := d.gpu.TotalMem()
+	if index < 0 || index >= n {
+		return device.Info{}, noSuchGPU(n)
+	}
+	libs, err := cudadl.Load()
 	if err != nil {
-		return d.ok("cuDeviceTotalMem", err)
+		return device.Info{}, fmt.Errorf("%w: %w", device.ErrUnavailable, err)
 	}
-	units, err := d.gpu.Attribute(cu.MultiprocessorCount)
+	gpu, err := cu.GetDevice(index)
 	if err != nil {
-		return d.ok("cuDeviceGetAttribute", err)
+		return device.Info{}, fmt.Errorf("%w: %w", device.ErrUnavailable, queryError("cuDeviceGet", err))
 	}
-	d.info = device.Info{Name: fmt.Sprintf("cuda:%d", d.options.Index), Model: name, Details: []device.Detail{
+	info, _, err := describeGPU(index, gpu, libs)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", device.ErrUnavailable, err)
+	}
+	return info, err
+}
+
+func noSuchGPU(n int) error {
+	return fmt.Errorf("%w: there are %d GPUs, and the first is cuda:0", device.ErrUnavailable, n)
+}
+
+// queryError is the error of a call that needs no context.
+func queryError(call string, err error) error {
+	s := statusOf(err)
+	return &Error{Call: call, Name: s.name(), Code: s.code}
+}
+
+// describeGPU asks the driver about a GPU, which may have no context. One that gcnn cannot use is an error.
+func describeGPU(index int, gpu cu.Device, libs *cudadl.Libraries) (info device.Info, major int, err error) {
+	major, minor, err := gpu.ComputeCapability()
+	if err != nil {
+		return info, 0, queryError("cuDeviceGetAttribute", err)
+	}
+	name, err := gpu.Name()
+	if err != nil {
+		return info, 0, queryError("cuDeviceGetName", err)
+	}
+	total, err := gpu.TotalMem()
+	if err != nil {
+		return info, 0, queryError("cuDeviceTotalMem", err)
+	}
+	units, err := gpu.Attribute(cu.MultiprocessorCount)
+	if err != nil {
+		return info, 0, queryError("cuDeviceGetAttribute", err)
+	}
+	if major*10+minor < 75 {
+		return info, 0, fmt.Errorf("%s has compute capability %d.%d; gcnn's kernels need 7.5 (Turing) or later", name, major, minor)
+	}
+	return device.Info{Name: fmt.Sprintf("cuda:%d", index), Model: name, Details: []device.Detail{
 		{Key: "compute capability", Value: fmt.Sprintf("%d.%d", major, minor)},
 		{Key: "memory", Value: mebibytes(total)},
 		{Key: "multiprocessors", Value: fmt.Sprint(units)},
@@ -195,11 +241,7 @@ func (d *Device) describe(libs *cudadl.Libraries, major, minor int) error {
 		{Key: "CUDA", Value: fmt.Sprint(libs.CUDA)},
 		{Key: "cuDNN", Value: fmt.Sprintf("%s (%s)", libs.CUDNN.Version, libs.CUDNN.Path)},
 		{Key: "cuBLAS", Value: fmt.Sprintf("%s (%s)", libs.CUBLAS.Version, libs.CUBLAS.Path)},
-	}}
-	if d.options.Precision == TF32 {
-		d.info.Details = append(d.info.Details, device.Detail{Key: "precision", Value: "tf32"})
-	}
-	return nil
+	}}, major, nil
 }
 
 // loadKernels loads all modules of package kernels.

@@ -12,7 +12,7 @@ func (c *compiler) finalSoftmax(i int) bool {
 	return c.purpose.labels && i == len(c.net.Nodes)-1 && model.OutputActivation(c.net.Nodes[i].Layer) == model.Softmax
 }
 
-// loss emits what lies between forward and backward: the loss, the probabilities and the gradient at the logits. In a trace
+// loss emits what lies between forward and backward: the loss and the gradient at the logits, in one kernel. In a trace
 // without labels the caller's gradient is there already.
 func (c *compiler) loss() {
 	last := len(c.net.Nodes) - 1
@@ -28,10 +28,7 @@ func (c *compiler) loss() {
 	}
 	p := c.plan
 	p.losses, p.hits = c.buffer("losses", c.rows), c.buffer("hits", c.rows)
-	var probabilities, weights *buffer
-	if c.purpose.mode != training {
-		probabilities = c.vals[slot(last)]
-	}
+	var weights *buffer
 	var smoothing float32
 	if t := c.spec.Training; t != nil {
 		smoothing = t.LabelSmoothing
@@ -40,9 +37,9 @@ func (c *compiler) loss() {
 		}
 	}
 	z, classes := c.logits, lastOf(node.Out)
-	c.kernel(last, "softmax and loss", []*buffer{z, p.targets, weights, probabilities, dz, p.losses, p.hits}, func() launcher {
+	c.kernel(last, "softmax and loss", []*buffer{z, p.targets, weights, dz, p.losses, p.hits}, func() launcher {
 		return kernels.CrossEntropy{
-			Logits: z.p(), Targets: p.targets.p(), Weights: weights.p(), Probabilities: probabilities.p(), Gradient: dz.p(), Losses: p.losses.p(), Hits: p.hits.p(),
+			Logits: z.p(), Targets: p.targets.p(), Weights: weights.p(), Gradient: dz.p(), Losses: p.losses.p(), Hits: p.hits.p(),
 			Rows: uint32(c.rows), Classes: uint32(classes), Valid: uint32(c.rows), Smoothing: smoothing, Divisor: float32(c.rows),
 		}
 	})

@@ -31,7 +31,7 @@ type compiler struct {
 
 	shapes map[int]*activated // by node: what forward passes leave for backward passes
 	convs  map[int]*convState
-	pools  map[int]*buffer // winners
+	pools  map[int]*poolState
 	norms  map[int]*normState
 	lrns   map[int]*buffer
 	logits *buffer // what the final softmax is applied to
@@ -45,7 +45,7 @@ func (prog *program) compile(why purpose, rows int, like *plan) (*plan, error) {
 		d: prog.d, prog: prog, net: prog.net, spec: prog.spec, purpose: why, rows: rows, like: like,
 		plan: &plan{purpose: why, rows: rows, algorithms: map[int]*algorithms{}, graphs: map[*source]graph{}},
 		vals: make([]*buffer, n), grads: make([]*buffer, n), needs: make([]bool, n),
-		shapes: map[int]*activated{}, convs: map[int]*convState{}, pools: map[int]*buffer{}, norms: map[int]*normState{}, lrns: map[int]*buffer{},
+		shapes: map[int]*activated{}, convs: map[int]*convState{}, pools: map[int]*poolState{}, norms: map[int]*normState{}, lrns: map[int]*buffer{},
 	}
 	c.emit()
 	if len(c.errs) > 0 {
@@ -140,14 +140,10 @@ func (c *compiler) backward(i int) {
 	switch l := node.Layer.(type) {
 	case model.Conv2D:
 		c.convBackward(i, l)
-	case model.MaxPool2D:
-		c.maxPoolBackward(i, l.Windows)
-	case model.AveragePool2D:
-		c.averagePoolBackward(i, l.Windows)
-	case model.GlobalMaxPool2D:
-		c.maxPoolBackward(i, globalWindows)
-	case model.GlobalAveragePool2D:
-		c.averagePoolBackward(i, globalWindows)
+	case model.MaxPool2D, model.GlobalMaxPool2D:
+		c.maxPoolBackward(i)
+	case model.AveragePool2D, model.GlobalAveragePool2D:
+		c.averagePoolBackward(i)
 	case model.Flatten:
 		c.passBack(node.Inputs[0], c.grads[slot(i)])
 	case model.Dense:
@@ -228,6 +224,9 @@ func (c *compiler) task(name string, layers []string, kernel string, flops int64
 	}
 	c.plan.tasks = append(c.plan.tasks, task{device.Task{Name: name, Layers: layers, Kernel: kernel, FLOPs: flops}, run})
 }
+
+// because says why the last call is computed as it is.
+func (c *compiler) because(why string) { c.plan.tasks[len(c.plan.tasks)-1].Why = why }
 
 // launcher is a kernel with its arguments.
 type launcher interface{ Launch() kernels.Launch }

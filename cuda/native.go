@@ -72,6 +72,8 @@ static int gcnn_dnn_create(void **h, void *s) {
 static const char *gcnn_dnn_name(int code) { return cudnnGetErrorString((cudnnStatus_t)code); }
 static int gcnn_tensor_destroy(void *d) { return cudnnDestroyTensorDescriptor((cudnnTensorDescriptor_t)d); }
 static int gcnn_filter_destroy(void *d) { return cudnnDestroyFilterDescriptor((cudnnFilterDescriptor_t)d); }
+static int gcnn_pooling_destroy(void *d) { return cudnnDestroyPoolingDescriptor((cudnnPoolingDescriptor_t)d); }
+static int gcnn_activation_destroy(void *d) { return cudnnDestroyActivationDescriptor((cudnnActivationDescriptor_t)d); }
 static int gcnn_convolution_destroy(void *d) { return cudnnDestroyConvolutionDescriptor((cudnnConvolutionDescriptor_t)d); }
 
 typedef struct { int algo, status, determinism, math; size_t memory; } gcnn_choice;
@@ -228,6 +230,8 @@ type descriptor interface{ destroy() status }
 type tensorDescriptor struct{ *cudnn.TensorDescriptor }
 type filterDescriptor struct{ *cudnn.Filter }
 type convolutionDescriptor struct{ *cudnn.Convolution }
+type poolingDescriptor struct{ *cudnn.Pooling }
+type activationDescriptor struct{ *cudnn.Activation }
 
 func (d tensorDescriptor) destroy() status {
 	runtime.SetFinalizer(d.TensorDescriptor, nil)
@@ -241,6 +245,16 @@ func (d filterDescriptor) destroy() status {
 func (d convolutionDescriptor) destroy() status {
 	runtime.SetFinalizer(d.Convolution, nil)
 	return status{dnn, int(C.gcnn_convolution_destroy(first(d.Convolution)))}
+}
+
+func (d poolingDescriptor) destroy() status {
+	runtime.SetFinalizer(d.Pooling, nil)
+	return status{dnn, int(C.gcnn_pooling_destroy(first(d.Pooling)))}
+}
+
+func (d activationDescriptor) destroy() status {
+	runtime.SetFinalizer(d.Activation, nil)
+	return status{dnn, int(C.gcnn_activation_destroy(first(d.Activation)))}
 }
 
 // choice is an algorithm that cuDNN's heuristics propose.

@@ -46,11 +46,17 @@ fi
 expect 1 "CUDA_ERROR_NO_DEVICE" env GCNN_SIM_NO_DEVICE=1 "${simulated[@]}" "$gcnn" devices --device cuda
 expect 1 "serves CUDA 11.8 at most" env GCNN_SIM_DRIVER=11080 "${simulated[@]}" "$gcnn" train --device cuda "${small[@]}" --out "$tmp/old"
 expect 1 "there are 1 GPUs" "${simulated[@]}" "$gcnn" train --device cuda:1 "${small[@]}" --out "$tmp/second"
-expect 0 "gcnn simulated GPU" "${simulated[@]}" "$gcnn" devices
+# a card so full that no context fits: it is described, and not opened
+expect 0 "gcnn simulated GPU" env GCNN_SIM_FAIL=cuDevicePrimaryCtxRetain:1:2 "${simulated[@]}" "$gcnn" devices --device cuda
+expect 1 "whether another program fills" env GCNN_SIM_FAIL=cuDevicePrimaryCtxRetain:1:2 "${simulated[@]}" "$gcnn" doctor --out "$tmp/doctor"
+expect 0 "cuda:0: gcnn simulated GPU, 3 steps within the bound" env COLUMNS=200 "${simulated[@]}" "$gcnn" doctor --out "$tmp/doctor"
 say "what is missing is said"
 
 nice -n 5 "${simulated[@]}" go test -tags cuda ./kernels ./cuda/cudadl ./cuda
 say "tests passed"
+# cuDNN documents neither of these
+GCNN_SIM_POOL_TIES=last GCNN_SIM_REFUSE_FUSION=1 nice -n 5 "${simulated[@]}" go test -tags cuda -run TestConformance ./cuda
+say "so they do where the last of equal maxima takes the gradient and no convolution takes its activation"
 if [ -n "$race" ]; then
   nice -n 5 "${simulated[@]}" go test -tags cuda -race -short -run 'TestConformance|TestPlace|TestTurned' ./cuda
   say "tests passed under the race detector"

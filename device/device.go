@@ -97,7 +97,9 @@ type Plan struct {
 	Training      *Training           // nil: forward only, for Evaluate and Predict
 	Trace         bool                // nothing is fused away, so that Trace can show every layer
 	Profile       bool                // take the time of each task
-	Exact         bool                // no algorithm that changes the order or number of operations, such as Winograd's
+	// Exact allows no algorithm that changes the number of operations, such as Winograd's, and lets the first of equal maxima take
+	// a max pool's gradient, as Keras does. Without it any one of them may.
+	Exact bool
 }
 
 // Training says how a network learns. The loss is categorical cross-entropy, computed from the logits of the network's softmax.
@@ -217,6 +219,7 @@ type Task struct {
 	Name   string   // such as "conv2d+relu+max_pooling2d forward"
 	Layers []string // the layers that it computes
 	Kernel string   // what computes it
+	Why    string   // why that, where it is not the usual choice
 	FLOPs  int64    // of one step
 }
 

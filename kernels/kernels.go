@@ -80,5 +80,5 @@ const (
 	ChangeBytes   = 32 // a record of [GatherChanged]: float32 contrast, brightness, sin, cos, then the int16 of an augment record
 	TotalsBytes   = 24 // of [EndStep]: float64 loss, uint64 correct, uint64 count
 	ProgressBytes = 40 // of [EndStep]: uint64 begin, the totals, uint64 end
-	CursorBytes   = 24 // uint64 step of this pass, uint64 steps of the training, uint64 1 once the pass has stopped
+	CursorBytes   = 32 // uint64 step of this pass, uint64 steps of the training, uint64 1 once the pass has stopped, uint64 1 where a weight is no number
 )

@@ -1,32 +1,6 @@
-// Softmax, cross-entropy on logits, and the metrics of a step.
+// Cross-entropy on logits, and the metrics of a step.
 #include "common.cuh"
 #include "math.cuh"
-
-// softmax_forward: y = exp(x − max)/Σ of each row. One warp a row. x and y may be the same array.
-// launch: warps(rows)
-KERNEL softmax_forward(const float *x, float *y, u32 rows, u32 classes) {
-  u32 row = thread_index() >> 5, lane = threadIdx.x & 31;
-  if (row >= rows) return;
-  x += (u64)row * classes, y += (u64)row * classes;
-  float m = -INFINITY, s = 0.0f;
-  for (u32 c = lane; c < classes; c += 32) m = x[c] > m || x[c] != x[c] ? x[c] : m;
-  m = warp_max(m);
-  for (u32 c = lane; c < classes; c += 32) s += math_exp(x[c] - m);
-  s = warp_sum(s);
-  for (u32 c = lane; c < classes; c += 32) y[c] = math_exp(x[c] - m) / s;
-}
-
-// softmax_backward: dx = y·(dy − Σ dy·y) of each row. dx may be dy's or y's array.
-// launch: warps(rows)
-KERNEL softmax_backward(const float *dy, const float *y, float *dx, u32 rows, u32 classes) {
-  u32 row = thread_index() >> 5, lane = threadIdx.x & 31;
-  if (row >= rows) return;
-  dy += (u64)row * classes, y += (u64)row * classes, dx += (u64)row * classes;
-  float s = 0.0f;
-  for (u32 c = lane; c < classes; c += 32) s = fmaf(dy[c], y[c], s);
-  s = warp_sum(s);
-  for (u32 c = lane; c < classes; c += 32) dx[c] = y[c] * (dy[c] - s);
-}
 
 // cross_entropy is the loss −Σ t·ln softmax(z) of each row, with its gradient (p − t)·weight/divisor at the logits, in the
 // stable fused form: nothing is clipped. t is 1−smoothing at the label, plus smoothing/classes everywhere. One warp a row. Rows
@@ -34,22 +8,19 @@ KERNEL softmax_backward(const float *dy, const float *y, float *dx, u32 rows, u3
 // logits: [rows, classes]
 // targets: [rows], labels below classes
 // weights: [classes], a factor of the loss of each class, or null
-// probabilities: [rows, classes] or null
 // gradient: [rows, classes] or null; may be logits' array
 // losses: [rows]
 // hits: [rows], 1 where the prediction is the label
 // divisor: the number of samples of the step
 // launch: warps(rows)
-KERNEL cross_entropy(const float *logits, const int *targets, const float *weights, float *probabilities, float *gradient, float *losses, int *hits, u32 rows,
+KERNEL cross_entropy(const float *logits, const int *targets, const float *weights, float *gradient, float *losses, int *hits, u32 rows,
                      u32 classes, u32 valid, float smoothing, float divisor) {
   u32 row = thread_index() >> 5, lane = threadIdx.x & 31;
   if (row >= rows) return;
   u64 at = (u64)row * classes;
   if (row >= valid) {
-    for (u32 c = lane; c < classes; c += 32) {
-      if (probabilities) probabilities[at + c] = 0.0f;
-      if (gradient) gradient[at + c] = 0.0f;
-    }
+    if (gradient)
+      for (u32 c = lane; c < classes; c += 32) gradient[at + c] = 0.0f;
     if (lane == 0) losses[row] = 0.0f, hits[row] = 0;
     return;
   }
@@ -74,13 +45,10 @@ KERNEL cross_entropy(const float *logits, const int *targets, const float *weigh
     losses[row] = weight * (math_log(s) - fmaf(1.0f - smoothing, d, sum));
     hits[row] = best == label;
   }
+  if (!gradient) return;
   __syncwarp(); // the label's logit is read before gradient, which may be the same array, is written
   float scale = weight / divisor;
-  for (u32 c = lane; c < classes; c += 32) {
-    float p = math_exp(z[c] - m) / s;
-    if (probabilities) probabilities[at + c] = p;
-    if (gradient) gradient[at + c] = (p - (c == label ? 1.0f - smoothing + share : share)) * scale;
-  }
+  for (u32 c = lane; c < classes; c += 32) gradient[at + c] = (math_exp(z[c] - m) / s - (c == label ? 1.0f - smoothing + share : share)) * scale;
 }
 
 // What has been summed over a pass, in device memory, and its copy in pinned host memory. In the copy, begin and end are the
@@ -98,7 +66,8 @@ struct Progress {
 // end_step adds a step's losses and hits to the totals, advances the cursor and publishes the progress. One block, the step's
 // last node. Sums are float64, in a fixed order.
 // losses, hits: [valid]
-// cursor: [0] step of this pass, [1] steps of the training, [2] whether the pass has stopped, which leaves all of this as it is
+// cursor: [0] step of this pass, [1] steps of the training, [2] whether the pass has stopped, which leaves all of this as it is,
+// [3] whether the step's weights were no numbers, which makes its loss NaN: cuDNN's fused ReLU makes 0 of NaN and would hide them
 // progress: pinned host memory, or null
 // stop: 1 stops the pass after a step whose loss is NaN or infinite; steps that are queued already then change nothing
 // launch: single()
@@ -108,6 +77,7 @@ KERNEL end_step(const float *losses, const int *hits, Totals *totals, u64 *curso
   loss = block_sum(loss);
   correct = block_sum(correct);
   if (threadIdx.x != 0 || cursor[2]) return;
+  if (stop && cursor[3]) loss = __longlong_as_double(0x7ff8000000000000ll);
   Totals t = *totals;
   t.loss += loss, t.correct += (u64)correct, t.count += valid;
   *totals = t;

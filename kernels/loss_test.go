@@ -35,40 +35,6 @@ func softmaxBound(classes int, distance float64) float64 {
 	return (10 + float64(classes)/32 + distance) * u
 }
 
-func TestSoftmax(t *testing.T) {
-	t.Parallel()
-	for _, shape := range [][2]int{{1, 1}, {3, 10}, {17, 33}, {2, 1000}} {
-		rows, classes := shape[0], shape[1]
-		x, dy := inputs(rows*classes, 7), inputs(rows*classes, 8)
-		want, grad, largest := make([]float64, len(x)), make([]float64, len(x)), make([]float64, rows)
-		gx, gy := upload(t, x), empty(t, len(x))
-		launch(t, kernels.SoftmaxForward{X: gx.ptr(), Y: gy.ptr(), Rows: uint32(rows), Classes: uint32(classes)}.Launch())
-		y := gy.host()
-		scale := make([]float64, rows)
-		for r := range rows {
-			p, m, _ := softmax(x[r*classes : (r+1)*classes])
-			copy(want[r*classes:], p)
-			largest[r] = m
-			dot := 0.0
-			for c := range classes {
-				dot += float64(dy[r*classes+c]) * float64(y[r*classes+c])
-				scale[r] += math.Abs(float64(dy[r*classes+c]) * float64(y[r*classes+c]))
-			}
-			for c := range classes {
-				grad[r*classes+c] = float64(y[r*classes+c]) * (float64(dy[r*classes+c]) - dot)
-			}
-		}
-		near(t, "y", y, want, func(i int) float64 {
-			return softmaxBound(classes, largest[i/classes]-float64(x[i]))*want[i] + 0x1p-148
-		})
-		gdy, dx := upload(t, dy), empty(t, len(x))
-		launch(t, kernels.SoftmaxBackward{DY: gdy.ptr(), Y: gy.ptr(), DX: dx.ptr(), Rows: uint32(rows), Classes: uint32(classes)}.Launch())
-		near(t, "dx", dx.host(), grad, func(i int) float64 {
-			return float64(y[i])*((float64(classes)/32+6)*u*scale[i/classes]+2*u*math.Abs(float64(dy[i]))) + 0x1p-148
-		})
-	}
-}
-
 func TestCrossEntropy(t *testing.T) {
 	t.Parallel()
 	for _, shape := range [][3]int{{1, 2, 1}, {8, 10, 8}, {13, 10, 5}, {5, 100, 5}} {
@@ -119,11 +85,10 @@ func TestCrossEntropy(t *testing.T) {
 						}
 					}
 					gz, gt := upload(t, z), upload(t, targets)
-					gp, gl, gh := empty(t, len(z)), empty(t, rows), upload(t, make([]int32, rows))
-					launch(t, kernels.CrossEntropy{Logits: gz.ptr(), Targets: gt.ptr(), Weights: where, Probabilities: gp.ptr(), Gradient: gz.ptr(), Losses: gl.ptr(), Hits: gh.ptr(),
+					gl, gh := empty(t, rows), upload(t, make([]int32, rows))
+					launch(t, kernels.CrossEntropy{Logits: gz.ptr(), Targets: gt.ptr(), Weights: where, Gradient: gz.ptr(), Losses: gl.ptr(), Hits: gh.ptr(),
 						Rows: uint32(rows), Classes: uint32(classes), Valid: uint32(valid), Smoothing: smoothing, Divisor: float32(valid)}.Launch())
 					equal(t, "hits", gh.host(), hits)
-					near(t, "probabilities", gp.host(), p, func(i int) float64 { return softmaxBound(classes, distance[i/classes])*p[i] + 0x1p-148 })
 					near(t, "gradient", gz.host(), dz, func(i int) float64 {
 						return 2 / float64(valid) * ((softmaxBound(classes, distance[i/classes])+3*u)*p[i] + 6*u*math.Abs(p[i]-dz[i]*float64(valid)/2) + 4*u*boolean(dz[i] != 0))
 					})
@@ -143,7 +108,7 @@ func TestEndStep(t *testing.T) {
 	for i := range hits {
 		hits[i] = int32(i % 3 % 2)
 	}
-	gl, gh, totals, cursor, progress := upload(t, losses), upload(t, hits), upload(t, make([]byte, kernels.TotalsBytes)), upload(t, []uint64{4, 40, 0}), upload(t, make([]byte, kernels.ProgressBytes))
+	gl, gh, totals, cursor, progress := upload(t, losses), upload(t, hits), upload(t, make([]byte, kernels.TotalsBytes)), upload(t, []uint64{4, 40, 0, 0}), upload(t, make([]byte, kernels.ProgressBytes))
 	sum, correct := 0.0, 0
 	for i := range valid {
 		sum, correct = sum+float64(losses[i]), correct+int(hits[i])
@@ -158,7 +123,7 @@ func TestEndStep(t *testing.T) {
 		if c, n := binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:]); c != uint64(correct*step) || n != uint64(valid*step) {
 			t.Errorf("%d of %d correct, want %d of %d", c, n, correct*step, valid*step)
 		}
-		equal(t, "cursor", cursor.host(), []uint64{uint64(4 + step), uint64(40 + step), 0})
+		equal(t, "cursor", cursor.host(), []uint64{uint64(4 + step), uint64(40 + step), 0, 0})
 		equal(t, "the progress' totals", p[8:32], b)
 		if begin, end := binary.LittleEndian.Uint64(p), binary.LittleEndian.Uint64(p[32:]); begin != uint64(4+step) || end != begin {
 			t.Errorf("progress from %d to %d", begin, end)

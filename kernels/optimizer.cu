@@ -1,11 +1,17 @@
 // The optimisers, with Keras' formulas (keras.optimizers), on all trainable parameters at once: they lie one after another in
 // one array, and so do gradients and slots. What depends on the step comes from arrays that the host uploads once an epoch,
-// indexed by cursor[0]. Once a step's loss was no number (cursor[2]; see end_step) later steps change nothing.
+// indexed by cursor[0]. Once a step's loss was no number (cursor[2]; see end_step) later steps change nothing. A weight that the
+// step began with and that is NaN or infinite is reported in cursor[3].
 #include "common.cuh"
 
 // The gradient after clipping and the weight after decoupled decay, w −= decay·w, which comes before the step.
 DEVICE float clipped(const float *g, const float *clip, u32 i) { return clip ? g[i] * *clip : g[i]; }
 DEVICE float decayed(const float *w, const float *decays, u64 step, u32 i) { return decays ? w[i] - w[i] * decays[step] : w[i]; }
+
+// Notes in the cursor that the weight w is NaN or infinite.
+DEVICE void watch(float w, u64 *cursor) {
+  if (!(w - w == 0.0f)) atomicExch((u32 *)(cursor + 3), 1u);
+}
 
 // sgd: w −= rate·g; with momentum: v = momentum·v − rate·g and w += v; Nesterov: w += momentum·v − rate·g.
 // velocity: [n], or null without momentum
@@ -13,9 +19,10 @@ DEVICE float decayed(const float *w, const float *decays, u64 step, u32 i) { ret
 // decays: rate·weight_decay of each step, or null
 // clip: the factor that clip_factor made, or null
 // launch: elements(n)
-KERNEL sgd(float *w, const float *g, float *velocity, const float *rates, const float *decays, const u64 *cursor, const float *clip, u32 n, float momentum, int nesterov) {
+KERNEL sgd(float *w, const float *g, float *velocity, const float *rates, const float *decays, u64 *cursor, const float *clip, u32 n, float momentum, int nesterov) {
   u32 i = thread_index();
   if (i >= n || cursor[2]) return;
+  watch(w[i], cursor);
   u64 step = cursor[0];
   float x = decayed(w, decays, step, i), d = rates[step] * clipped(g, clip, i);
   if (velocity) {
@@ -33,10 +40,11 @@ KERNEL sgd(float *w, const float *g, float *velocity, const float *rates, const 
 // rest1, rest2: 1−β₁ and 1−β₂
 // decays, clip: as in sgd
 // launch: elements(n)
-KERNEL adam(float *w, const float *g, float *momentum, float *velocity, const float *rates, const float *decays, const u64 *cursor, const float *clip, u32 n, float rest1,
+KERNEL adam(float *w, const float *g, float *momentum, float *velocity, const float *rates, const float *decays, u64 *cursor, const float *clip, u32 n, float rest1,
             float rest2, float epsilon) {
   u32 i = thread_index();
   if (i >= n || cursor[2]) return;
+  watch(w[i], cursor);
   u64 step = cursor[0];
   float d = clipped(g, clip, i), m = momentum[i], v = velocity[i];
   m += (d - m) * rest1;
@@ -50,10 +58,11 @@ KERNEL adam(float *w, const float *g, float *momentum, float *velocity, const fl
 // rest: 1−ρ
 // rates, decays, clip: as in sgd
 // launch: elements(n)
-KERNEL rmsprop(float *w, const float *g, float *velocity, float *momentum, const float *rates, const float *decays, const u64 *cursor, const float *clip, u32 n, float rho,
+KERNEL rmsprop(float *w, const float *g, float *velocity, float *momentum, const float *rates, const float *decays, u64 *cursor, const float *clip, u32 n, float rho,
                float rest, float mu, float epsilon) {
   u32 i = thread_index();
   if (i >= n || cursor[2]) return;
+  watch(w[i], cursor);
   u64 step = cursor[0];
   float d = clipped(g, clip, i), v = rho * velocity[i] + rest * (d * d);
   velocity[i] = v;

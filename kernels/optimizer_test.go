@@ -19,7 +19,7 @@ func f32sqrt(x float32) float32 { return float32(math.Sqrt(float64(x))) } // cor
 
 func TestOptimizers(t *testing.T) {
 	t.Parallel()
-	rates, decays, cursor := upload(t, []float32{9, 9, 0.01}), upload(t, []float32{9, 9, 0.001}), upload(t, []uint64{2, 0, 0})
+	rates, decays, cursor := upload(t, []float32{9, 9, 0.01}), upload(t, []float32{9, 9, 0.001}), upload(t, []uint64{2, 0, 0, 0})
 	w, g, m := inputs(params, 12), inputs(params, 13), inputs(params, 14)
 	v := make([]float32, params)
 	for i, x := range inputs(params, 15) {
@@ -106,6 +106,45 @@ func TestOptimizers(t *testing.T) {
 			equal(t, "momentum", gm.host(), wantM)
 			equal(t, "velocity", gv.host(), wantV)
 		})
+	}
+}
+
+// TestWatch checks that every optimiser reports a weight that it found to be no number, and no other, and that end_step makes a
+// loss of NaN of the report.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	rate, g := upload(t, []float32{0.1}), upload(t, make([]float32, params))
+	for name, bad := range map[string]float32{"finite": math.MaxFloat32, "NaN": float32(math.NaN()), "infinite": float32(math.Inf(-1))} {
+		w := inputs(params, 19)
+		w[params-1] = bad
+		for optimizer, of := range map[string]func(w, cursor kernels.Pointer) kernels.Launch{
+			"sgd": func(w, cursor kernels.Pointer) kernels.Launch {
+				return kernels.SGD{W: w, G: g.ptr(), Rates: rate.ptr(), Cursor: cursor, N: params}.Launch()
+			},
+			"adam": func(w, cursor kernels.Pointer) kernels.Launch {
+				return kernels.Adam{W: w, G: g.ptr(), Momentum: upload(t, make([]float32, params)).ptr(), Velocity: upload(t, make([]float32, params)).ptr(),
+					Rates: rate.ptr(), Cursor: cursor, N: params, Epsilon: 1}.Launch()
+			},
+			"rmsprop": func(w, cursor kernels.Pointer) kernels.Launch {
+				return kernels.RMSprop{W: w, G: g.ptr(), Velocity: upload(t, make([]float32, params)).ptr(), Rates: rate.ptr(), Cursor: cursor, N: params, Epsilon: 1}.Launch()
+			},
+		} {
+			t.Run(optimizer+" "+name, func(t *testing.T) {
+				gw, cursor := upload(t, w), upload(t, []uint64{0, 0, 0, 0})
+				launch(t, of(gw.ptr(), cursor.ptr()))
+				want := uint64(1)
+				if name == "finite" {
+					want = 0
+				}
+				equal(t, "cursor", cursor.host(), []uint64{0, 0, 0, want})
+				totals := upload(t, []uint64{0, 0, 0})
+				launch(t, kernels.EndStep{Losses: upload(t, []float32{1}).ptr(), Hits: upload(t, []int32{0}).ptr(), Totals: totals.ptr(), Cursor: cursor.ptr(), Valid: 1, Stop: 1}.Launch())
+				equal(t, "cursor", cursor.host(), []uint64{1, 1, want, want})
+				if loss := math.Float64frombits(totals.host()[0]); math.IsNaN(loss) != (want == 1) {
+					t.Errorf("the loss is %g", loss)
+				}
+			})
+		}
 	}
 }
 

@@ -6,7 +6,7 @@ import "math"
 
 // All are the kernels of all modules.
 func All() []*Kernel {
-	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelChannelMeans, &kernelGatherChanged, &kernelNormalize, &kernelUnfold, &kernelFold, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelAdd, &kernelSoftmaxForward, &kernelSoftmaxBackward, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelEMA, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
+	return []*Kernel{&kernelActivationForward, &kernelActivationBackward, &kernelBiasActivationBackward, &kernelChannelMeans, &kernelGatherChanged, &kernelNormalize, &kernelUnfold, &kernelFold, &kernelDropout, &kernelGatherBytes, &kernelGatherFloats, &kernelStoreRows, &kernelPad, &kernelCrop, &kernelCopyChannels, &kernelAdd, &kernelCrossEntropy, &kernelEndStep, &kernelLRNForward, &kernelLRNBackward, &kernelSGD, &kernelAdam, &kernelRMSprop, &kernelClipFactor, &kernelEMA, &kernelMovingAverage, &kernelMaxPoolForward, &kernelMaxPoolBackward, &kernelAveragePoolForward, &kernelAveragePoolBackward}
 }
 
 var kernelActivationForward = Kernel{Name: "activation_forward", Module: "activation", Params: []Param{
@@ -647,55 +647,10 @@ func (a Add) Launch() Launch {
 	return Launch{&kernelAdd, g.grid, g.block, []uint64{uint64(a.A), uint64(a.B), uint64(a.Y), uint64(a.N)}}
 }
 
-var kernelSoftmaxForward = Kernel{Name: "softmax_forward", Module: "loss", Params: []Param{
-	{"x", "const float *", 8},
-	{"y", "float *", 8},
-	{"rows", "u32", 4},
-	{"classes", "u32", 4},
-}}
-
-// SoftmaxForward: y = exp(x − max)/Σ of each row. One warp a row. x and y may be the same array.
-type SoftmaxForward struct {
-	X       Pointer // const float
-	Y       Pointer // float
-	Rows    uint32
-	Classes uint32
-}
-
-// Launch is the launch of softmax_forward.
-func (a SoftmaxForward) Launch() Launch {
-	g := warps(int(a.Rows))
-	return Launch{&kernelSoftmaxForward, g.grid, g.block, []uint64{uint64(a.X), uint64(a.Y), uint64(a.Rows), uint64(a.Classes)}}
-}
-
-var kernelSoftmaxBackward = Kernel{Name: "softmax_backward", Module: "loss", Params: []Param{
-	{"dy", "const float *", 8},
-	{"y", "const float *", 8},
-	{"dx", "float *", 8},
-	{"rows", "u32", 4},
-	{"classes", "u32", 4},
-}}
-
-// SoftmaxBackward: dx = y·(dy − Σ dy·y) of each row. dx may be dy's or y's array.
-type SoftmaxBackward struct {
-	DY      Pointer // const float
-	Y       Pointer // const float
-	DX      Pointer // float
-	Rows    uint32
-	Classes uint32
-}
-
-// Launch is the launch of softmax_backward.
-func (a SoftmaxBackward) Launch() Launch {
-	g := warps(int(a.Rows))
-	return Launch{&kernelSoftmaxBackward, g.grid, g.block, []uint64{uint64(a.DY), uint64(a.Y), uint64(a.DX), uint64(a.Rows), uint64(a.Classes)}}
-}
-
 var kernelCrossEntropy = Kernel{Name: "cross_entropy", Module: "loss", Params: []Param{
 	{"logits", "const float *", 8},
 	{"targets", "const int *", 8},
 	{"weights", "const float *", 8},
-	{"probabilities", "float *", 8},
 	{"gradient", "float *", 8},
 	{"losses", "float *", 8},
 	{"hits", "int *", 8},
@@ -713,30 +668,28 @@ var kernelCrossEntropy = Kernel{Name: "cross_entropy", Module: "loss", Params: [
 //   - logits: [rows, classes]
 //   - targets: [rows], labels below classes
 //   - weights: [classes], a factor of the loss of each class, or null
-//   - probabilities: [rows, classes] or null
 //   - gradient: [rows, classes] or null; may be logits' array
 //   - losses: [rows]
 //   - hits: [rows], 1 where the prediction is the label
 //   - divisor: the number of samples of the step
 type CrossEntropy struct {
-	Logits        Pointer // const float
-	Targets       Pointer // const int
-	Weights       Pointer // const float
-	Probabilities Pointer // float
-	Gradient      Pointer // float
-	Losses        Pointer // float
-	Hits          Pointer // int
-	Rows          uint32
-	Classes       uint32
-	Valid         uint32
-	Smoothing     float32
-	Divisor       float32
+	Logits    Pointer // const float
+	Targets   Pointer // const int
+	Weights   Pointer // const float
+	Gradient  Pointer // float
+	Losses    Pointer // float
+	Hits      Pointer // int
+	Rows      uint32
+	Classes   uint32
+	Valid     uint32
+	Smoothing float32
+	Divisor   float32
 }
 
 // Launch is the launch of cross_entropy.
 func (a CrossEntropy) Launch() Launch {
 	g := warps(int(a.Rows))
-	return Launch{&kernelCrossEntropy, g.grid, g.block, []uint64{uint64(a.Logits), uint64(a.Targets), uint64(a.Weights), uint64(a.Probabilities), uint64(a.Gradient), uint64(a.Losses), uint64(a.Hits), uint64(a.Rows), uint64(a.Classes), uint64(a.Valid), uint64(math.Float32bits(a.Smoothing)), uint64(math.Float32bits(a.Divisor))}}
+	return Launch{&kernelCrossEntropy, g.grid, g.block, []uint64{uint64(a.Logits), uint64(a.Targets), uint64(a.Weights), uint64(a.Gradient), uint64(a.Losses), uint64(a.Hits), uint64(a.Rows), uint64(a.Classes), uint64(a.Valid), uint64(math.Float32bits(a.Smoothing)), uint64(math.Float32bits(a.Divisor))}}
 }
 
 var kernelEndStep = Kernel{Name: "end_step", Module: "loss", Params: []Param{
@@ -753,7 +706,8 @@ var kernelEndStep = Kernel{Name: "end_step", Module: "loss", Params: []Param{
 // last node. Sums are float64, in a fixed order.
 //
 //   - losses, hits: [valid]
-//   - cursor: [0] step of this pass, [1] steps of the training, [2] whether the pass has stopped, which leaves all of this as it is
+//   - cursor: [0] step of this pass, [1] steps of the training, [2] whether the pass has stopped, which leaves all of this as it is,
+//     [3] whether the step's weights were no numbers, which makes its loss NaN: cuDNN's fused ReLU makes 0 of NaN and would hide them
 //   - progress: pinned host memory, or null
 //   - stop: 1 stops the pass after a step whose loss is NaN or infinite; steps that are queued already then change nothing
 type EndStep struct {
@@ -845,7 +799,7 @@ var kernelSGD = Kernel{Name: "sgd", Module: "optimizer", Params: []Param{
 	{"velocity", "float *", 8},
 	{"rates", "const float *", 8},
 	{"decays", "const float *", 8},
-	{"cursor", "const u64 *", 8},
+	{"cursor", "u64 *", 8},
 	{"clip", "const float *", 8},
 	{"n", "u32", 4},
 	{"momentum", "float", 4},
@@ -864,7 +818,7 @@ type SGD struct {
 	Velocity Pointer // float
 	Rates    Pointer // const float
 	Decays   Pointer // const float
-	Cursor   Pointer // const u64
+	Cursor   Pointer // u64
 	Clip     Pointer // const float
 	N        uint32
 	Momentum float32
@@ -884,7 +838,7 @@ var kernelAdam = Kernel{Name: "adam", Module: "optimizer", Params: []Param{
 	{"velocity", "float *", 8},
 	{"rates", "const float *", 8},
 	{"decays", "const float *", 8},
-	{"cursor", "const u64 *", 8},
+	{"cursor", "u64 *", 8},
 	{"clip", "const float *", 8},
 	{"n", "u32", 4},
 	{"rest1", "float", 4},
@@ -904,7 +858,7 @@ type Adam struct {
 	Velocity Pointer // float
 	Rates    Pointer // const float
 	Decays   Pointer // const float
-	Cursor   Pointer // const u64
+	Cursor   Pointer // u64
 	Clip     Pointer // const float
 	N        uint32
 	Rest1    float32
@@ -925,7 +879,7 @@ var kernelRMSprop = Kernel{Name: "rmsprop", Module: "optimizer", Params: []Param
 	{"momentum", "float *", 8},
 	{"rates", "const float *", 8},
 	{"decays", "const float *", 8},
-	{"cursor", "const u64 *", 8},
+	{"cursor", "u64 *", 8},
 	{"clip", "const float *", 8},
 	{"n", "u32", 4},
 	{"rho", "float", 4},
@@ -946,7 +900,7 @@ type RMSprop struct {
 	Momentum Pointer // float
 	Rates    Pointer // const float
 	Decays   Pointer // const float
-	Cursor   Pointer // const u64
+	Cursor   Pointer // u64
 	Clip     Pointer // const float
 	N        uint32
 	Rho      float32

@@ -49,6 +49,8 @@ type Recipe struct {
 	EarlyStopping     *EarlyStopping     `yaml:"early_stopping,omitempty"`
 	ReduceLROnPlateau *ReduceLROnPlateau `yaml:"reduce_lr_on_plateau,omitempty"`
 
+	Exact bool `yaml:"exact,omitempty"` // device.Plan.Exact
+
 	Shuffle bool   `yaml:"shuffle,omitempty"` // a new order each epoch
 	Seed    uint64 `yaml:"seed,omitempty"`    // of initial weights, order, dropout and augmentation
 }
@@ -212,7 +214,7 @@ func (r Recipe) Plan(norm model.Normalization, classes []string) (device.Plan, e
 		return device.Plan{}, err
 	}
 	return device.Plan{
-		Batch: r.BatchSize, Normalization: norm,
+		Batch: r.BatchSize, Normalization: norm, Exact: r.Exact,
 		Training: &device.Training{
 			Optimizer: opt, WeightDecay: float32(r.WeightDecay), ClipNorm: float32(r.ClipNorm),
 			LabelSmoothing: float32(r.LabelSmoothing), ClassWeights: weights, Augment: augment, Seed: r.Seed,

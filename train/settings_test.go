@@ -54,6 +54,7 @@ augment: {flip: alternating, shift: 2, cutout: 3, rotate: 10, brightness: 0.1, c
 ema: {momentum: 0.9, every: 4}
 early_stopping: {monitor: val_accuracy, patience: 2, min_delta: 0.01, start_from_epoch: 1, restore_best_weights: true}
 reduce_lr_on_plateau: {monitor: loss, factor: 0.5, patience: 3, min_delta: 0, cooldown: 1, min_lr: 1e-05}
+exact: true
 shuffle: false
 seed: 18446744073709551615
 `

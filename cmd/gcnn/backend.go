@@ -16,9 +16,10 @@ import (
 
 // backend is a kind of device. Which kinds there are is fixed; whether this build can use them is not.
 type backend struct {
-	name  string
-	open  func(choice) (device.Device, error)
-	count func() (int, error) // devices there are; an error that wraps device.ErrUnavailable says why there is none
+	name     string
+	open     func(choice) (device.Device, error)
+	count    func() (int, error)                  // devices there are; an error that wraps device.ErrUnavailable says why there is none
+	describe func(index int) (device.Info, error) // a device that is not opened
 }
 
 // choice is what can be chosen of a device.
@@ -33,14 +34,23 @@ type choice struct {
 func backends() []backend {
 	return []backend{
 		cudaBackend,
-		{"cpu", func(c choice) (device.Device, error) {
+		onHost("cpu", func(c choice) (device.Device, error) {
 			return cpu.Open(cpu.Options{Workers: c.workers, SetMemory: c.setBytes()})
-		}, one},
-		{"reference", func(choice) (device.Device, error) { return reference.Open(reference.Options{}), nil }, one},
+		}),
+		onHost("reference", func(choice) (device.Device, error) { return reference.Open(reference.Options{}), nil }),
 	}
 }
 
-func one() (int, error) { return 1, nil }
+// onHost is a backend of one device, which costs nothing to open.
+func onHost(name string, open func(choice) (device.Device, error)) backend {
+	return backend{name, open, func() (int, error) { return 1, nil }, func(int) (device.Info, error) {
+		d, err := open(choice{precision: train.Float32})
+		if err != nil {
+			return device.Info{}, err
+		}
+		return d.Info(), d.Close()
+	}}
+}
 
 // errWithoutCUDA is wrapped where a build cannot use a GPU.
 var errWithoutCUDA = errors.New("this build is without CUDA")
@@ -56,6 +66,8 @@ const (
 func (c choice) setBytes() int64 { return int64(c.setMemory) << 20 }
 
 const precisionUsage = "float32, or tf32 for faster and less exact products on a GPU"
+
+const exactUsage = "on a GPU: the first of equal maxima takes a max pool's gradient, as on the CPU and in Keras, and no algorithm transforms a convolution; slower"
 
 var deviceFlags = []cli.Flag{
 	&cli.StringFlag{Name: "device", Value: "auto", Usage: deviceUsage, EnvVars: []string{"GCNN_DEVICE"}},

@@ -12,7 +12,8 @@ import (
 var errNoCUDA = fmt.Errorf("%w: %w: go build -tags cuda ./cmd/gcnn makes one with it", device.ErrUnavailable, errWithoutCUDA)
 
 var cudaBackend = backend{
-	name:  "cuda",
-	open:  func(choice) (device.Device, error) { return nil, errNoCUDA },
-	count: func() (int, error) { return 0, errNoCUDA },
+	name:     "cuda",
+	open:     func(choice) (device.Device, error) { return nil, errNoCUDA },
+	count:    func() (int, error) { return 0, errNoCUDA },
+	describe: func(int) (device.Info, error) { return device.Info{}, errNoCUDA },
 }

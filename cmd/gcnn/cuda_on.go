@@ -17,5 +17,6 @@ var cudaBackend = backend{
 		}
 		return cuda.Open(o)
 	},
-	count: cuda.Count,
+	count:    cuda.Count,
+	describe: cuda.Describe,
 }

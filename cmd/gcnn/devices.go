@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"gcnn/device"
-	"gcnn/train"
 )
 
 func devicesCommand() *cli.Command {
@@ -96,16 +95,15 @@ func printDevices(w io.Writer, list []listedDevice, asJSON bool) error {
 }
 
 func describe(b backend, index int) (listedDevice, error) {
-	d, err := b.open(choice{index: index, precision: train.Float32})
+	info, err := b.describe(index)
 	if err != nil {
 		return listedDevice{}, err
 	}
-	info := d.Info()
 	l := listedDevice{Name: info.Name, Model: info.Model, Details: map[string]string{}, order: info.Details}
 	for _, detail := range info.Details {
 		l.Details[detail.Key] = detail.Value
 	}
-	return l, d.Close()
+	return l, nil
 }
 
 // writeJSON prints a value as indented JSON.

@@ -226,7 +226,11 @@ func (e *examination) gpus(ctx context.Context, p *probe) error {
 		if ended := context.Cause(ctx); ended != nil {
 			return ended
 		}
-		e.result(name, detail, err, "do not train on this GPU: --device cpu; and report this list")
+		advice := "do not train on this GPU: --device cpu; and report this list"
+		if errors.Is(err, device.ErrUnavailable) {
+			advice = "see with nvidia-smi whether another program fills or holds it; --device cpu trains without it"
+		}
+		e.result(name, detail, err, advice)
 	}
 	return nil
 }

@@ -60,7 +60,11 @@ func writeMemory(w io.Writer, memory []device.Memory) error {
 func writePlan(w io.Writer, tasks []device.Task) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, t := range tasks {
-		fmt.Fprintf(tw, "%s\t%s\t%s FLOP\n", t.Name, t.Kernel, thousands(t.FLOPs))
+		kernel := t.Kernel
+		if t.Why != "" {
+			kernel += " (" + t.Why + ")"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s FLOP\n", t.Name, kernel, thousands(t.FLOPs))
 	}
 	return tw.Flush()
 }

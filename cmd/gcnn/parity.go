@@ -35,6 +35,7 @@ Examples:
 			&cli.IntFlag{Name: "batch-size", Aliases: []string{"batch"}, Value: 8, Usage: "images of a step"},
 			&cli.IntFlag{Name: "steps", Value: 3, Usage: "training steps"},
 			&cli.IntFlag{Name: "workers", DefaultText: "one for each core", Usage: "CPU threads"},
+			&cli.BoolFlag{Name: "exact", Usage: exactUsage},
 			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "of initial weights, dropout and augmentation"},
 			jsonFlag,
 		},
@@ -50,6 +51,7 @@ func compareDevices(c *cli.Context) error {
 	defer stop()
 	s := train.NewSettings(c.String("model"))
 	s.Data, s.BatchSize, s.Seed = c.String("data"), c.Int("batch-size"), c.Uint64("seed")
+	s.Exact = c.Bool("exact")
 	shape, err := s.PictureShape()
 	if err != nil {
 		return err
@@ -80,7 +82,7 @@ func compareDevices(c *cli.Context) error {
 		devices = append(devices, d)
 	}
 	report, err := parity.Compare(ctx, parity.Case{
-		Net: net, Weights: weights, Set: set, Normalization: plan.Normalization, Training: *plan.Training,
+		Net: net, Weights: weights, Set: set, Normalization: plan.Normalization, Training: *plan.Training, Exact: plan.Exact,
 		Rate: float32(s.LearningRate), Batch: s.BatchSize, Steps: c.Int("steps"),
 	}, devices...)
 	if err != nil {

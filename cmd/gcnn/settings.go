@@ -60,6 +60,7 @@ var settings = []setting{
 	{"ema", yamlSetting, "average the weights, as `YAML`: 'momentum: 0.99'", "no"},
 	{"early-stopping", yamlSetting, "end when val_loss stops falling, as `YAML`: 'patience: 3, restore_best_weights: true'", "no"},
 	{"reduce-lr-on-plateau", yamlSetting, "reduce the learning rate when val_loss stops falling, as `YAML`: 'factor: 0.1, patience: 10'", "no"},
+	{"exact", boolSetting, exactUsage, ""},
 	{"shuffle", boolSetting, "a new order of the images each epoch, as by default; --shuffle=false keeps theirs", ""},
 	{"seed", intSetting, "of initial weights, order, dropout and augmentation", "1"},
 	{"checkpoint-minutes", floatSetting, "also checkpoint within an epoch, every so many `MINUTES`", "no"},

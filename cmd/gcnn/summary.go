@@ -31,6 +31,7 @@ Examples:
 			&cli.BoolFlag{Name: "plan", Usage: "also print the tasks that the device makes of a training step"},
 			&cli.BoolFlag{Name: "memory", Usage: "also print the memory that training takes on the device"},
 			&cli.IntFlag{Name: "batch-size", DefaultText: presetDefault, Usage: "images of a step"},
+			&cli.BoolFlag{Name: "exact", Usage: exactUsage},
 		}, deviceFlags...),
 		Action: func(c *cli.Context) error {
 			var net *model.Network
@@ -99,6 +100,7 @@ func outlineTraining(c *cli.Context, net *model.Network) (outline device.Outline
 	if c.IsSet("batch-size") {
 		recipe.BatchSize = c.Int("batch-size")
 	}
+	recipe.Exact = c.Bool("exact")
 	plan, err := recipe.Plan(model.Normalization{}, nil)
 	if err != nil {
 		return outline, "", usageError{err}

@@ -55,6 +55,12 @@ func testEnding(t *testing.T, dev device.Device) {
 			}
 		})
 	}
+	t.Run("NaN before a ReLU", func(t *testing.T) {
+		t.Parallel()
+		if err := checkHiddenNaN(dev); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("closed within", func(t *testing.T) {
 		t.Parallel()
 		if err := checkClosedWithin(dev); err != nil {
@@ -205,6 +211,27 @@ func checkNotFinite(dev device.Device, step int) (err error) {
 	}
 	if got.Step != int64(step) {
 		return fmt.Errorf("the state is that after %d steps, want %d", got.Step, step)
+	}
+	return nil
+}
+
+// checkHiddenNaN trains with a kernel of NaN before a ReLU, which may make 0 of it (cuDNN's fused one does): the step ends the
+// training all the same.
+func checkHiddenNaN(dev device.Device) (err error) {
+	net := mustNet(model.Shape{4, 4, 1}, model.Conv2D{Name: "conv", Filters: 2, KernelSize: model.Square(3), Activation: model.ReLU},
+		model.Flatten{}, model.Dense{Units: 3, Activation: model.Softmax})
+	c := trainCase{net: net, batch: 2, images: 6, samples: 6, seed: 702, training: device.Training{Optimizer: device.SGD{}}}
+	set, state, epoch := c.data()
+	state.Weights["conv/kernel"].Float32s()[4] = float32(math.NaN())
+	p, resident, err := c.start(dev, state, set)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, resident.Close(), p.Close()) }()
+	_, err = p.Train(context.Background(), resident, epoch)
+	var notFinite *device.NonFiniteError
+	if !errors.As(err, &notFinite) || notFinite.Step != 1 {
+		return anotherError(err, &device.NonFiniteError{Step: 1, Loss: math.NaN()})
 	}
 	return nil
 }

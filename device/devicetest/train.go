@@ -21,6 +21,7 @@ type trainCase struct {
 	batch    int
 	training device.Training
 	norm     model.Normalization
+	exact    bool
 	images   int // of the set
 	samples  int // of the epoch; the last step may be partial
 	epoch    int
@@ -44,7 +45,7 @@ func (c trainCase) check(dev device.Device) error {
 }
 
 func (c trainCase) plan() device.Plan {
-	return device.Plan{Batch: c.batch, Normalization: c.norm, Training: &c.training}
+	return device.Plan{Batch: c.batch, Normalization: c.norm, Training: &c.training, Exact: c.exact}
 }
 
 // epochOf draws the set, the start and the order of the case.
@@ -334,7 +335,7 @@ func testExactSteps(t *testing.T, dev device.Device) {
 			for _, p := range net.Params() {
 				zeros.Weights[p.Name] = fill(func() float32 { return 0 }, p.Shape...)
 			}
-			c := trainCase{net: net, batch: 8, training: device.Training{Optimizer: optimizer}}
+			c := trainCase{net: net, batch: 8, exact: true, training: device.Training{Optimizer: optimizer}}
 			p, resident, err := c.start(dev, zeros, set)
 			if err != nil {
 				t.Fatal(err)

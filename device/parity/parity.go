@@ -22,6 +22,7 @@ type Case struct {
 	Set           *data.Set                // labelled; batches take its images in order, and start again at its end
 	Normalization model.Normalization
 	Training      device.Training
+	Exact         bool    // as in device.Plan
 	Rate          float32 // of every step
 	Batch, Steps  int     // at least 1; at least 0
 }
@@ -97,7 +98,7 @@ func (c Case) check() error {
 
 // addPass adds the errors of one forward and backward pass.
 func (c Case) addPass(ctx context.Context, r *Report, dev device.Device) (err error) {
-	plan := device.Plan{Batch: c.Batch, Normalization: c.Normalization, Training: &c.Training, Trace: true}
+	plan := device.Plan{Batch: c.Batch, Normalization: c.Normalization, Training: &c.Training, Trace: true, Exact: c.Exact}
 	start := device.State{Weights: c.Weights}
 	p, err := dev.Compile(c.Net, plan)
 	if err != nil {

@@ -20,7 +20,7 @@ type runner struct {
 }
 
 func (c Case) newRunner(dev device.Device) (*runner, error) {
-	plan := device.Plan{Batch: c.Batch, Normalization: c.Normalization, Training: &c.Training}
+	plan := device.Plan{Batch: c.Batch, Normalization: c.Normalization, Training: &c.Training, Exact: c.Exact}
 	p, err := dev.Compile(c.Net, plan)
 	if err != nil {
 		return nil, err

@@ -140,20 +140,24 @@ func TestSoftmaxCoversItsNeighbours(t *testing.T) {
 	}
 }
 
-// TestContestedMaximum covers both outcomes where two elements cannot be told apart, and no more.
+// TestContestedMaximum covers both outcomes where two elements cannot be told apart, or where any of equal ones may take the
+// gradient, and no more.
 func TestContestedMaximum(t *testing.T) {
 	t.Parallel()
 	shape := model.Shape{1, 3, 1}
 	for _, c := range []struct {
 		name   string
 		x      []Ball
+		anyTie bool
 		radius []bool // whether the gradient's radius covers dy
 	}{
-		{"apart", []Ball{{1, 0.1}, {2, 0.1}, {0, 0.1}}, []bool{false, false, false}},
-		{"overlapping", []Ball{{1, 0.6}, {2, 0.6}, {0, 0.1}}, []bool{true, true, false}},
-		{"exact tie", []Ball{{2, 0}, {2, 0}, {2, 0}}, []bool{false, false, false}},
+		{"apart", []Ball{{1, 0.1}, {2, 0.1}, {0, 0.1}}, false, []bool{false, false, false}},
+		{"overlapping", []Ball{{1, 0.6}, {2, 0.6}, {0, 0.1}}, false, []bool{true, true, false}},
+		{"exact tie", []Ball{{2, 0}, {2, 0}, {2, 0}}, false, []bool{false, false, false}},
+		{"exact tie of which any may win", []Ball{{2, 0}, {1, 0}, {2, 0}}, true, []bool{true, false, true}},
+		{"no tie", []Ball{{2, 0}, {1, 0}, {0, 0}}, true, []bool{false, false, false}},
 	} {
-		p := &maxPool{windows: global(shape, model.Shape{1})}
+		p := &maxPool{windows: global(shape, model.Shape{1}), anyTie: c.anyTie}
 		y := p.forward([]*Tensor{{[]int{1, 1, 3, 1}, c.x}})
 		dx, _ := p.backward(&Tensor{[]int{1, 1}, []Ball{exact(1)}})
 		if math.Abs(y.Elems[0].V-2) > 0 {

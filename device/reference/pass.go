@@ -42,7 +42,7 @@ type pass struct {
 	net     *model.Network
 	weights map[string]*Tensor
 	infer   bool
-	exact   bool // no algorithm but the direct sum
+	exact   bool // no algorithm but the direct sum; the first of equal maxima wins
 	seed    uint64
 	step    int64
 	// seen is what an implementation found. Every layer then starts from the implementation's own neighbouring values, so
@@ -79,12 +79,12 @@ func (p *pass) newLayer(i int) (layer, activation) {
 		return &reshape{out: node.Out}, act
 	case model.MaxPool2D:
 		v, h := l.Windows(node.In[0])
-		return &maxPool{windows: windows{v, h, node.Out[2], node.Out}}, act
+		return &maxPool{windows: windows{v, h, node.Out[2], node.Out}, anyTie: !p.exact}, act
 	case model.AveragePool2D:
 		v, h := l.Windows(node.In[0])
 		return &averagePool{windows: windows{v, h, node.Out[2], node.Out}}, act
 	case model.GlobalMaxPool2D:
-		return &maxPool{windows: global(node.In[0], node.Out)}, act
+		return &maxPool{windows: global(node.In[0], node.Out), anyTie: !p.exact}, act
 	case model.GlobalAveragePool2D:
 		return &averagePool{windows: global(node.In[0], node.Out)}, act
 	case model.BatchNormalization:

@@ -50,7 +50,8 @@ func (w windows) inside(s, oy, ox, c int) []int {
 // maxPool is MaxPool2D and GlobalMaxPool2D.
 type maxPool struct {
 	windows
-	x *Tensor
+	anyTie bool // of equal maxima any may take the gradient: device.Plan.Exact was not asked for
+	x      *Tensor
 }
 
 func (p *maxPool) forward(x []*Tensor) *Tensor {
@@ -68,7 +69,7 @@ func (p *maxPool) forward(x []*Tensor) *Tensor {
 }
 
 // backward gives the gradient to the first of the largest elements. An element that could be the first largest in an
-// implementation's arithmetic, or lose that place, has a radius that covers both.
+// implementation's arithmetic, or lose that place, has a radius that covers both; with anyTie that is so for equal ones too.
 func (p *maxPool) backward(dy *Tensor) ([]*Tensor, map[string]*Tensor) {
 	sums := make([]sum, len(p.x.Elems))
 	p.each(p.x.Shape[0], func(i int, window []int) {
@@ -79,7 +80,7 @@ func (p *maxPool) backward(dy *Tensor) ([]*Tensor, map[string]*Tensor) {
 			}
 			low = max(low, p.x.Elems[k].V-p.x.Elems[k].R)
 		}
-		contested := p.x.Elems[first].R > 0
+		contested := p.anyTie || p.x.Elems[first].R > 0
 		for _, k := range window {
 			contested = contested || (k != first && p.x.Elems[k].R > 0 && p.x.Elems[k].V+p.x.Elems[k].R >= low)
 		}

@@ -53,6 +53,12 @@ const Settings &settings() {
     s.lose_device = (int)number("GCNN_SIM_LOSE_DEVICE", 0);
     s.delay_us = (long)number("GCNN_SIM_DELAY_US", 20000);
     s.failures = parse_failures(getenv("GCNN_SIM_FAIL"));
+    const char *ties = getenv("GCNN_SIM_POOL_TIES");
+    s.pool_ties_last = ties && !strcmp(ties, "last");
+    if (ties && strcmp(ties, "first") && strcmp(ties, "last")) {
+      say(format("GCNN_SIM_POOL_TIES=%s is neither first nor last", ties));
+      abort();
+    }
     const char *o = getenv("GCNN_SIM_ORDER");
     s.order = !o ? Order::Forward : !strcmp(o, "reverse") ? Order::Reverse : !strcmp(o, "shuffle") ? Order::Shuffle : Order::Forward;
     if (const char *t = getenv("GCNN_SIM_TRACE")) s.trace = t;

@@ -19,6 +19,7 @@ struct Settings {
   unsigned long long memory; // bytes of the device
   int devices, driver, major, minor;
   bool no_device, races, lazy;
+  bool pool_ties_last; // of equal maxima the last takes the gradient
   int fail_allocation, fail_launch, lose_device; // the n-th; 0 is never
   std::vector<FailedCall> failures;
   long delay_us; // queued work starts by itself after so long

@@ -396,14 +396,19 @@ SIM_API cudnnStatus_t cudnnConvolutionBiasActivationForward(cudnnHandle_t h, con
   DNN({
     Handle &handle = running(h);
     Problem p = problem(xd, wd, cd, yd);
+    if (getenv("GCNN_SIM_REFUSE_FUSION")) unsupported("GCNN_SIM_REFUSE_FUSION refuses it"); // to test what a caller does then
     Blend scale(a1, a2);
     Tensor b = map(bd, "bias");
     Tensor zt = map(zd, "z");
     sim::Activation act = get<sim::Activation>(ad);
-    if (!act.set || (act.mode != CUDNN_ACTIVATION_RELU && act.mode != CUDNN_ACTIVATION_IDENTITY)) unsupported("the activation is relu or identity");
+    if (!act.set) bad("the activation descriptor was not set");
+    if (act.mode != CUDNN_ACTIVATION_RELU && act.mode != CUDNN_ACTIVATION_IDENTITY) unsupported("the activation is relu or identity");
+    if (act.nan != CUDNN_NOT_PROPAGATE_NAN) unsupported("reluNanOpt is CUDNN_NOT_PROPAGATE_NAN");
     if (act.mode == CUDNN_ACTIVATION_IDENTITY && algo != CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM) unsupported("identity needs IMPLICIT_PRECOMP_GEMM");
-    if (b.dim[0] != 1 || b.dim[1] != p.filters || b.dim[2] != 1 || b.dim[3] != 1) bad("bias is [1 filters 1 1], it is " + b.text());
-    if (memcmp(zt.dim, p.y.dim, sizeof(int) * 4)) bad("z is of y's shape");
+    if (b.dim[0] != 1 || b.dim[1] != p.filters || b.dim[2] != 1 || b.dim[3] != 1) unsupported("bias is [1 filters 1 1], it is " + b.text());
+    if (b.stride[1] != 1) unsupported("the bias' second stride is 1, it is " + b.text());
+    if (memcmp(zt.dim, p.y.dim, sizeof(int) * 4) || memcmp(zt.stride, p.y.stride, sizeof(int) * 4)) unsupported("z is as y: " + zt.text() + " and " + p.y.text());
+    if (!z) throw DnnError(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "z is null; where alpha2 is 0 it may be y");
     check_algorithm(p, Forward, algo, size);
     u64 used = workspace(p, Forward, algo);
     bool relu = act.mode == CUDNN_ACTIVATION_RELU;
@@ -414,7 +419,7 @@ SIM_API cudnnStatus_t cudnnConvolutionBiasActivationForward(cudnnHandle_t h, con
             View zv = view(zt, a[3]), bv = view(b, a[4]);
             forward(p, a[0], a[1], a[5], Blend(&scale.alpha, &scale.beta), [&](int n, float v, int f, int i, int j) {
               float r = scale.alpha * v + (zv.p ? scale.beta * zv.at(n, f, i, j) : 0) + bv.at(0, f, 0, 0);
-              return relu && r < 0 ? 0.0f : r;
+              return !relu || r > 0 ? r : 0.0f; // 0 of NaN too: it is not propagated
             });
           });
   })

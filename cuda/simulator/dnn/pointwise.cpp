@@ -53,7 +53,7 @@ static float slope(const sim::Activation &a, float x, float y) {
   case CUDNN_ACTIVATION_RELU: return x > 0 ? 1 : 0;
   case CUDNN_ACTIVATION_TANH: return 1 - y * y;
   case CUDNN_ACTIVATION_CLIPPED_RELU: return x > 0 && x < a.coefficient ? 1 : 0;
-  default: return x > 0 ? 1 : (float)(y + a.coefficient);
+  default: return x > 0 ? 1 : (float)(a.coefficient * std::exp((double)x)); // a caller that gives y for x shows
   }
 }
 

@@ -1,5 +1,6 @@
-// Pooling, forward and backward. Which of equal maxima takes the gradient is not documented: CUDNN_POOLING_MAX gives it to the
-// last, CUDNN_POOLING_MAX_DETERMINISTIC to the first.
+// Pooling, forward and backward. Which of equal maxima takes the gradient is not documented. CUDNN_POOLING_MAX_DETERMINISTIC
+// gives it to the first, as TensorFlow's tests of its cuDNN kernels want it, or with GCNN_SIM_POOL_TIES=last to the last;
+// CUDNN_POOLING_MAX, whose sums have no fixed order, to the other of these.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -57,6 +58,9 @@ static Window window(const sim::Pooling &p, const Tensor &x, int i, int j) {
   return v;
 }
 
+// Whether the last of equal maxima takes the gradient.
+static bool last_takes(const sim::Pooling &p) { return settings().pool_ties_last == (p.mode == CUDNN_POOLING_MAX_DETERMINISTIC); }
+
 static bool is_max(const sim::Pooling &p) { return p.mode == CUDNN_POOLING_MAX || p.mode == CUDNN_POOLING_MAX_DETERMINISTIC; }
 
 template <class F>
@@ -104,6 +108,7 @@ SIM_API cudnnStatus_t cudnnPoolingBackward(cudnnHandle_t h, cudnnPoolingDescript
     if (memcmp(yt.dim, dyt.dim, sizeof(int) * 4) || memcmp(yt.stride, dyt.stride, sizeof(int) * 4)) bad("y and dy have the same shape and strides");
     if (memcmp(xt.dim, dxt.dim, sizeof(int) * 4) || memcmp(xt.stride, dxt.stride, sizeof(int) * 4)) bad("x and dx have the same shape and strides");
     Blend blend(alpha, beta);
+    bool last = last_takes(p);
     queue(handle, "cudnnPoolingBackward", {{"y", y, yt.extent(), false}, {"dy", dy, dyt.extent(), false}, {"x", x, xt.extent(), false}, {"dx", dx, dxt.extent(), true}}, false, [=](const std::vector<float *> &a) {
       View yv = view(yt, a[0]), g = view(dyt, a[1]), v = view(xt, a[2]), o = view(dxt, a[3]);
       std::vector<float> sum(xt.count());
@@ -115,7 +120,7 @@ SIM_API cudnnStatus_t cudnnPoolingBackward(cudnnHandle_t h, cudnnPoolingDescript
         for (int r = w.h0; r < w.h1; r++)
           for (int s = w.w0; s < w.w1; s++) {
             if (!is_max(p)) t.at(n, c, r, s) += e / (float)w.counted;
-            else if (v.at(n, c, r, s) == yv.at(n, c, i, j) && (hr < 0 || p.mode == CUDNN_POOLING_MAX)) hr = r, hs = s;
+            else if (v.at(n, c, r, s) == yv.at(n, c, i, j) && (hr < 0 || last)) hr = r, hs = s;
           }
         if (hr >= 0) t.at(n, c, hr, hs) += e;
       });

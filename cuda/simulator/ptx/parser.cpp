@@ -281,7 +281,12 @@ class Parser {
         }
       fail("register " + s + " is not implemented");
     }
-    if (kind == 'p') fail("operand " + s + " is no predicate");
+    if (kind == 'p') { // an integer may stand for a predicate: true unless it is 0
+      if (!isdigit((unsigned char)s[0]) && s[0] != '-') fail("operand " + s + " is no predicate");
+      u32 o = kernel_->predicates++;
+      kernel_->presets.push_back({Preset::Constant, o, 0, strtoull(s.c_str(), nullptr, 0)});
+      return o;
+    }
     if (s[0] == '0' && s.size() > 2 && strchr("fFdD", s[1])) {
       if ((s.size() == 18) != (kind == '8')) fail("constant " + s + " is of another width than the instruction's operand");
       return constant(strtoull(s.c_str() + 2, nullptr, 16), kind);
@@ -353,18 +358,23 @@ class Parser {
     kernel_->code.push_back(i);
   }
 
+  // ld.param d, [name] or [name+offset]. As for every load, d may be wider than what is read, which is then extended; never narrower.
   void parameter(Instruction &i, const std::string &op, const std::vector<std::string> &operands) {
     need(operands, 2, op);
-    std::string name = operands[1].substr(1, operands[1].size() - 2);
-    u32 bytes = type_bytes(op.substr(9));
+    if (operands[0][0] == '{') fail("opcode " + op + " of a vector is not implemented");
+    std::string name = operands[1].substr(1, operands[1].size() - 2), type = op.substr(9);
+    u64 offset = 0;
+    if (size_t plus = name.find('+'); plus != std::string::npos) offset = strtoull(name.c_str() + plus + 1, nullptr, 0), name.resize(plus);
     auto it = params_.find(name);
-    if (it == params_.end()) fail("parameter " + name + " does not exist (offsets into parameters are not implemented)");
+    if (it == params_.end()) fail("parameter " + name + " does not exist");
     const Parameter &p = kernel_->params[(size_t)it->second];
-    if (p.size != bytes) fail("parameter " + name + format(" is of %u bytes", p.size));
-    char kind = bytes == 8 ? '8' : '4';
+    u32 bytes = type_bytes(type);
+    if (!bytes || offset % bytes || offset + bytes > p.size) fail(format("%u bytes at %llu of parameter %s, which is of %u bytes", bytes, (unsigned long long)offset, name.c_str(), p.size));
+    auto r = registers_.find(operands[0]);
+    char kind = bytes == 8 || (r != registers_.end() && r->second.kind == '8') ? '8' : '4';
     i.d = operand(operands[0], kind);
     i.a = slot(kind);
-    kernel_->presets.push_back({Preset::Param, i.a, (u8)bytes, p.offset});
+    kernel_->presets.push_back({Preset::Param, i.a, (u8)(kind == '8' ? 8 : 4), p.offset + offset, (u8)bytes, type[0] == 's'});
     i.run = find_operation(kind == '8' ? "mov.u64" : "mov.u32")->run;
   }
 

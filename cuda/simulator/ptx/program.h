@@ -46,8 +46,10 @@ struct Parameter { u32 offset, size; };
 struct Preset {
   enum What : u8 { Constant, Special, Param } what;
   u32 slot;
-  u8 bytes;   // of a lane
+  u8 bytes;   // of a lane; 0: slot is a predicate
   u64 value;  // constant; number of the special register; offset of the parameter
+  u8 read = 0;        // bytes of the parameter, at most those of a lane
+  bool extend = false; // the parameter's sign
 };
 
 struct Kernel {

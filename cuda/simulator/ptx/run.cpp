@@ -172,13 +172,19 @@ void run(const LaunchPlan &p, Heap &heap) {
     w.local = local.data() + (size_t)k.local_bytes * 32 * n;
     w.block = &block, w.kernel = &k, w.heap = &heap, w.races = s.races, w.number = (u16)n;
     for (const Preset &x : k.presets) {
+      if (!x.bytes) {
+        w.predicates[x.slot] = x.value ? ~0u : 0;
+        continue;
+      }
       u8 *r = w.registers + x.slot;
       u64 v = 0;
       if (x.what == Preset::Constant) {
         fill(r, x.bytes, x.value);
       } else if (x.what == Preset::Param) {
-        memcpy(&v, p.arguments.data() + x.value, x.bytes);
-        fill(r, x.bytes == 8 ? 8 : 4, v);
+        memcpy(&v, p.arguments.data() + x.value, x.read);
+        u32 unused = 64 - 8 * x.read;
+        if (x.extend) v = (u64)((s64)(v << unused) >> unused);
+        fill(r, x.bytes, v);
       } else {
         LANES {
           u32 t = n * 32 + (u32)l;

@@ -246,20 +246,98 @@ TEST("convolution is captured", [] {
   r.sync();
   CHECK(!std::isnan(download(r.gy, 1)[0]));
 });
-TEST("bias and relu in the convolution", [] {
-  Run r(small, CUDNN_TENSOR_NHWC);
-  auto bias = numbers(6, 4);
-  CUdeviceptr gb = upload(bias), gz = allocate(r.dy.size() * 4);
+// A convolution with bias and activation in one call.
+struct Fused : Run {
+  std::vector<float> bias = numbers(6, 4);
+  CUdeviceptr gb = upload(bias), gz = allocate(dy.size() * 4);
+  cudnnTensorDescriptor_t bd = tensor(CUDNN_TENSOR_NHWC, 1, 6, 1, 1), zd = yd;
   cudnnActivationDescriptor_t a;
-  OK(cudnnCreateActivationDescriptor(&a));
-  OK(cudnnSetActivationDescriptor(a, CUDNN_ACTIVATION_RELU, CUDNN_PROPAGATE_NAN, 0));
-  OK(r.forward(1));
-  OK(cudnnConvolutionBiasActivationForward(r.h, &one, r.xd, (void *)r.gx, r.wd, (void *)r.gw, r.cd, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, (void *)r.space, r.space_bytes, &zero, r.yd, (void *)gz, tensor(CUDNN_TENSOR_NHWC, 1, 6, 1, 1), (void *)gb, a, r.yd, (void *)gz));
-  r.sync();
-  auto y = download(r.gy, r.dy.size()), z = download(gz, r.dy.size());
-  for (size_t i = 0; i < y.size(); i++) CHECK(z[i] == std::max(y[i] + bias[i % 6], 0.0f));
+  Fused(cudnnActivationMode_t mode, cudnnNanPropagation_t nan = CUDNN_NOT_PROPAGATE_NAN) : Run(small, CUDNN_TENSOR_NHWC) {
+    OK(cudnnCreateActivationDescriptor(&a));
+    OK(cudnnSetActivationDescriptor(a, mode, nan, 0));
+  }
+  int call(int algo, const float *alpha2 = &zero, CUdeviceptr z = 0) {
+    return cudnnConvolutionBiasActivationForward(h, &one, xd, (void *)gx, wd, (void *)gw, cd, (cudnnConvolutionFwdAlgo_t)algo, (void *)space, space_bytes, alpha2, zd, (void *)(z ? z : gz), bd, (void *)gb, a, yd, (void *)gz);
+  }
+};
+TEST("bias and activation in the convolution", [] {
+  for (auto mode : {CUDNN_ACTIVATION_RELU, CUDNN_ACTIVATION_IDENTITY}) {
+    Fused r(mode);
+    OK(r.forward(1));
+    OK(r.call(1));
+    r.sync();
+    auto y = download(r.gy, r.dy.size()), z = download(r.gz, r.dy.size());
+    for (size_t i = 0; i < y.size(); i++) CHECK(z[i] == (mode == CUDNN_ACTIVATION_RELU ? std::max(y[i] + r.bias[i % 6], 0.0f) : y[i] + r.bias[i % 6]));
+  }
 });
+TEST("something added in the convolution", [] {
+  Fused r(CUDNN_ACTIVATION_RELU);
+  OK(r.forward(0));
+  OK(r.call(0, &one, r.gdy));
+  r.sync();
+  auto y = download(r.gy, r.dy.size()), z = download(r.gz, r.dy.size());
+  for (size_t i = 0; i < y.size(); i++) CHECK(z[i] == std::max(y[i] + r.dy[i] + r.bias[i % 6], 0.0f));
+});
+TEST("fused relu makes 0 of NaN", [] {
+  Fused r(CUDNN_ACTIVATION_RELU);
+  r.gw = upload(std::vector<float>(r.w.size(), NAN));
+  OK(r.call(1));
+  r.sync();
+  for (float v : download(r.gz, r.dy.size())) CHECK(v == 0);
+});
+TEST("identity with another algorithm", [] {
+  Fused r(CUDNN_ACTIVATION_IDENTITY);
+  EXPECT(CUDNN_STATUS_NOT_SUPPORTED, r.call(0));
+}, "identity needs IMPLICIT_PRECOMP_GEMM");
+TEST("fused relu that propagates NaN", [] {
+  Fused r(CUDNN_ACTIVATION_RELU, CUDNN_PROPAGATE_NAN);
+  EXPECT(CUDNN_STATUS_NOT_SUPPORTED, r.call(1));
+}, "reluNanOpt is CUDNN_NOT_PROPAGATE_NAN");
+TEST("tanh in the convolution", [] {
+  Fused r(CUDNN_ACTIVATION_TANH);
+  EXPECT(CUDNN_STATUS_NOT_SUPPORTED, r.call(1));
+}, "relu or identity");
+TEST("z of another layout", [] {
+  Fused r(CUDNN_ACTIVATION_RELU);
+  r.zd = tensor(CUDNN_TENSOR_NCHW, r.p.n, r.p.k, r.p.oh(), r.p.ow());
+  EXPECT(CUDNN_STATUS_NOT_SUPPORTED, r.call(1));
+}, "z is as y");
+TEST("a bias of another size", [] {
+  Fused r(CUDNN_ACTIVATION_RELU);
+  r.bd = tensor(CUDNN_TENSOR_NHWC, 1, 5, 1, 1);
+  EXPECT(CUDNN_STATUS_NOT_SUPPORTED, r.call(1));
+}, "bias is [1 filters 1 1]");
+TEST("a fused convolution without its workspace", [] {
+  Fused r(CUDNN_ACTIVATION_RELU);
+  r.space_bytes = 64;
+  EXPECT(CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT, r.call(1));
+}, "a workspace of 64 bytes");
+TEST("refused fusion", [] {
+  setenv("GCNN_SIM_REFUSE_FUSION", "1", 1);
+  Fused r(CUDNN_ACTIVATION_RELU);
+  EXPECT(CUDNN_STATUS_NOT_SUPPORTED, r.call(1));
+}, "GCNN_SIM_REFUSE_FUSION refuses it");
 
+// dx of a 1×2 map of equal elements under one window.
+static std::vector<float> tie(cudnnPoolingMode_t mode) {
+  Dnn d;
+  cudnnPoolingDescriptor_t p;
+  OK(cudnnCreatePoolingDescriptor(&p));
+  OK(cudnnSetPooling2dDescriptor(p, mode, CUDNN_PROPAGATE_NAN, 1, 2, 0, 0, 1, 2));
+  auto xd = tensor(CUDNN_TENSOR_NHWC, 1, 1, 1, 2), yd = tensor(CUDNN_TENSOR_NHWC, 1, 1, 1, 1);
+  CUdeviceptr x = upload({3, 3}), y = upload({3}), dy = upload({5}), dx = allocate(8);
+  OK(cudnnPoolingBackward(d.h, p, &one, yd, (void *)y, yd, (void *)dy, xd, (void *)x, &zero, xd, (void *)dx));
+  d.sync();
+  return download(dx, 2);
+}
+TEST("the first of equal maxima", [] {
+  CHECK((tie(CUDNN_POOLING_MAX_DETERMINISTIC) == std::vector<float>{5, 0}));
+  CHECK((tie(CUDNN_POOLING_MAX) == std::vector<float>{0, 5}));
+});
+TEST("the last of equal maxima", [] {
+  setenv("GCNN_SIM_POOL_TIES", "last", 1);
+  CHECK((tie(CUDNN_POOLING_MAX_DETERMINISTIC) == std::vector<float>{0, 5}));
+});
 TEST("pooling", [] {
   Dnn d;
   for (auto mode : {CUDNN_POOLING_MAX_DETERMINISTIC, CUDNN_POOLING_AVERAGE_COUNT_INCLUDE_PADDING, CUDNN_POOLING_AVERAGE_COUNT_EXCLUDE_PADDING}) {

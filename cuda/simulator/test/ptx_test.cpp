@@ -100,6 +100,43 @@ TEST("a register of another width", [] { load(CUDA_ERROR_INVALID_PTX, module("ad
 TEST("a call", [] { load(CUDA_ERROR_INVALID_PTX, module("call.uni f, ();")); }, "call.uni is not implemented");
 TEST("an unknown special register", [] { load(CUDA_ERROR_INVALID_PTX, module("mov.u32 %r1, %smid;")); }, "%smid");
 TEST("PTX that is too new", [] { load(CUDA_ERROR_UNSUPPORTED_PTX_VERSION, module("", "9.5")); }, "up to 8.8");
+// What a compiler may emit and ptxas of CUDA 12 and 13 accepts: tried with both. A kernel k(u64 out, s32 n) stores what it computed.
+static unsigned computed(const std::string &statements, int n) {
+  context();
+  std::string ptx = ".version 7.8\n.target sm_75\n.address_size 64\n.visible .entry k(\n\t.param .u64 k_param_0,\n\t.param .s32 k_param_1\n)\n{\n\t.reg .pred %p<4>;\n\t.reg .b32 %r<4>;\n\t.reg .b64 %rd<4>;\n\tld.param.u64 %rd1, [k_param_0];\n\tmov.u32 %r1, 0;\n";
+  ptx += statements + "\n\tst.global.u32 [%rd1], %r1;\n\tret;\n}\n";
+  CUmodule m;
+  CUfunction f;
+  OK(cuModuleLoadData(&m, ptx.c_str()));
+  OK(cuModuleGetFunction(&f, m, "k"));
+  CUdeviceptr x = upload({0});
+  void *args[] = {&x, &n};
+  OK(cuLaunchKernel(f, 1, 1, 1, 1, 1, 1, 0, nullptr, args, nullptr));
+  OK(cuCtxSynchronize());
+  float v = download(x, 1)[0];
+  unsigned bits;
+  memcpy(&bits, &v, 4);
+  return bits;
+}
+
+TEST("integers for predicates", [] {
+  for (auto [constant, want] : {std::pair{"0", 5u}, {"1", 7u}, {"-1", 7u}, {"0xffffffff", 7u}})
+    CHECK(computed(std::string("\tmov.pred %p1, ") + constant + ";\n\tselp.b32 %r1, 7, 5, %p1;", 0) == want);
+  CHECK(computed("\tmov.pred %p1, -1;\n\tand.pred %p2, %p1, 0;\n\tnot.pred %p3, %p2;\n\tselp.b32 %r1, 7, 5, %p3;", 0) == 7);
+});
+TEST("parameters in wider registers", [] {
+  const char *high = "\n\tshr.u64 %rd2, %rd2, 32;\n\tcvt.u32.u64 %r1, %rd2;";
+  CHECK(computed(std::string("\tld.param.u32 %rd2, [k_param_1];") + high, -2) == 0);
+  CHECK(computed(std::string("\tld.param.b32 %rd2, [k_param_1];") + high, -2) == 0);
+  CHECK(computed(std::string("\tld.param.s32 %rd2, [k_param_1];") + high, -2) == 0xffffffff);
+  CHECK(computed("\tld.param.u32 %rd2, [k_param_1];\n\tcvt.u32.u64 %r1, %rd2;", -2) == 0xfffffffe);
+  CHECK(computed("\tld.param.s8 %r1, [k_param_1];", 0xf5) == 0xfffffff5);
+  CHECK(computed("\tld.param.u8 %r1, [k_param_1+1];", 0xf5e4) == 0xf5);
+  CHECK(computed("\tld.param.s16 %r1, [k_param_1+2];", 0x80010000) == 0xffff8001);
+});
+TEST("a parameter in a narrower register", [] { load(CUDA_ERROR_INVALID_PTX, module("ld.param.u64 %r1, [k_param_0];")); }, "another width");
+TEST("beside a parameter", [] { load(CUDA_ERROR_INVALID_PTX, module("ld.param.u32 %r1, [k_param_0+8];")); }, "4 bytes at 8 of parameter k_param_0, which is of 8 bytes");
+TEST("a move to another width", [] { load(CUDA_ERROR_INVALID_PTX, module("mov.u32 %rd1, %r1;")); }, "another width");
 TEST("no PTX", [] { load(CUDA_ERROR_INVALID_IMAGE, "hello"); }, "this is no PTX");
 TEST("a truncated module", [] { load(CUDA_ERROR_INVALID_PTX, module("").substr(0, 120)); }, "ends within kernel k");
 TEST("a wrong launch", [] {
