@@ -49,7 +49,7 @@ expect 1 "there are 1 GPUs" "${simulated[@]}" "$gcnn" train --device cuda:1 "${s
 # a card so full that no context fits: it is described, and not opened
 expect 0 "gcnn simulated GPU" env GCNN_SIM_FAIL=cuDevicePrimaryCtxRetain:1:2 "${simulated[@]}" "$gcnn" devices --device cuda
 expect 1 "whether another program fills" env GCNN_SIM_FAIL=cuDevicePrimaryCtxRetain:1:2 "${simulated[@]}" "$gcnn" doctor --out "$tmp/doctor"
-expect 0 "cuda:0: gcnn simulated GPU, 3 steps within the bound" env COLUMNS=200 "${simulated[@]}" "$gcnn" doctor --out "$tmp/doctor"
+expect 0 "cuda:0: gcnn simulated GPU, 3 steps within the bound" "${simulated[@]}" "$gcnn" doctor --out "$tmp/doctor"
 say "what is missing is said"
 
 nice -n 5 "${simulated[@]}" go test -tags cuda ./kernels ./cuda/cudadl ./cuda
