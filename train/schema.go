@@ -46,7 +46,7 @@ var settingTexts = map[string]string{
 	"ema":                  "an exponential moving average of the weights",
 	"early_stopping":       "end when a quantity no longer improves",
 	"reduce_lr_on_plateau": "reduce the learning rate when a quantity no longer improves",
-	"exact":                "the first of equal maxima takes a max pool's gradient, and no algorithm transforms a convolution; a GPU is slower so",
+	"exact":                "no algorithm that transforms a convolution, and on a GPU too the first of equal maxima takes a max pool's gradient; slower",
 	"shuffle":              "a new order of the images each epoch",
 	"seed":                 "of initial weights, order, dropout and augmentation",
 }

@@ -67,7 +67,7 @@ func (c choice) setBytes() int64 { return int64(c.setMemory) << 20 }
 
 const precisionUsage = "float32, or tf32 for faster and less exact products on a GPU"
 
-const exactUsage = "on a GPU: the first of equal maxima takes a max pool's gradient, as on the CPU and in Keras, and no algorithm transforms a convolution; slower"
+const exactUsage = "no algorithm that transforms a convolution (Winograd's), and on a GPU too the first of equal maxima takes a max pool's gradient; slower"
 
 var deviceFlags = []cli.Flag{
 	&cli.StringFlag{Name: "device", Value: "auto", Usage: deviceUsage, EnvVars: []string{"GCNN_DEVICE"}},
