@@ -138,6 +138,29 @@ func BenchmarkPackedForward(b *testing.B) {
 	}
 }
 
+// BenchmarkOutputs is one image through convolutions and dense layers, with lanes over outputs.
+func BenchmarkOutputs(b *testing.B) {
+	for _, s := range []convShape{
+		{"cnn", 28, 28, 1, 3, 8}, {"lenet2", 14, 14, 6, 5, 16}, {"vgg64", 34, 34, 64, 3, 64}, {"alexnet1", 59, 59, 3, 11, 96},
+		{"alexnet2", 31, 31, 48, 5, 128}, {"alexnet3", 15, 15, 256, 3, 384}, {"alexnet6", 1, 1, 9216, 1, 4096}, {"lenet4", 1, 1, 120, 1, 84},
+	} {
+		b.Run(s.name, func(b *testing.B) {
+			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
+				rows := s.h - s.k + 1
+				o, err := k.NewOutputs(OutputsSpec{
+					Regions: []OutputsRegion{{Grid: s.grid(), Rows: rows, Taps: s.taps()}}, Outs: s.f, WTap: s.f, Init: Bias, ReLU: true,
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+				y, x := make([]float32, rows*(s.w-s.k+1)*s.f), filled(s.h*s.w*s.c)
+				w, bias := filled(s.k*s.k*s.c*s.f), filled(s.f)
+				return o.Flops(), func() { o.Do(y, x, w, bias) }
+			})
+		})
+	}
+}
+
 func BenchmarkDenseForward(b *testing.B) {
 	for _, s := range [][3]int{{2, 1352, 28}, {8, 120, 84}, {2, 9216, 4096}} {
 		b.Run("", func(b *testing.B) {

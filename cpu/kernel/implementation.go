@@ -6,6 +6,8 @@ import "gcnn/model"
 type implementation struct {
 	gemm         gemmFunc
 	planGemm     func(g *Gemm) gemmPlan
+	outputs      func(o *Outputs) outputsFunc
+	depthwise    func(d *Depthwise) outputsFunc
 	planLanes    func(g *GradLanes) gradPlan
 	planOuter    func(g *GradOuter) gradPlan
 	gradLanes    func(g *GradLanes, acc, x, dy []float32, rows int)
@@ -40,6 +42,8 @@ func portable() implementation {
 	return implementation{
 		gemm:         gemmPortable,
 		planGemm:     func(*Gemm) gemmPlan { return gemmPlan{} },
+		outputs:      outputsPortable,
+		depthwise:    depthwisePortable,
 		planLanes:    func(*GradLanes) gradPlan { return gradPlan{} },
 		planOuter:    func(*GradOuter) gradPlan { return gradPlan{} },
 		gradLanes:    gradLanesPortable,

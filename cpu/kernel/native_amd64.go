@@ -21,6 +21,8 @@ func implementationOf(p Path) implementation {
 		i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesAVX2Tiles, gradCost) }
 		i.planOuter = func(g *GradOuter) gradPlan { return planOuter(g, gradOuterAVX2Tiles, 8, gradCost) }
 		i.gradLanes, i.gradOuter = gradLanesAVX2, gradOuterAVX2
+		i.outputs = func(o *Outputs) outputsFunc { return planOutputs(o, 8, outputsAVX2, outputsAVX2Masked).run }
+		i.depthwise = func(d *Depthwise) outputsFunc { return planDepthwise(d, 8, depthwiseAVX2).run }
 		setElementwise(&i, 0)
 		setPools(&i, 0)
 		setWinograd(&i, 0)
@@ -29,6 +31,8 @@ func implementationOf(p Path) implementation {
 		i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesAVX512Tiles, gradCost) }
 		i.planOuter = func(g *GradOuter) gradPlan { return planOuter(g, gradOuterAVX512Tiles, 16, gradCost) }
 		i.gradLanes, i.gradOuter = gradLanesAVX512, gradOuterAVX512
+		i.outputs = func(o *Outputs) outputsFunc { return planOutputs(o, Lanes, outputsAVX512, outputsAVX512Masked).run }
+		i.depthwise = func(d *Depthwise) outputsFunc { return planDepthwise(d, Lanes, depthwiseAVX512).run }
 		setElementwise(&i, 1)
 		setPools(&i, 1)
 		setWinograd(&i, int(winograds))
