@@ -18,6 +18,26 @@ type normState struct {
 	shift []float32
 }
 
+func newNormState(x *buffer, n int) *normState {
+	return &normState{x: x, mean: make([]float32, n), istd: make([]float32, n), scale: make([]float32, n), shift: make([]float32, n)}
+}
+
+// coefficients computes istd, scale and shift from the mean that is there and a variance.
+func (s *normState) coefficients(variance []float32, gamma, beta *param, epsilon float64) {
+	for ch, v := range variance {
+		istd := 1 / math.Sqrt(float64(v)+epsilon)
+		scale := istd
+		if gamma != nil {
+			scale *= float64(gamma.w[ch])
+		}
+		shift := -float64(s.mean[ch]) * scale
+		if beta != nil {
+			shift += float64(beta.w[ch])
+		}
+		s.istd[ch], s.scale[ch], s.shift[ch] = float32(istd), float32(scale), float32(shift)
+	}
+}
+
 // batchNormForward emits y = γ·(x−mean)·istd + β. With the batch's statistics the chain is cut twice: the variance is taken
 // around the mean (Chan, Golub and LeVeque, 1983), which is known only when all groups have been summed.
 func (c *compiler) batchNormForward(i int, l model.BatchNormalization) {
@@ -25,28 +45,13 @@ func (c *compiler) batchNormForward(i int, l model.BatchNormalization) {
 	x := c.vals[slot(node.Inputs[0])]
 	n := node.Out[len(node.Out)-1]
 	positions := node.Out.Size() / n
-	s := &normState{
-		x: x, batch: c.purpose.mode != inference && !c.purpose.infer && !bool(l.Frozen),
-		mean: make([]float32, n), istd: make([]float32, n), scale: make([]float32, n), shift: make([]float32, n),
-	}
+	s := newNormState(x, n)
+	s.batch = c.purpose.mode != inference && !c.purpose.infer && !bool(l.Frozen)
 	c.norms[i] = s
 	gamma, beta := c.param(i, model.Gamma), c.param(i, model.Beta)
 	mean, variance := c.param(i, model.MovingMean), c.param(i, model.MovingVariance)
 	epsilon := float64(device.Decimal(l.Epsilon))
-	coefficients := func(varianceOf []float32) {
-		for ch := range n {
-			istd := 1 / math.Sqrt(float64(varianceOf[ch])+epsilon)
-			scale := istd
-			if gamma != nil {
-				scale *= float64(gamma.w[ch])
-			}
-			shift := -float64(s.mean[ch]) * scale
-			if beta != nil {
-				shift += float64(beta.w[ch])
-			}
-			s.istd[ch], s.scale[ch], s.shift[ch] = float32(istd), float32(scale), float32(shift)
-		}
-	}
+	coefficients := func(varianceOf []float32) { s.coefficients(varianceOf, gamma, beta, epsilon) }
 	if !s.batch {
 		c.plan.prologue = append(c.plan.prologue, func() {
 			copy(s.mean, mean.w)

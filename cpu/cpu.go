@@ -3,7 +3,7 @@
 //
 // A network is compiled once into a plan: a list of tasks over memory that is laid out at compile time. Activations lie as
 // [groups][elements][16 samples] (an element is a place in the channels-last order of one sample), so that every kernel works
-// on 16 samples at once whatever the shape of the layer. Long-lived workers run the tasks of a step with a handful of
+// on 16 samples at once whatever the shape of the layer; forward passes of fewer have channels in the lanes instead. Long-lived workers run the tasks of a step with a handful of
 // barriers. Every sum has an order fixed by the network and the batch alone: results are the same bits for any number of
 // workers.
 package cpu
@@ -79,8 +79,8 @@ func (d *Device) Info() device.Info {
 	}}
 }
 
-// Compile makes a program for the network. All its memory is taken here, but for that of a trace, which is taken at the first
-// trace of its kind.
+// Compile makes a program for the network. Its memory is taken here, but for that of a trace, and of forward passes of other
+// numbers of images than Plan.Batch, which is taken at the first of their kind.
 func (d *Device) Compile(net *model.Network, plan device.Plan) (device.Program, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -40,13 +40,7 @@ func (c *compiler) loss() {
 	if c.purpose.mode != training {
 		p = c.vals[slot(last)]
 	}
-	ce := &kernel.CrossEntropy{Classes: size}
-	if t := c.spec.Training; t != nil {
-		ce.Smoothing = t.LabelSmoothing
-		if c.purpose.mode != inference {
-			ce.Weights = t.ClassWeights
-		}
-	}
+	ce := c.crossEntropy(size)
 	c.task(device.Task{Name: "softmax and loss", Layers: c.layers(last), Kernel: c.kernelName("softmax")}, []*buffer{z, p, dz}, func(w *worker, g int) {
 		w.fillLabels(g)
 		var grad, prob []float32
@@ -62,4 +56,15 @@ func (c *compiler) loss() {
 		}
 		c.k.SoftmaxCrossEntropy(ce, grad, prob, z.at(w, g), &w.labels, w.step.scale, scores)
 	})
+}
+
+func (c *compiler) crossEntropy(classes int) *kernel.CrossEntropy {
+	ce := &kernel.CrossEntropy{Classes: classes}
+	if t := c.spec.Training; t != nil {
+		ce.Smoothing = t.LabelSmoothing
+		if c.purpose.mode != inference {
+			ce.Weights = t.ClassWeights
+		}
+	}
+	return ce
 }

@@ -28,6 +28,9 @@ func (prog *program) compile(purpose purpose) (*plan, error) {
 		dense: map[int]*denseState{}, conv: map[int]*convState{}, pools: map[int]*poolState{}, norms: map[int]*normState{},
 		masks: map[int]*buffer{}, lrns: map[int]*buffer{}, gemmCache: map[string]*kernel.Gemm{},
 	}
+	if purpose.few > 0 {
+		return c.channelPlan()
+	}
 	c.wants()
 	blocks := fuse(c.net, purpose, prog.spec)
 	if c.front = c.newFront(blocks); c.front == nil {

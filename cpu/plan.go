@@ -188,6 +188,7 @@ type purpose struct {
 	infer   bool // dropout and batch normalisation as in inference
 	unfused bool
 	spread  bool // a phase for each task, so that workers can share a set of groups
+	few     int  // not 0: the channel mapping, for up to so many samples
 }
 
 type mode uint8
@@ -225,6 +226,7 @@ type compiler struct {
 	late      [levels][]work // after the last chain
 	gemmCache map[string]*kernel.Gemm
 	errs      []error
+	wide      channels // of the channel mapping
 }
 
 // slot is the index of a node, or of the input, in vals, grads and needs.

@@ -32,11 +32,12 @@ type program struct {
 	setMemory int64         // the most bytes of copies of sets
 	copied    atomic.Int64  // bytes of them
 
-	train    *plan // nil without Plan.Training
-	infer    *plan
-	inferOne *plan             // spread, for fewer groups than workers; nil with one worker
-	traces   map[purpose]*plan // made at the first trace of each kind
-	shut     func()            // tells the device
+	train   *plan // nil without Plan.Training
+	passes  forwardPlans
+	prefers func(n int) bool  // n samples go with channels in the lanes
+	grain   int64             // multiply-adds of a part of a task
+	traces  map[purpose]*plan // made at the first trace of each kind
+	shut    func()            // tells the device
 }
 
 // newProgram compiles the plans.
@@ -50,7 +51,8 @@ func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.
 				device.ErrArgument, node.Name, node.In[0], node.Out, maxElements)
 		}
 	}
-	p := &program{k: k, workers: workers, net: net, spec: spec, dry: dry, params: map[string]*param{}, traces: map[purpose]*plan{}}
+	p := &program{k: k, workers: workers, net: net, spec: spec, dry: dry, params: map[string]*param{}, traces: map[purpose]*plan{}, grain: defaultGrain}
+	p.prefers = func(n int) bool { return prefersChannels(net, n, spec.Exact, k.Path()) }
 	if spec.Training != nil {
 		p.averaging = averaging(spec.Training.EMA)
 	}
@@ -74,28 +76,21 @@ func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.
 	}
 	_, notClassifier := net.Classes()
 	var err error
-	if p.infer, err = p.compile(purpose{mode: inference, labels: notClassifier == nil}); err != nil {
-		return nil, err
-	}
 	if spec.Training != nil && notClassifier == nil {
 		sets := min((spec.Batch+kernel.Lanes-1)/kernel.Lanes, maxSets)
 		if p.train, err = p.compile(purpose{mode: training, labels: true, unfused: spec.Trace, spread: spreads(sets, workers)}); err != nil {
 			return nil, err
 		}
 	}
-	if workers > 1 {
-		if p.inferOne, err = p.compile(purpose{mode: inference, labels: notClassifier == nil, spread: true}); err != nil {
-			return nil, err
-		}
+	if err := p.prepare(spec.Batch); err != nil {
+		return nil, err
 	}
 	if err := p.fits(p.outline().bytes()); err != nil {
 		return nil, err
 	}
 	if !dry {
-		for _, pl := range []*plan{p.train, p.infer, p.inferOne} {
-			if pl != nil {
-				pl.allocate()
-			}
+		for _, pl := range p.plans() {
+			pl.allocate()
 		}
 		p.crew = newCrew(workers)
 	}
@@ -111,6 +106,16 @@ func (p *program) floats(n int) []float32 {
 		return nil
 	}
 	return aligned[float32](n)
+}
+
+// plans are those that have been made, the training step's first.
+func (p *program) plans() (all []*plan) {
+	for _, pl := range []*plan{p.train, p.passes.groups, p.passes.spread, p.passes.few} {
+		if pl != nil {
+			all = append(all, pl)
+		}
+	}
+	return all
 }
 
 // allocate takes the plan's memory.
@@ -135,7 +140,7 @@ func (p *program) Close() error {
 	}
 	p.closed = true
 	p.crew.close()
-	p.params, p.train, p.infer, p.inferOne, p.traces = nil, nil, nil, nil, nil
+	p.params, p.train, p.passes, p.traces = nil, nil, forwardPlans{}, nil
 	p.shut()
 	return nil
 }
@@ -264,21 +269,16 @@ func (p *program) fits(bytes int64) error {
 
 // outline tells what the program is made of.
 func (p *program) outline() outline {
-	main := p.infer
-	if p.train != nil {
-		main = p.train
-	}
 	var values, slots, copies, activations int64
 	for _, q := range p.params {
 		v, s, g := q.bytes()
 		values, slots, copies = values+v, slots+s, copies+g
 	}
-	for _, pl := range []*plan{p.train, p.infer, p.inferOne} {
-		if pl != nil {
-			activations += 4 * int64(pl.words)
-		}
+	plans := p.plans()
+	for _, pl := range plans {
+		activations += 4 * int64(pl.words)
 	}
-	return outline{device.Outline{Tasks: main.tasks, Memory: []device.Memory{
+	return outline{device.Outline{Tasks: plans[0].tasks, Memory: []device.Memory{
 		{Use: "weights", Bytes: values}, {Use: "optimizer", Bytes: slots},
 		{Use: "activations", Bytes: activations}, {Use: "workspace", Bytes: copies},
 	}}}

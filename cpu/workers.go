@@ -84,6 +84,9 @@ func (c *crew) run(f func(*worker)) {
 	c.done.Wait()
 }
 
+// alone lets the caller's goroutine call f as worker 0; the others sleep on.
+func (c *crew) alone(f func(*worker)) { flushed(c.workers[0], f) }
+
 // close ends the goroutines.
 func (c *crew) close() {
 	for _, start := range c.start {

@@ -29,7 +29,8 @@ var (
 type Device interface {
 	Info() Info
 	// Compile makes a network ready to run: parameters (zero until SetState), optimiser slots, activations and workspace are
-	// allocated here and nowhere later.
+	// allocated here. Only Trace, and Predict and Evaluate of another number of images than Plan.Batch, may allocate more when they
+	// are first called.
 	Compile(net *model.Network, plan Plan) (Program, error)
 	// Outline tells what Compile would make, without making it, and where Load would keep sets, loaded in this order.
 	Outline(net *model.Network, plan Plan, sets ...*data.Set) (Outline, error)
@@ -92,7 +93,7 @@ type Placement struct {
 
 // Plan says what a network is compiled for.
 type Plan struct {
-	Batch         int                 // samples of a step, at least 1
+	Batch         int                 // samples of a step, or of most predictions; at least 1
 	Normalization model.Normalization // how bytes become floats; a set of floats is not divided by 255
 	Training      *Training           // nil: forward only, for Evaluate and Predict
 	Trace         bool                // nothing is fused away, so that Trace can show every layer

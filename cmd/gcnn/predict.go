@@ -71,7 +71,7 @@ func predict(ctx context.Context, c *cli.Context, run string, files []string) er
 	if err != nil {
 		return err
 	}
-	s, err := openSession(c, trained, c.Int("batch-size"))
+	s, err := openSession(c, trained, min(len(files), c.Int("batch-size")))
 	if err != nil {
 		return err
 	}

@@ -19,11 +19,20 @@ type outputsArgs struct {
 	_                 [4]int         // the assembly's own
 }
 
+// Rows of w go in stages that stay in the first-level cache while all positions pass. Where they are far apart and the positions many,
+// the outputs go in groups, whose weights of a stage are copied side by side; else the rows of a stage are fewer, and sums are stored and
+// loaded again more often.
 const (
-	stageTaps  = 96 // rows of w at a time: with the outputs of a group they stay in the first-level cache
-	groupOuts  = 64 // outputs of a group whose weights are copied side by side
-	fewOutputs = 8  // positions up to which nothing is copied
+	stageTaps = 96 // rows of a copied stage
+	groupOuts = 64 // outputs of a group
+	leastTaps = 16 // rows of a stage
 )
+
+// packsOutputs reports whether copying, some 25 cycles for a row's 64 outputs, takes less time than the stores and loads of shorter stages, some 30
+// cycles for a tile's 24 sums.
+func packsOutputs(positions, outs, rows int) bool {
+	return outs > groupOuts && 12.5/float64(positions)+2.5/stageTaps < 2.5/float64(rows)
+}
 
 // outputsPlan is what a path prepares: for each region its tiles and stages.
 type outputsPlan struct {
@@ -68,7 +77,7 @@ type outputsStage struct {
 
 // planOutputs covers regions × outputs with tiles of registers of so many lanes.
 func planOutputs(o *Outputs, lanes int, tiles, masked []gemmTile) *outputsPlan {
-	p := &outputsPlan{o: o, lanes: lanes, rows: stageTaps, packs: o.WTap > groupOuts}
+	p := &outputsPlan{o: o, lanes: lanes, rows: max(leastTaps, min(4*stageTaps, stageTaps*groupOuts/o.Outs))}
 	positions, taps := 0, 0
 	for i := range o.Regions {
 		r := &o.Regions[i]
@@ -77,31 +86,28 @@ func planOutputs(o *Outputs, lanes int, tiles, masked []gemmTile) *outputsPlan {
 			taps = max(taps, int(r.Taps[n-1].W+r.Taps[n-1].N))
 		}
 	}
-	if positions <= fewOutputs {
-		p.packs = false
-	}
-	if p.packs {
+	p.groups = []outputsGroup{{0, o.Outs}}
+	if p.packs = packsOutputs(positions, o.Outs, p.rows); p.packs {
+		p.rows, p.groups = stageTaps, nil
 		for j := 0; j < o.Outs; j += groupOuts {
 			p.groups = append(p.groups, outputsGroup{j, min(groupOuts, o.Outs-j)})
 		}
-	} else {
-		p.groups = []outputsGroup{{0, o.Outs}}
-		// All outputs pass while the rows of a stage are cached.
-		p.rows = max(16, min(4*stageTaps, stageTaps*groupOuts/o.Outs))
 	}
 	p.stages = (taps + p.rows - 1) / p.rows
 	for l := range o.Outs % lanes {
 		p.mask[l%8] = ^uint32(0)
 		p.bits |= 1 << l
 	}
-	covers := map[int][][]outputsBlock{} // by positions of a tile
+	covers, prices := map[int][][]outputsBlock{}, map[int]float64{} // by positions of a tile
+	var widths []gemmTile
 	for _, t := range tiles {
 		if covers[t.p] == nil {
-			covers[t.p] = p.coverGroups(t.p, tiles, masked)
+			covers[t.p], prices[t.p] = p.coverGroups(t.p, tiles, masked)
+			widths = append(widths, gemmTile{p: t.p})
 		}
 	}
 	for i := range o.Regions {
-		p.regions = append(p.regions, p.region(&o.Regions[i], tiles, covers))
+		p.regions = append(p.regions, p.region(&o.Regions[i], widths, prices, covers))
 	}
 	return p
 }
@@ -109,8 +115,8 @@ func planOutputs(o *Outputs, lanes int, tiles, masked []gemmTile) *outputsPlan {
 // outputsCost is the cycles of a tap for a tile: two multiply-adds and two loads a cycle, four cycles from one sum to the next.
 func outputsCost(p, j int) float64 { return max(float64(p*j)/2, float64(p+j)/2, 4) + 0.5 }
 
-// coverGroups covers each group's registers with tiles of so many positions.
-func (p *outputsPlan) coverGroups(positions int, tiles, masked []gemmTile) [][]outputsBlock {
+// coverGroups covers each group's registers with tiles of so many positions and returns the cost.
+func (p *outputsPlan) coverGroups(positions int, tiles, masked []gemmTile) (all [][]outputsBlock, price float64) {
 	cost := func(t gemmTile) float64 { return outputsCost(t.p, t.j) }
 	size := func(t gemmTile) int { return t.j }
 	var mine, last []gemmTile
@@ -124,7 +130,6 @@ func (p *outputsPlan) coverGroups(positions int, tiles, masked []gemmTile) [][]o
 			last = append(last, t)
 		}
 	}
-	var all [][]outputsBlock
 	for _, g := range p.groups {
 		var blocks []outputsBlock
 		whole := g.n / p.lanes
@@ -144,10 +149,12 @@ func (p *outputsPlan) coverGroups(positions int, tiles, masked []gemmTile) [][]o
 				}
 			}
 			whole -= end.j - 1
+			price += cost(end)
 		}
 		out := g.first
 		if whole > 0 {
-			list, _ := cover(whole, mine, size, cost)
+			list, c := cover(whole, mine, size, cost)
+			price += c
 			for _, t := range list {
 				blocks = append(blocks, outputsBlock{t.id, out, false})
 				out += t.j * p.lanes
@@ -158,27 +165,15 @@ func (p *outputsPlan) coverGroups(positions int, tiles, masked []gemmTile) [][]o
 		}
 		all = append(all, blocks)
 	}
-	return all
+	return all, price
 }
 
-func (p *outputsPlan) region(r *OutputsRegion, tiles []gemmTile, covers map[int][][]outputsBlock) outputsRegion {
+func (p *outputsPlan) region(r *OutputsRegion, widths []gemmTile, prices map[int]float64, covers map[int][][]outputsBlock) outputsRegion {
 	out := outputsRegion{OutputsRegion: r}
 	if len(r.Taps) == 0 {
 		return out
 	}
-	registers := min(4, (p.groups[0].n+p.lanes-1)/p.lanes) // of a typical tile
-	best := map[int]float64{}
-	var widths []gemmTile
-	for _, t := range tiles {
-		c := outputsCost(t.p, t.j) * float64((registers+t.j-1)/t.j)
-		if old, ok := best[t.p]; !ok || c < old {
-			best[t.p] = c
-		}
-		if !slices.ContainsFunc(widths, func(w gemmTile) bool { return w.p == t.p }) {
-			widths = append(widths, gemmTile{p: t.p})
-		}
-	}
-	columns, _ := cover(r.Cols, widths, func(t gemmTile) int { return t.p }, func(t gemmTile) float64 { return best[t.p] })
+	columns, _ := cover(r.Cols, widths, func(t gemmTile) int { return t.p }, func(t gemmTile) float64 { return prices[t.p] })
 	col := 0
 	for i := 0; i < len(columns); {
 		n, width := 0, columns[i].p
@@ -302,13 +297,6 @@ func (o *Outputs) empty(r *OutputsRegion, y, bias []float32) {
 func packOutputs(dst *[stageTaps * groupOuts]float32, w []float32, ld, n, rows int) {
 	for t := range rows {
 		d, s := dst[t*groupOuts:][:groupOuts], w[t*ld:]
-		if n == groupOuts {
-			v := (*[groupOuts]float32)(s)
-			for l := 0; l < groupOuts; l += Lanes {
-				*(*[Lanes]float32)(d[l:]) = *(*[Lanes]float32)(v[l:])
-			}
-			continue
-		}
 		copy(d[:n], s)
 	}
 }

@@ -22,11 +22,7 @@ import (
 // In short mode (testing.Short) fewer random networks are tried; nothing else is left out.
 func RunAll(t *testing.T, open func(testing.TB) device.Device) {
 	boundRandom(t)
-	running := goleak.IgnoreCurrent()
-	for _, group := range []struct {
-		name string
-		run  func(*testing.T, device.Device)
-	}{
+	run(t, open, append([]group{
 		{"Layers", testLayers},
 		{"Random", testRandom},
 		{"Loss", testLoss},
@@ -35,12 +31,28 @@ func RunAll(t *testing.T, open func(testing.TB) device.Device) {
 		{"Networks", testNetworks},
 		{"Augmentation", testAugmentation},
 		{"Exact", testExactSteps},
-		{"Inference", testInference},
 		{"State", testState},
 		{"Ending", testEnding},
 		{"Misuse", testMisuse},
 		{"Description", testDescription},
-	} {
+	}, inference...))
+	t.Run("Closed", func(t *testing.T) { testClosedDevice(t, open(t)) })
+}
+
+// RunInference runs the part of RunAll that is about Predict and Evaluate, for a backend that has several ways to do them.
+func RunInference(t *testing.T, open func(testing.TB) device.Device) { run(t, open, inference) }
+
+var inference = []group{{"Inference", testInference}, {"Few", testFew}}
+
+// group is a test with a device of its own.
+type group struct {
+	name string
+	run  func(*testing.T, device.Device)
+}
+
+func run(t *testing.T, open func(testing.TB) device.Device, groups []group) {
+	running := goleak.IgnoreCurrent()
+	for _, group := range groups {
 		t.Run(group.name, func(t *testing.T) {
 			dev := open(t)
 			t.Cleanup(func() {
@@ -51,7 +63,6 @@ func RunAll(t *testing.T, open func(testing.TB) device.Device) {
 			group.run(t, dev)
 		})
 	}
-	t.Run("Closed", func(t *testing.T) { testClosedDevice(t, open(t)) })
 	if !t.Failed() { // a test that failed may have left something open
 		goleak.VerifyNone(t, running)
 	}

@@ -2,6 +2,7 @@ package devicetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -84,6 +85,63 @@ func testInference(t *testing.T, dev device.Device) {
 			}
 		})
 	}
+}
+
+// testFew predicts one image and a few with every layer: a backend may compute them in another way than whole batches.
+func testFew(t *testing.T, dev device.Device) {
+	for i, c := range eachLayer() {
+		for _, tier := range []tier{exactTier, derivedTier} {
+			if c.derived && tier == exactTier {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s/%s", c.name, tier), func(t *testing.T) {
+				t.Parallel()
+				for _, n := range []int{1, 3, 15} {
+					if err := checkFew(dev, c.net, n, tier, uint64(700+i)); err != nil {
+						t.Errorf("%d images: %v\n%s", n, err, describe(c.net))
+					}
+				}
+			})
+		}
+	}
+}
+
+func checkFew(dev device.Device, net *model.Network, n int, t tier, seed uint64) (err error) {
+	ctx := context.Background()
+	s := newSource(seed)
+	set := s.images(net, n)
+	set.Labels = nil
+	draw, weights, compare := s.real, s.realWeights, withinBound
+	if t == exactTier {
+		draw, weights, compare = func() float32 { return s.integer(3) }, s.integerWeights, reference.CompareExact
+	}
+	set.Floats, set.Pixels = fill(draw, len(set.Pixels)).Float32s(), nil
+	state := device.State{Weights: weights(net)}
+	plan := device.Plan{Batch: n, Exact: t == exactTier}
+	p, err := dev.Compile(net, plan)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	if err := p.SetState(state); err != nil {
+		return err
+	}
+	ref, err := reference.Open(reference.Options{}).Program(net, plan)
+	if err != nil {
+		return err
+	}
+	if err := ref.SetState(state); err != nil {
+		return err
+	}
+	want, err := ref.PredictBounds(ctx, set)
+	if err != nil {
+		return err
+	}
+	got, err := p.Predict(ctx, set)
+	if err != nil {
+		return err
+	}
+	return compare(got, want.Outputs)
 }
 
 func checkPredict(ctx context.Context, p device.Program, set *data.Set, want reference.Prediction) error {

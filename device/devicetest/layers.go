@@ -2,6 +2,7 @@ package devicetest
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"gcnn/device"
@@ -19,15 +20,7 @@ type layerCase struct {
 
 // testLayers runs every layer over a table of shapes and options, forward and backward.
 func testLayers(t *testing.T, dev device.Device) {
-	var cases []layerCase
-	cases = append(cases, convCases()...)
-	cases = append(cases, poolCases()...)
-	cases = append(cases, denseCases()...)
-	cases = append(cases, activationCases()...)
-	cases = append(cases, normalizationCases()...)
-	cases = append(cases, shapeCases()...)
-	cases = append(cases, sampleCases()...)
-	for i, c := range cases {
+	for i, c := range append(eachLayer(), sampleCases()...) {
 		for _, tier := range []tier{exactTier, derivedTier} {
 			if c.derived && tier == exactTier {
 				continue
@@ -41,6 +34,11 @@ func testLayers(t *testing.T, dev device.Device) {
 			})
 		}
 	}
+}
+
+// eachLayer is every layer over a table of shapes and options.
+func eachLayer() []layerCase {
+	return slices.Concat(convCases(), poolCases(), denseCases(), activationCases(), normalizationCases(), shapeCases())
 }
 
 func convCases() []layerCase {

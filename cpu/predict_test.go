@@ -1,0 +1,108 @@
+package cpu
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"gcnn/cpu/kernel"
+	"gcnn/device"
+	"gcnn/model"
+)
+
+// BenchmarkPredict is the prediction of few images.
+func BenchmarkPredict(b *testing.B) {
+	k, err := kernel.Open("")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range []string{"cnn", "lenet5", "vgg-small", "resnet9", "alexnet"} {
+		net, err := model.Preset(name, nil, 10)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, workers := range []int{1, 2} {
+			for _, n := range []int{1, 4, 8, 12} {
+				for _, mapping := range []string{"channels", "samples"} {
+					b.Run(fmt.Sprintf("%s/workers=%d/images=%d/%s", name, workers, n, mapping), func(b *testing.B) {
+						p, err := newProgram(k, workers, net, device.Plan{Batch: n}, false)
+						if err != nil {
+							b.Fatal(err)
+						}
+						p.shut = func() {}
+						defer p.Close()
+						p.prefers = func(int) bool { return mapping == "channels" }
+						if err := p.SetState(device.State{Weights: drawnWeights(net)}); err != nil {
+							b.Fatal(err)
+						}
+						set := drawnImages(net, n)
+						b.ReportAllocs()
+						for b.Loop() {
+							if _, _, err := p.forward(context.Background(), set); err != nil {
+								b.Fatal(err)
+							}
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// TestPredictAllocations: a prediction allocates its result and what describes the call, whatever the network and the number of images.
+func TestPredictAllocations(t *testing.T) {
+	k, err := kernel.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"cnn", "lenet5", "resnet9"} {
+		net, err := model.Preset(name, model.Shape{32, 32, 3}, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := newProgram(k, 1, net, device.Plan{Batch: 1}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.shut = func() {}
+		defer p.Close()
+		for _, n := range []int{1, 3, 7} {
+			set := drawnImages(net, n)
+			got := testing.AllocsPerRun(10, func() { // after one that is not counted
+				if _, _, err := p.forward(context.Background(), set); err != nil {
+					t.Fatal(err)
+				}
+			})
+			if got > 16 {
+				t.Errorf("%s: %g allocations for %d images", name, got, n)
+			}
+		}
+	}
+}
+
+// TestPredictMemory: a program for one image takes no more than the weights and one image's activations.
+func TestPredictMemory(t *testing.T) {
+	t.Parallel()
+	net, err := model.Preset("alexnet", nil, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := kernel.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newProgram(k, 2, net, device.Plan{Batch: 1}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights, activations := int64(0), int64(4*net.Input.Size())
+	for _, q := range net.Params() {
+		weights += 4 * int64(q.Size())
+	}
+	for _, node := range net.Nodes {
+		activations += 4 * int64(node.Out.Size())
+	}
+	if got := p.outline().bytes(); got > weights+activations {
+		t.Errorf("%d bytes, weights of %d and activations of %d", got, weights, activations)
+	}
+}
