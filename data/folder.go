@@ -26,10 +26,13 @@ import (
 // every class in its share. The order depends on nothing but the classes and the names in them. Hidden files and other kinds of files are passed over.
 type Folder struct {
 	Dir                     string
-	Height, Width, Channels int         // of the set's images; Channels are 1 (grey) or 3 (RGB). See [ReadImage]
-	SkipBad                 bool        // leave out files that cannot be read as images, instead of failing
-	Cache                   string      // a folder for decoded images, "" for none. See [DefaultCache]
-	Warn                    func(error) // told of each file left out, and of a cache that fails; may be nil
+	Height, Width, Channels int    // of the set's images; Channels are 1 (grey) or 3 (RGB). See [ReadImage]
+	SkipBad                 bool   // leave out files that cannot be read as images, instead of failing
+	Cache                   string // a folder for decoded images, "" for none. See [DefaultCache]
+	// InMemory is the most bytes of decoded images of a set that are held in memory; a larger set is decoded into the cache and
+	// used where it lies there, through the operating system's page cache. 0 is DefaultInMemory.
+	InMemory int64
+	Warn     func(error) // told of each file left out, and of a cache that fails; may be nil
 }
 
 // The names that the two parts of a folder may have, the first one found counts.
@@ -160,35 +163,80 @@ func (f Folder) part(root *os.Root, folder, part string, classes []string) (*Set
 		Name: filepath.Base(f.Dir) + " " + part, Height: f.Height, Width: f.Width, Channels: f.Channels, Classes: classes,
 	}
 	if len(files) > math.MaxInt/s.ImageSize() || int64(len(files))*int64(s.ImageSize()) > maxSetBytes {
-		return nil, fmt.Errorf("%s: %w: %d images of %d×%d×%d, at most %d GiB are held in memory",
+		return nil, fmt.Errorf("%s: %w: %d images of %d×%d×%d, at most %d GiB are read",
 			f.at(folder), ErrTooLarge, len(files), f.Height, f.Width, f.Channels, maxSetBytes>>30)
 	}
-	if cached := f.fromCache(root, s, files); cached {
-		return s, nil
+	if found, err := f.fromCache(root, s, files); err != nil || found {
+		return s, err
 	}
-	s.Pixels = make([]uint8, len(files)*s.ImageSize())
-	s.Labels = make([]uint16, len(files))
-	size := s.ImageSize()
-	forEach(files, func(i int, file *imageFile) {
-		s.Labels[i] = file.label
-		file.err = f.decode(root, file, s.Pixels[i*size:(i+1)*size])
-	})
-	bad, err := f.dropBad(s, files)
-	if err != nil {
+	if f.Cache != "" && f.large(s, files) {
+		decodeErr, err := f.decodeIntoCache(root, s, files)
+		switch {
+		case decodeErr != nil:
+			return nil, decodeErr
+		case err == nil:
+			return s, nil
+		}
+		f.warn(fmt.Errorf("the images are held in memory: %w", err))
+	}
+	if s.Pixels, err = f.decodeFiles(root, files, make([]uint8, len(files)*s.ImageSize())); err != nil {
 		return nil, err
 	}
-	if s.Len() == 0 {
-		return nil, fmt.Errorf("%s: %w: no image can be read", f.at(folder), ErrFormat)
+	if len(s.Pixels) == 0 {
+		return nil, f.noImage(folder)
 	}
-	if f.Cache != "" && bad == 0 {
-		if err := writeCache(f.Cache, cacheKey(s, files), s.Pixels); err != nil {
+	s.Labels = labelsOf(files)
+	if f.Cache != "" {
+		err := writeCache(f.Cache, cacheKey(s, files), int64(len(s.Pixels)), func(write func([]uint8) error) ([]uint32, error) {
+			return badOf(files), write(s.Pixels)
+		})
+		if err != nil {
 			f.warn(fmt.Errorf("the images are not cached: %w", err))
 		}
 	}
 	return s, nil
 }
 
-// maxSetBytes bounds a folder's images in memory.
+func (f Folder) noImage(folder string) error {
+	return fmt.Errorf("%s: %w: no image can be read", f.at(folder), ErrFormat)
+}
+
+// large reports whether a set is too large to be held in memory.
+func (f Folder) large(s *Set, files []imageFile) bool {
+	return int64(len(files))*int64(s.ImageSize()) > inMemory(f.InMemory)
+}
+
+// decodeIntoCache decodes files whose content has been hashed into a file of the cache, some at a time, and makes that the set's
+// pixels. It tells errors of the pictures from those of the cache.
+func (f Folder) decodeIntoCache(root *os.Root, s *Set, files []imageFile) (decodeErr, err error) {
+	size, key := s.ImageSize(), cacheKey(s, files)
+	each := max(1, cachePiece/size)
+	buffer := make([]uint8, min(each, len(files))*size)
+	err = writeCache(f.Cache, key, int64(len(files))*int64(size), func(write func([]uint8) error) ([]uint32, error) {
+		for lo := 0; lo < len(files); lo += each {
+			var pixels []uint8
+			if pixels, decodeErr = f.decodeFiles(root, files[lo:min(lo+each, len(files))], buffer); decodeErr != nil {
+				return nil, decodeErr
+			}
+			if err := write(pixels); err != nil {
+				return nil, err
+			}
+		}
+		bad := badOf(files)
+		if len(bad) == len(files) {
+			decodeErr = f.noImage(path.Dir(path.Dir(files[0].name)))
+		}
+		return bad, decodeErr
+	})
+	if err != nil {
+		return decodeErr, err
+	}
+	s.Labels = labelsOf(files)
+	s.Pixels, _, err = f.readCache(key, len(files), size)
+	return nil, err
+}
+
+// maxSetBytes bounds a folder's decoded images.
 const maxSetBytes = 1 << 40
 
 func (f Folder) files(root *os.Root, folder string, classes []string) ([]imageFile, error) {
@@ -263,27 +311,56 @@ func (f Folder) decode(root *os.Root, file *imageFile, pixels []uint8) error {
 	return nil
 }
 
-// dropBad takes bad files out of a set in place and returns their number, or the first one's error where they are not
-// to be skipped.
-func (f Folder) dropBad(s *Set, files []imageFile) (bad int, err error) {
-	size, kept := s.ImageSize(), 0
-	for i, file := range files {
-		if file.err != nil {
-			if !f.SkipBad || !errors.Is(file.err, ErrFormat) {
-				return 0, file.err
-			}
-			f.warn(fmt.Errorf("left out: %w", file.err))
-			bad++
+// decodeFiles decodes files into memory for as many images, leaves out bad ones where that is asked for, and returns what is left.
+func (f Folder) decodeFiles(root *os.Root, files []imageFile, pixels []uint8) ([]uint8, error) {
+	size, kept := f.Height*f.Width*f.Channels, 0
+	forEach(files, func(i int, file *imageFile) { file.err = f.decode(root, file, pixels[i*size:(i+1)*size]) })
+	for i := range files {
+		if err := f.judge(&files[i]); err != nil {
+			return nil, err
+		}
+		if files[i].err != nil {
 			continue
 		}
 		if kept < i {
-			copy(s.Pixels[kept*size:(kept+1)*size], s.Pixels[i*size:(i+1)*size])
-			s.Labels[kept] = s.Labels[i]
+			copy(pixels[kept*size:(kept+1)*size], pixels[i*size:(i+1)*size])
 		}
 		kept++
 	}
-	s.Pixels, s.Labels = s.Pixels[:kept*size], s.Labels[:kept]
-	return bad, nil
+	return pixels[:kept*size], nil
+}
+
+// judge warns of a bad file that is left out, and returns the error of one that is not to be.
+func (f Folder) judge(file *imageFile) error {
+	if file.err == nil {
+		return nil
+	}
+	if !f.SkipBad || !errors.Is(file.err, ErrFormat) {
+		return file.err
+	}
+	f.warn(fmt.Errorf("left out: %w", file.err))
+	return nil
+}
+
+// badOf are the indices of bad files.
+func badOf(files []imageFile) (bad []uint32) {
+	for i, file := range files {
+		if file.err != nil {
+			bad = append(bad, uint32(i))
+		}
+	}
+	return bad
+}
+
+// labelsOf are the labels of the files that are not bad.
+func labelsOf(files []imageFile) []uint16 {
+	labels := make([]uint16, 0, len(files))
+	for _, file := range files {
+		if file.err == nil {
+			labels = append(labels, file.label)
+		}
+	}
+	return labels
 }
 
 func (f Folder) warn(err error) {

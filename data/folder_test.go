@@ -166,8 +166,60 @@ func TestFolderSkipsBadFilesWhenAsked(t *testing.T) {
 	if !slices.Equal(warnings, want) {
 		t.Errorf("warnings %q, want %q", warnings, want)
 	}
-	if entries, err := os.ReadDir(cache); err != nil || len(entries) != 0 {
-		t.Errorf("a set with bad files is cached: %v, %v", entries, err)
+	// From the cache it is the same, with the same warnings; without SkipBad the first bad file is an error.
+	for _, inMemory := range []int64{0, 1} {
+		warnings = nil
+		again, _, err := Folder{Dir: dir, Height: 4, Width: 4, Channels: 1, SkipBad: true, Cache: cache, InMemory: inMemory,
+			Warn: func(err error) { warnings = append(warnings, err.Error()) }}.Load()
+		if err != nil || !slices.Equal(again.Pixels, train.Pixels) || !slices.Equal(again.Labels, train.Labels) || !slices.Equal(warnings, want) {
+			t.Fatalf("%v, %v, warnings %q", again, err, warnings)
+		}
+	}
+	if _, _, err := (Folder{Dir: dir, Height: 4, Width: 4, Channels: 1, Cache: cache}).Load(); err == nil || !strings.Contains(err.Error(), "c.png: invalid data: too large") {
+		t.Errorf("%v, want the bad picture's error", err)
+	}
+	if entries, err := os.ReadDir(cache); err != nil || len(entries) != 1 {
+		t.Errorf("the cache has %v, %v, want one set", entries, err)
+	}
+}
+
+// A set that is too large for memory is decoded into the cache piece by piece, and used there.
+func TestFolderBeyondMemory(t *testing.T) {
+	t.Parallel()
+	dir, cache := t.TempDir(), filepath.Join(t.TempDir(), "new", "cache")
+	writeFiles(t, dir, smallFolder(t, "test"))
+	writeFiles(t, dir, map[string][]byte{"train/cat/0.png": []byte("no")})
+	load := func(folder Folder) (train, test *Set) {
+		t.Helper()
+		folder.Dir, folder.Height, folder.Width, folder.Channels, folder.SkipBad = dir, 4, 4, 1, true
+		train, test, err := folder.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return train, test
+	}
+	wantTrain, wantTest := load(Folder{})
+	for _, attempt := range []string{"decoded", "found"} {
+		train, test := load(Folder{Cache: cache, InMemory: 1})
+		for _, c := range []struct{ got, want *Set }{{train, wantTrain}, {test, wantTest}} {
+			if !slices.Equal(c.got.Pixels, c.want.Pixels) || !slices.Equal(c.got.Labels, c.want.Labels) {
+				t.Errorf("%s: %v, want %v", attempt, c.got, c.want)
+			}
+		}
+		if names, err := filepath.Glob(filepath.Join(cache, "*"+cacheSuffix)); err != nil || len(names) != 2 {
+			t.Errorf("%s: the cache has %v, %v, want two sets", attempt, names, err)
+		}
+	}
+	var warnings []string
+	train, _ := load(Folder{Cache: filepath.Join(dir, "train", "cat", "0.png", "cache"), InMemory: 1, Warn: func(err error) { warnings = append(warnings, err.Error()) }})
+	if !slices.Equal(train.Pixels, wantTrain.Pixels) || !slices.ContainsFunc(warnings, func(w string) bool { return strings.HasPrefix(w, "the images are held in memory: mkdir ") }) {
+		t.Errorf("without a cache: %v, warnings %q", train, warnings)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "train", "dog", "a.png"), []byte("no"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := (Folder{Dir: dir, Height: 4, Width: 4, Channels: 1, Cache: cache, InMemory: 1}).Load(); err == nil || !strings.Contains(err.Error(), "invalid data: neither PNG") {
+		t.Errorf("%v, want a bad picture's error", err)
 	}
 }
 
@@ -201,7 +253,10 @@ func TestFolderCache(t *testing.T) {
 	file := cached()[0]
 	marked := slices.Clone(first.Pixels)
 	marked[0] = 99
-	if err := writeCache(cache, strings.TrimSuffix(filepath.Base(file), cacheSuffix), marked); err != nil {
+	err := writeCache(cache, strings.TrimSuffix(filepath.Base(file), cacheSuffix), int64(len(marked)), func(write func([]uint8) error) ([]uint32, error) {
+		return nil, write(marked)
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if got := load(4); got.Pixels[0] != 99 || !slices.Equal(got.Labels, first.Labels) || len(warnings) != 0 {
@@ -215,7 +270,7 @@ func TestFolderCache(t *testing.T) {
 		want string
 	}{
 		{"tampered", func(b []byte) []byte { b[40] ^= 1; return b }, "decoding the images again: " + file + ": sha256 mismatch"},
-		{"cut", func(b []byte) []byte { return b[:50] }, "decoding the images again: " + file + ": invalid data: 50 bytes, expected 96"},
+		{"cut", func(b []byte) []byte { return b[:50] }, "decoding the images again: " + file + ": invalid data: 50 bytes, expected 104"},
 	} {
 		b, err := os.ReadFile(file)
 		if err != nil {

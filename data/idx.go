@@ -50,6 +50,9 @@ type IDX struct {
 	Path    string            // of Files, for messages
 	Classes []string          // class names; nil: the decimal numbers up to the largest label of the training set
 	SHA256  map[string]string // of the unzipped files, in hexadecimal, by the constants above; nil: not checked
+	// InMemory is the most bytes of a file that are held in memory; a larger one that is not zipped is used where it lies, through
+	// the operating system's page cache. 0 is DefaultInMemory.
+	InMemory int64
 }
 
 // ReadIDX reads the training and the test set of an IDX folder.
@@ -195,7 +198,13 @@ func (x IDX) file(file string, rank int) (idxArray, error) {
 	if verify {
 		digest = sha256.New()
 	}
-	a, err := readIDX(f, info.Size(), rank, digest)
+	var whole []byte
+	if _, onDisk := f.(*os.File); onDisk && info.Size() > inMemory(x.InMemory) {
+		if whole, err = contentOf(path, 0); err != nil {
+			return idxArray{}, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	a, err := readIDX(f, info.Size(), rank, digest, whole)
 	if err != nil {
 		return idxArray{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -218,8 +227,9 @@ const (
 )
 
 // readIDX reads an array of bytes from an IDX file of the given size. Memory follows what the file holds, never what
-// its header claims. A digest that is not nil takes the unzipped file.
-func readIDX(f io.Reader, size int64, rank int, digest hash.Hash) (idxArray, error) {
+// its header claims. A digest that is not nil takes the unzipped file. whole, which may be nil, is all of the file: what it holds
+// is not read again then, unless it is zipped.
+func readIDX(f io.Reader, size int64, rank int, digest hash.Hash, whole []byte) (idxArray, error) {
 	r := bufio.NewReaderSize(f, 1<<16)
 	start, err := r.Peek(2)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -270,6 +280,16 @@ func readIDX(f io.Reader, size int64, rank int, digest hash.Hash) (idxArray, err
 		return idxArray{}, fmt.Errorf("%w: %d bytes too many: the header claims %s = %d, found %d", ErrFormat, held-want, product(a.header[4:]), want, held)
 	}
 
+	if whole != nil && !zipped {
+		if int64(len(whole)) != size {
+			return idxArray{}, fmt.Errorf("%w: %d bytes were %d before", ErrFormat, len(whole), size)
+		}
+		a.body = whole[len(a.header):]
+		if digest == nil {
+			return a, nil
+		}
+		return a, guarded("the file", func() { digest.Write(whole) })
+	}
 	if digest != nil {
 		digest.Write(a.header)
 		tee, done := hashBeside(digest, int(want/hashPiece)+1)

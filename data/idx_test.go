@@ -101,6 +101,10 @@ func TestReadIDXSpellings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			mapped, _, err := IDX{Name: "digits", Files: os.DirFS(dir), Path: dir, InMemory: 1}.Load()
+			if err != nil || !slices.Equal(mapped.Pixels, train.Pixels) || !slices.Equal(mapped.Labels, train.Labels) {
+				t.Errorf("where it lies: %v, %v", mapped, err)
+			}
 			if train.Name != "digits train" || train.Len() != 3 || train.Height != 2 || train.Width != 4 || train.Channels != 1 {
 				t.Errorf("%s: %d images of %d×%d×%d", train.Name, train.Len(), train.Height, train.Width, train.Channels)
 			}
@@ -225,7 +229,7 @@ func TestIDXMemoryFollowsTheData(t *testing.T) {
 	t.Parallel()
 	const claimed = 20 << 20
 	honest := gzipped(t, idxBytes(make([]byte, claimed), claimed))
-	a, err := readIDX(bytes.NewReader(honest), int64(len(honest)), 1, nil)
+	a, err := readIDX(bytes.NewReader(honest), int64(len(honest)), 1, nil, nil)
 	if err != nil || len(a.body) != claimed || cap(a.body) != claimed {
 		t.Errorf("%d bytes, capacity %d, %v, want %d", len(a.body), cap(a.body), err, claimed)
 	}
@@ -234,7 +238,7 @@ func TestIDXMemoryFollowsTheData(t *testing.T) {
 	got := testing.Benchmark(func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := readIDX(bytes.NewReader(lying), int64(len(lying)), 1, nil); err == nil {
+			if _, err := readIDX(bytes.NewReader(lying), int64(len(lying)), 1, nil, nil); err == nil {
 				b.Fatal("no error")
 			}
 		}
@@ -263,7 +267,7 @@ func FuzzReadIDX(f *testing.F) {
 	f.Add(gzipped(f, idxBytes(count(24), 4294967295, 28, 28)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, rank := range []int{1, 3} {
-			a, err := readIDX(bytes.NewReader(b), int64(len(b)), rank, sha256.New())
+			a, err := readIDX(bytes.NewReader(b), int64(len(b)), rank, sha256.New(), nil)
 			if err != nil {
 				continue
 			}
