@@ -87,6 +87,9 @@ func checkImageShape(height, width, channels int) error {
 
 // decodeImage decodes a file's content into pixels, [height][width][channels].
 func decodeImage(content []byte, height, width, channels int, pixels []uint8) error {
+	if len(content) == 0 {
+		return fmt.Errorf("%w: the file is empty", ErrFormat)
+	}
 	config, kind, err := image.DecodeConfig(bytes.NewReader(content))
 	if err != nil {
 		return imageError(err)

@@ -73,14 +73,25 @@ func (p Plan) Check(net *model.Network) error {
 			return fmt.Errorf("%w: the weight of class %d is 0 or above, got %g", ErrArgument, c, w)
 		}
 	}
-	return t.Augment.check()
+	return t.Augment.Check()
 }
 
-func (a Augment) check() error {
-	if a.Flip > AlternatingFlip || a.Shift < 0 || a.Cutout < 0 || !(a.Rotate >= 0 && a.Rotate <= 180) ||
-		!(a.Brightness >= 0 && a.Brightness <= 1) || !(a.Contrast >= 0 && a.Contrast <= 1) {
-		return fmt.Errorf("%w: shift and cutout are 0 or above, rotate is from 0 to 180 degrees, brightness and contrast from 0 to 1, got %+v",
-			ErrArgument, a)
+// Check reports what is out of range; it wraps [ErrArgument].
+func (a Augment) Check() error {
+	if a.Flip > AlternatingFlip {
+		return fmt.Errorf("%w: augment: an unknown flip, %d", ErrArgument, a.Flip)
+	}
+	for _, o := range []struct {
+		what string
+		got  float32
+		most float64
+	}{
+		{"shift", float32(a.Shift), math.Inf(1)}, {"cutout", float32(a.Cutout), math.Inf(1)}, {"rotate", a.Rotate, 180},
+		{"brightness", a.Brightness, 1}, {"contrast", a.Contrast, 1},
+	} {
+		if !(o.got >= 0 && float64(o.got) <= o.most) {
+			return fmt.Errorf("%w: augment: %s is from 0 to %g, got %g", ErrArgument, o.what, o.most, o.got)
+		}
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func nextFolder(path string) (string, error) {
 // OpenFolder opens the folder of a run that is to go on.
 func OpenFolder(path string) (*Folder, error) {
 	if _, err := os.Stat(filepath.Join(path, ConfigFile)); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
+		if info, statErr := os.Stat(path); errors.Is(err, fs.ErrNotExist) || (statErr == nil && !info.IsDir()) {
 			return nil, fmt.Errorf("%s: it holds no run (there is no %s)", path, ConfigFile)
 		}
 		return nil, err

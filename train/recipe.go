@@ -190,10 +190,11 @@ func (a Augment) Device() (device.Augment, error) {
 		}
 		flip = device.Flip(i)
 	}
-	return device.Augment{
+	made := device.Augment{
 		Flip: flip, Shift: a.Shift, Cutout: a.Cutout, Rotate: float32(a.Rotate),
 		Brightness: float32(a.Brightness), Contrast: float32(a.Contrast),
-	}, nil
+	}
+	return made, made.Check()
 }
 
 // Plan is what a device compiles a network for. classes are the class names of the set, for ClassWeights.

@@ -94,6 +94,9 @@ func (s *Settings) Merge(file string, text []byte) error {
 
 // Set gives one setting, by its name in YAML, a value as YAML.
 func (s *Settings) Set(name, source, value string) error {
+	if strings.TrimSpace(value) == "" {
+		return fmt.Errorf("%s: expected a value, got nothing", source)
+	}
 	node, err := strictyaml.Parse(source, []byte(value))
 	if err != nil {
 		return inline(err, source, value)

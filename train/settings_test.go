@@ -105,7 +105,7 @@ func TestSettingsErrors(t *testing.T) {
 		"epochs: 1.5":                   "c.yaml:1: epochs: expected a whole number, got 1.5",
 		"epoch: 1":                      `c.yaml:1: unknown field "epoch"`,
 		"a: 1\nepochs: 2":               `c.yaml:1: unknown field "a"`,
-		"seed: -1":                      "c.yaml:1: seed: the number -1 is out of range",
+		"seed: -1":                      "c.yaml:1: seed: expected a whole number from 0 to 18446744073709551615, got -1",
 		"learning_rate: fast":           `c.yaml:1: learning_rate: expected a number, got "fast"`,
 		"learning_rate: .nan":           "c.yaml:1: learning_rate: expected a",
 		"schedule: {cosine: {a: 1}}":    `c.yaml:1: unknown field "a"; there are alpha, epochs`,

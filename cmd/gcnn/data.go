@@ -50,15 +50,17 @@ Examples:
 			{
 				Name:  "show",
 				Usage: "draw the first images with their class names",
-				Description: `Examples:
+				Description: `Of class folders these are some of each class.
+
+Examples:
   gcnn data show --out grid.png
   gcnn data show --split test --rows 4 --columns 12 --out grid.png
   gcnn data show --augment 'flip: random, shift: 3, rotate: 15' --epoch 2`,
 				Flags: append(slices.Clone(sourceFlags),
 					&cli.StringFlag{Name: "split", Value: "train", Usage: "train or test"},
 					&cli.StringFlag{Name: "out", Value: train.SamplesFile, Usage: "the PNG `FILE` to write"},
-					&cli.IntFlag{Name: "rows", Value: sampleRows},
-					&cli.IntFlag{Name: "columns", Value: sampleRows},
+					&cli.IntFlag{Name: "rows", Value: sampleRows, Usage: "of the grid, up to 100"},
+					&cli.IntFlag{Name: "columns", Value: sampleRows, Usage: "of the grid, up to 100"},
 					&cli.StringFlag{Name: "augment", Usage: "draw what training with this augmentation sees, as YAML: 'flip: random, shift: 2'"},
 					&cli.IntFlag{Name: "epoch", Value: 1, Usage: "the epoch of the augmentation"},
 					&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "the seed of the augmentation"},
@@ -66,6 +68,9 @@ Examples:
 				Action: func(c *cli.Context) error {
 					if err := noArguments(c); err != nil {
 						return err
+					}
+					if rows, columns := c.Int("rows"), c.Int("columns"); min(rows, columns) < 1 || max(rows, columns) > 100 || c.Int("epoch") < 1 {
+						return usagef("--rows and --columns are from 1 to 100 and --epoch is at least 1, got %d, %d and %d", rows, columns, c.Int("epoch"))
 					}
 					folder, err := pictureFlags(c)
 					if err != nil {
@@ -100,11 +105,7 @@ func augmented(c *cli.Context, set *data.Set) (*data.Set, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	n := c.Int("rows") * c.Int("columns")
-	if n < 1 || c.Int("epoch") < 1 {
-		return nil, usagef("--rows, --columns and --epoch are at least 1")
-	}
-	if set, err = set.Limit(n); err != nil {
+	if set, err = set.Limit(c.Int("rows") * c.Int("columns")); err != nil {
 		return nil, err
 	}
 	if set.Pixels == nil {

@@ -64,6 +64,13 @@ func evaluate(ctx context.Context, c *cli.Context, run string) error {
 	if err != nil {
 		return err
 	}
+	outputs, err := trained.Network.Classes()
+	if err != nil {
+		return err
+	}
+	if set, err = withClassesOf(set, trained.Classes, outputs); err != nil {
+		return err
+	}
 	s, err := openSession(c, trained, c.Int("batch-size"))
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -42,7 +43,7 @@ Examples:
   gcnn data fetch mnist --dir ~/mnist
   gcnn train --data ~/mnist`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "dir", Usage: "the `DIR` to download into", Required: true},
+			&cli.StringFlag{Name: "dir", Usage: "the `DIR` to download into"},
 			&cli.StringFlag{Name: "url", Usage: "the `URL` of a folder with the files, instead of the set's own"},
 			&cli.DurationFlag{Name: "stall", Value: 30 * time.Second, Usage: "give up a connection that is silent for so long"},
 			&cli.BoolFlag{Name: "quiet", Usage: "print nothing but errors"},
@@ -50,6 +51,12 @@ Examples:
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
 				return usagef("data fetch takes one NAME, got %d arguments; gcnn data list names them", c.NArg())
+			}
+			if c.String("dir") == "" {
+				return usagef("data fetch needs --dir, the folder to download into")
+			}
+			if u, err := url.Parse(c.String("url")); c.IsSet("url") && (err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https")) {
+				return usagef("--url is the http or https address of a folder, got %q", c.String("url"))
 			}
 			ctx, stop := untilSignal(c.Context)
 			defer stop()

@@ -20,8 +20,9 @@ func importCommand() *cli.Command {
 		Usage:     "make a weights file of gcnn from an ONNX file or a Keras model",
 		ArgsUsage: "FILE",
 		Description: `FILE.onnx is what gcnn, PyTorch (torch.onnx.export) or Keras
-(model.export(format="onnx")) wrote of a network of gcnn's layers. FILE.json is
-model.to_json() of Keras 3, with its weights in --weights, by variable.path:
+(model.export(format="onnx")) wrote of a network of gcnn's layers. FILE.json
+is model.to_json() of Keras 3, with its weights in --weights, by
+variable.path:
 
   open("m.json", "w").write(m.to_json())
   numpy.savez("m.npz", **{v.path: v.numpy() for v in m.weights})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
@@ -85,7 +86,13 @@ func newApp() *cli.App {
 	return app
 }
 
-func onUsageError(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+// onUsageError says "expected a number" where package flag says "parse error".
+func onUsageError(_ *cli.Context, err error, _ bool) error {
+	if text, ok := strings.CutSuffix(err.Error(), ": parse error"); ok {
+		return usagef("%s: expected a number", text)
+	}
+	return usageError{err}
+}
 
 // strict makes a command and its subcommands report wrong usage as such.
 func strict(c *cli.Command) {

@@ -119,6 +119,12 @@ func readSettings(c *cli.Context) (train.Settings, error) {
 	if err := s.Check(); err != nil {
 		return s, usageError{err}
 	}
+	if adam := s.Optimizer == "adam" || s.Optimizer == "adamw"; adam && c.IsSet("momentum") {
+		return s, usagef("--momentum belongs to sgd and rmsprop, the optimizer is %s", s.Optimizer)
+	}
+	if c.Bool("nesterov") && s.Optimizer != "sgd" {
+		return s, usagef("--nesterov belongs to sgd, the optimizer is %s", s.Optimizer)
+	}
 	return s, s.Absolute(isNamed)
 }
 
@@ -140,7 +146,7 @@ func override(c *cli.Context, s *train.Settings) error {
 			continue
 		}
 		value := fmt.Sprint(c.Value(f.flag))
-		if f.kind == yamlSetting && (f.flag != "schedule" || strings.Contains(value, ":")) {
+		if f.kind == yamlSetting {
 			value = inBraces(value)
 		}
 		if err := s.Set(f.name(), "--"+f.flag, value); err != nil {
@@ -152,7 +158,7 @@ func override(c *cli.Context, s *train.Settings) error {
 
 // inBraces makes a mapping of 'a: 1, b: 2'.
 func inBraces(value string) string {
-	if strings.HasPrefix(value, "{") || strings.HasPrefix(value, "[") {
+	if strings.HasPrefix(value, "{") || !strings.Contains(value, ":") {
 		return value
 	}
 	return "{" + value + "}"

@@ -114,7 +114,12 @@ func outlineTraining(c *cli.Context, net *model.Network) (outline device.Outline
 	return outline, d.Info().Name, err
 }
 
-var classesFlag = &cli.IntFlag{Name: "classes", Value: 10, Usage: "outputs of a preset"}
+var classesFlag = &cli.IntFlag{Name: "classes", Value: 10, Usage: "outputs of a preset", Action: func(_ *cli.Context, n int) error {
+	if n < 1 {
+		return usagef("--classes is at least 1, got %d", n)
+	}
+	return nil
+}}
 
 // oneRun is the argument RUN of a command that takes at most one.
 func oneRun(c *cli.Context) (run string, given bool, err error) {

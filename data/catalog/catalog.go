@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"gcnn/data"
@@ -108,8 +110,11 @@ func Open(source string, pictures data.Folder) (train, test *data.Set, err error
 		return nil, nil, fmt.Errorf("%s: %w: it is not built in; \"gcnn data fetch %[1]s --dir DIR\" downloads it, and DIR then names it", e.Name, data.ErrUnknown)
 	}
 	train, test, err = data.Open(source, pictures)
-	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(source, `/\.`) {
-		return nil, nil, fmt.Errorf("%w, or a folder: %w", notNamed, err) // it looks like a mistyped name
+	if base := filepath.Base(source); errors.Is(err, fs.ErrNotExist) && !strings.Contains(base, ".") {
+		if _, missing := os.Stat(source); missing != nil { // it may be a mistyped name
+			_, notNamed := find(base)
+			return nil, nil, fmt.Errorf("%w; %w", err, notNamed)
+		}
 	}
 	return train, test, err
 }

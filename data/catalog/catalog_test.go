@@ -48,7 +48,7 @@ func TestOpen(t *testing.T) {
 		is           error
 	}{
 		{"mnist", `mnist: unknown data set: it is not built in; "gcnn data fetch mnist --dir DIR" downloads it, and DIR then names it`, data.ErrUnknown},
-		{"fasion-mnist", `"fasion-mnist": unknown data set, expected one of fashion-mnist, mnist, cifar10, or a folder: `, data.ErrUnknown},
+		{"fasion-mnist", `fasion-mnist: no such file or directory; "fasion-mnist": unknown data set, expected one of fashion-mnist, mnist, cifar10`, data.ErrUnknown},
 		{"./none", "none: no such file or directory", os.ErrNotExist},
 		{dir, "unknown data set: found neither IDX files", data.ErrUnknown},
 	} {

@@ -34,10 +34,13 @@ func Write(path string, perm fs.FileMode, fill func(io.Writer) error) error {
 		return fmt.Errorf("write %q: the path names no file", path)
 	}
 	// Random names never meet, so that two writers of one path cannot mix: the later rename wins with a whole file.
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("write %s: it is a folder", path)
+	}
 	temp := filepath.Join(dir, "."+base+tempMark+rand.Text())
 	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return fmt.Errorf("write %s: %w", path, unnamed(err))
 	}
 	renamed := false
 	defer func() { // also when fill panics
@@ -50,13 +53,26 @@ func Write(path string, perm fs.FileMode, fill func(io.Writer) error) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := os.Rename(temp, path); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return fmt.Errorf("write %s: %w", path, unnamed(err))
 	}
 	renamed = true
 	if err := syncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("write %s: flush the folder: %w", path, err)
 	}
 	return nil
+}
+
+// unnamed is an error of the operating system without the temporary name, which means nothing to a user.
+func unnamed(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return path.Err
+	case errors.As(err, &link):
+		return link.Err
+	}
+	return err
 }
 
 // WriteBytes is [Write] for content that is in memory already.

@@ -133,7 +133,10 @@ func (n Node) decodeInteger(v reflect.Value) error {
 			return nil
 		}
 	}
-	return n.Errorf("the number %v is out of range", n)
+	if v.CanUint() {
+		return n.Errorf("expected a whole number from 0 to %d, got %v", uint64(math.MaxUint64), n)
+	}
+	return n.Errorf("expected a whole number from %d to %d, got %v", math.MinInt64, math.MaxInt64, n)
 }
 
 func (n Node) decodeFloat(v reflect.Value) error {

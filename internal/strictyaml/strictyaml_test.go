@@ -41,7 +41,7 @@ func TestErrorsGiveFileAndLine(t *testing.T) {
 		"count: 1\nnames: [a, [b]]":    "f.yaml:2: names: expected text, got a list",
 		"count: 1\nother: 2":           `f.yaml:2: unknown field "other"; there are count, share, names, map`,
 		"count: 1\nmap: {a: b}":        `f.yaml:2: map: expected a number, got "b"`,
-		"count: 9223372036854775808":   "f.yaml:1: count: the number 9223372036854775808 is out of range",
+		"count: 9223372036854775808":   "f.yaml:1: count: expected a whole number from -9223372036854775808 to 9223372036854775807, got 9223372036854775808",
 		"count: true":                  "f.yaml:1: count: expected a whole number, got true",
 		"count: ~":                     "f.yaml:1: count: expected a whole number, got nothing",
 		"share: 1":                     "f.yaml:1: the field count is missing",
