@@ -1,8 +1,6 @@
 package cpu
 
 import (
-	"unsafe"
-
 	"gcnn/cpu/kernel"
 	"gcnn/device"
 	"gcnn/model"
@@ -117,7 +115,7 @@ func (c *compiler) denseBackward(b *block, l fullyConnected) {
 		c.task(device.Task{Name: node.Name + " turn", Layers: c.layers(i), Kernel: c.kernelName("transpose")},
 			[]*buffer{dz, turned}, func(w *worker, n int) { c.k.ToSamples(turned.at(w, n), dz.at(w, n), out, ld, 1) })
 		c.learn(kern, in, out, 1, 2*int64(in)*int64(out)*int64(c.plan.groups*kernel.Lanes), []*buffer{turned, s.x}, func(rows int) fillFunc {
-			return c.denseKernelGrad(s.x, turned, rows, in, out)
+			return c.denseKernelGrad(s.x, turned, rows, out).fill
 		})
 	}
 	c.into(node.Inputs[0], func(dx *buffer) {
@@ -223,7 +221,7 @@ func (c *compiler) denseBackwardShards(b *block, l fullyConnected, bounds []int,
 	i := b.nodes[0]
 	node := &c.net.Nodes[i]
 	s, kern := c.dense[i], c.param(i, model.Kernel)
-	shards, groups, in, out := len(bounds)-1, c.plan.groups, l.in, l.out
+	shards, groups, out := len(bounds)-1, c.plan.groups, l.out
 	inFront := c.front != nil && c.front.dense == b
 	var turned *buffer
 	if kern.trains() {
@@ -264,8 +262,10 @@ func (c *compiler) denseBackwardShards(b *block, l fullyConnected, bounds []int,
 	}
 	learn := func() {
 		if kern.trains() {
-			c.shard(c.learner(kern, bounds, out, l.flops(c.plan), []*buffer{turned, s.x}, c.askRows(s.x), func(rows int) fillFunc {
-				return c.denseKernelGrad(s.x, turned, rows, in, out)
+			c.shard(c.learner(kern, bounds, out, l.flops(c.plan), []*buffer{turned, s.x}, func(rows int) fillFunc {
+				return c.denseKernelGrad(s.x, turned, rows, out).fill
+			}, func(rows int) fusedFunc {
+				return c.denseKernelGrad(s.x, turned, rows, out).fused
 			}))
 		}
 	}
@@ -290,32 +290,35 @@ func (c *compiler) denseBackwardShards(b *block, l fullyConnected, bounds []int,
 	}
 }
 
-// askRows asks for the elements from lo on of every group of an activation.
-func (c *compiler) askRows(x *buffer) func(w *worker, lo, n int) {
-	const most = 1024 // lines: half of a first level of cache
-	return func(w *worker, lo, n int) {
-		if n*w.step.groups > most {
-			return
-		}
-		for g := range w.step.groups {
-			prefetch((*uint8)(unsafe.Pointer(&x.copy(g)[lo*kernel.Lanes])), n)
-		}
-	}
+// denseGrad computes so many rows of the kernel's gradient: Σ over the samples of x·dz, in the order of the batch.
+type denseGrad struct {
+	x, turned *buffer
+	g         []*kernel.GradOuter // by groups of the step, less one: a batch may be partial
 }
 
-// denseKernelGrad computes so many rows of the kernel's gradient: Σ over the samples of x·dz, in the order of the batch.
-func (c *compiler) denseKernelGrad(x, turned *buffer, rows, in, out int) fillFunc {
+func (c *compiler) denseKernelGrad(x, turned *buffer, rows, out int) *denseGrad {
+	d := &denseGrad{x: x, turned: turned}
 	// The strides are known once the buffers have their places.
-	var g *kernel.GradOuter
 	c.placed = append(c.placed, func() error {
-		var err error
-		g, err = c.k.NewGradOuter(kernel.GradSpec{
-			Grid: kernel.Grid{Cols: 1, XRow: x.stride / kernel.Lanes, XCol: 0, YRow: turned.stride / kernel.Lanes, YCol: 0},
-			Taps: []kernel.Run{{N: int32(rows)}}, Outs: out,
-		}, out)
-		return err
+		for groups := 1; groups <= c.plan.groups; groups++ {
+			g, err := c.k.NewGradOuter(kernel.GradSpec{
+				Grid: kernel.Grid{Cols: groups, XCol: x.stride / kernel.Lanes, YCol: turned.stride / kernel.Lanes},
+				Taps: []kernel.Run{{N: int32(rows)}}, Outs: out,
+			}, out)
+			if err != nil {
+				return err
+			}
+			d.g = append(d.g, g)
+		}
+		return nil
 	})
-	return func(w *worker, dst []float32, lo int) {
-		g.Do(dst, x.mem[lo*kernel.Lanes:], turned.mem, w.step.groups, false)
-	}
+	return d
+}
+
+func (d *denseGrad) fill(w *worker, dst []float32, lo int) {
+	d.g[w.step.groups-1].Do(dst, d.x.mem[lo*kernel.Lanes:], d.turned.mem, 1, false)
+}
+
+func (d *denseGrad) fused(w *worker, wt, g, s1, s2 []float32, lo int) {
+	d.g[w.step.groups-1].Update(&w.step.update, wt, g, s1, s2, d.x.mem[lo*kernel.Lanes:], d.turned.mem, 1)
 }

@@ -3,7 +3,9 @@ package cpu_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"testing"
+	"time"
 
 	"gcnn/data/fashionmnist"
 	"gcnn/device"
@@ -23,14 +25,17 @@ func BenchmarkEpoch(b *testing.B) {
 				p, r := start(b, workers, net, plan, train)
 				epoch := epochOf(train, plan.Batch, 0.001)
 				epoch.Order = shuffled(train.Len())
+				best := math.Inf(1) // on a shared machine the mean says more about the neighbours
 				b.ResetTimer()
 				for range b.N {
+					start := time.Now()
 					if _, err := p.Train(context.Background(), r, epoch); err != nil {
 						b.Fatal(err)
 					}
+					best = min(best, time.Since(start).Seconds())
 				}
-				seconds := b.Elapsed().Seconds() / float64(b.N)
-				b.ReportMetric(seconds, "s/epoch")
+				b.ReportMetric(best, "best-s/epoch")
+				b.ReportMetric(b.Elapsed().Seconds()/float64(b.N), "s/epoch")
 				b.ReportMetric(0, "ns/op")
 			})
 		}

@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"math"
-	"unsafe"
 
 	"gcnn/cpu/kernel"
 	"gcnn/device"
@@ -64,6 +63,9 @@ func (c *compiler) param(node int, role model.Role) *param {
 // fillFunc computes rows of a parameter's gradient from row lo on into dst.
 type fillFunc func(w *worker, dst []float32, lo int)
 
+// fusedFunc computes the same into g, and updates the rows' parameters wt and slots.
+type fusedFunc func(w *worker, wt, g, s1, s2 []float32, lo int)
+
 // Shards of a parameter's gradient and update are as many as its size asks for, whatever the number of workers; a block of
 // rows goes from its sums to its update while it is in the first level of cache.
 const (
@@ -83,7 +85,7 @@ func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*b
 	for s := range bounds {
 		bounds[s] = units * s / shards * unit
 	}
-	t := c.learner(p, bounds, width, flops, uses, nil, fill)
+	t := c.learner(p, bounds, width, flops, uses, fill, nil)
 	t.FLOPs /= int64(shards)
 	for s := range shards {
 		c.later(lateGrads, work{Task: t.Task, uses: t.uses, run: func(w *worker) { t.run(w, s) }})
@@ -93,8 +95,8 @@ func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*b
 // learner is the task that computes the gradient of a parameter's rows from bounds[s] to bounds[s+1] in shard s, and updates them.
 // Where updates need all gradients, they are left as jobs for the end of the step.
 //
-// ahead, which may be nil, asks for what the sums of rows from lo on will read.
-func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses []*buffer, ahead func(w *worker, lo, n int), fill func(rows int) fillFunc) shardTask {
+// fuse, which may be nil, does what fill does with the update in one go.
+func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses []*buffer, fill func(rows int) fillFunc, fuse func(rows int) fusedFunc) shardTask {
 	made := map[int]fillFunc{}
 	fillOf := func(n int) fillFunc {
 		if made[n] == nil {
@@ -136,57 +138,73 @@ func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses 
 		most = max(most, bounds[s+1]-bounds[s])
 	}
 	block := min(most, max(minBlockRows, blockFloats/width))
-	fills, tails := make([]fillFunc, len(bounds)-1), make([]fillFunc, len(bounds)-1)
-	for s := range fills {
+	if fuse == nil { // first the one, then the other
+		fuse = func(rows int) fusedFunc {
+			fill := fillOf(rows)
+			return func(w *worker, wt, g, s1, s2 []float32, lo int) {
+				fill(w, g, lo)
+				c.k.Update(&w.step.update, wt, g, s1, s2)
+			}
+		}
+	} else { // larger ones, since what is updated lags behind
+		block = min(most, max(4*minBlockRows, 2*blockFloats/width/minBlockRows*minBlockRows))
+	}
+	blocks, tails := make([]fusedFunc, len(bounds)-1), make([]fusedFunc, len(bounds)-1)
+	ready := map[int]fusedFunc{}
+	fuseOf := func(n int) fusedFunc {
+		if ready[n] == nil {
+			ready[n] = fuse(n)
+		}
+		return ready[n]
+	}
+	for s := range blocks {
 		n := bounds[s+1] - bounds[s]
 		if n >= block {
-			fills[s] = fillOf(block)
+			blocks[s] = fuseOf(block)
 		}
 		if n%block != 0 {
-			tails[s] = fillOf(n % block)
+			tails[s] = fuseOf(n % block)
 		}
 	}
 	scratch := c.global(p.Name+" block", block*width, perWorker)
 	return shardTask{task, append([]*buffer{scratch}, uses...), func(w *worker, s int) {
 		lo, hi := bounds[s], bounds[s+1]
-		c.ask(w, p, lo, min(lo+block, hi), width, ahead)
 		for a := lo; a < hi; a += block {
-			c.ask(w, p, a+block, min(a+2*block, hi), width, ahead)
-			n, f := block, fills[s]
+			n, f := block, blocks[s]
 			if a+n > hi {
 				n, f = hi-a, tails[s]
 			}
-			g := scratch.at(w, 0)[:n*width]
-			f(w, g, a)
-			c.update(w, &w.step.update, p, a, a+n, width, g)
+			s1, s2 := p.slotRows(a, a+n, width)
+			f(w, p.w[a*width:(a+n)*width], scratch.at(w, 0)[:n*width], s1, s2, a)
+			c.average(w, p, a, a+n, width)
 		}
 		p.renewed(lo, hi)
 	}}
 }
 
-// ask asks for the memory of the next block of rows: other workers have read the parameter, and have written what its gradient
-// is made of, so that both lie in their caches.
-func (c *compiler) ask(w *worker, p *param, lo, hi, width int, ahead func(w *worker, lo, n int)) {
-	if lo >= hi || ahead == nil {
-		return
-	}
-	prefetchWrite((*uint8)(unsafe.Pointer(&p.w[lo*width])), ((hi-lo)*width+15)/16)
-	ahead(w, lo, hi-lo)
-}
-
 // update applies an optimiser's step to rows lo to hi, and takes them into their average.
 func (c *compiler) update(w *worker, u *kernel.Update, p *param, lo, hi, width int, g []float32) {
-	var s1, s2 []float32
+	s1, s2 := p.slotRows(lo, hi, width)
+	c.k.Update(u, p.w[lo*width:hi*width], g, s1, s2)
+	c.average(w, p, lo, hi, width)
+}
+
+// average takes rows lo to hi into their average.
+func (c *compiler) average(w *worker, p *param, lo, hi, width int) {
+	if p.averages && c.spec.Training.EMA.Due(w.step.number) {
+		c.k.Update(&c.prog.averaging, p.average[lo*width:hi*width], p.w[lo*width:hi*width], nil, nil)
+	}
+}
+
+// slotRows are rows lo to hi of the slots; nil where there are none.
+func (p *param) slotRows(lo, hi, width int) (s1, s2 []float32) {
 	if p.s[0] != nil {
 		s1 = p.s[0][lo*width : hi*width]
 	}
 	if p.s[1] != nil {
 		s2 = p.s[1][lo*width : hi*width]
 	}
-	c.k.Update(u, p.w[lo*width:hi*width], g, s1, s2)
-	if p.averages && c.spec.Training.EMA.Due(w.step.number) {
-		c.k.Update(&c.prog.averaging, p.average[lo*width:hi*width], p.w[lo*width:hi*width], nil, nil)
-	}
+	return s1, s2
 }
 
 // averaging is average −= rest·average; average += rest·w as a step of gradient descent: average = momentum·average + rest·w.

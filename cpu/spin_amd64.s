@@ -10,18 +10,6 @@ loop:
 	JNZ  loop
 	RET
 
-// func prefetchWrite(p *uint8, lines int)
-TEXT ·prefetchWrite(SB), NOSPLIT, $0-16
-	MOVQ p+0(FP), SI
-	MOVQ lines+8(FP), CX
-
-line:
-	BYTE $0x0F; BYTE $0x0D; BYTE $0x0E // PREFETCHW (SI); processors without it do nothing
-	ADDQ $64, SI
-	DECQ CX
-	JNZ  line
-	RET
-
 // func prefetch(p *uint8, lines int)
 TEXT ·prefetch(SB), NOSPLIT, $0-16
 	MOVQ p+0(FP), SI

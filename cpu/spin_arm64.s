@@ -10,18 +10,6 @@ loop:
 	BNE  loop
 	RET
 
-// func prefetchWrite(p *uint8, lines int)
-TEXT ·prefetchWrite(SB), NOSPLIT, $0-16
-	MOVD p+0(FP), R0
-	MOVD lines+8(FP), R1
-
-line:
-	PRFM (R0), PSTL2KEEP
-	ADD  $64, R0, R0
-	SUBS $1, R1, R1
-	BNE  line
-	RET
-
 // func prefetch(p *uint8, lines int)
 TEXT ·prefetch(SB), NOSPLIT, $0-16
 	MOVD p+0(FP), R0

@@ -11,8 +11,3 @@ func pause(n int)
 //
 //go:noescape
 func prefetch(p *uint8, lines int)
-
-// prefetchWrite asks for lines that are about to be written: other cores are told to give up their copies.
-//
-//go:noescape
-func prefetchWrite(p *uint8, lines int)

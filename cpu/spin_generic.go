@@ -10,6 +10,3 @@ func pause(n int) {
 
 // prefetch asks for cache lines where the processor has an instruction for it.
 func prefetch(*uint8, int) {}
-
-// prefetchWrite asks for cache lines that are about to be written.
-func prefetchWrite(*uint8, int) {}

@@ -226,7 +226,7 @@ func BenchmarkDenseUpdate(b *testing.B) {
 	for _, s := range [][3]int{{2, 1352, 28}, {8, 120, 84}, {2, 9216, 4096}} {
 		b.Run("", func(b *testing.B) {
 			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
-				const block = 64
+				const block = 104
 				ld := Padded(s[2])
 				g, err := k.NewGradOuter(GradSpec{Grid{Cols: s[0], XCol: s[1], YCol: ld}, []Run{{0, 0, block}}, s[2]}, s[2])
 				if err != nil {
@@ -234,13 +234,12 @@ func BenchmarkDenseUpdate(b *testing.B) {
 				}
 				x, dy, dw := filled(s[0]*s[1]*Lanes), filled(s[0]*ld*Lanes), make([]float32, block*s[2])
 				n := s[1] * s[2]
-				w, m, v := filled(n), make([]float32, n), make([]float32, n)
+				w, m, v := filled(n + 16*5)[16*5:], make([]float32, n+16*9)[16*9:], make([]float32, n+16*13)[16*13:]
 				u := &Update{Rule: Adam, Rate: 1e-3, C1: 0.1, C2: 1e-3, Epsilon: 1e-7, Scale: 1}
 				return g.Flops(1) * int64(s[1]/block), func() {
 					for r := 0; r+block <= s[1]; r += block {
-						g.Do(dw, x[r*Lanes:], dy, 1, false)
 						i, j := r*s[2], (r+block)*s[2]
-						k.Update(u, w[i:j], dw, m[i:j], v[i:j])
+						g.Update(u, w[i:j], dw, m[i:j], v[i:j], x[r*Lanes:], dy, 1)
 					}
 				}
 			})

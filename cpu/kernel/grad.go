@@ -149,6 +149,8 @@ type GradOuter struct {
 	GradSpec
 	WTap int
 	x, w int
+	k    *Kernels
+	cols []updateColumn // of Update
 	run  func(g *GradOuter, dw, x, dy []float32, rows int, add bool)
 	aux  gradPlan
 }
@@ -165,8 +167,11 @@ func (k *Kernels) NewGradOuter(s GradSpec, wtap int) (*GradOuter, error) {
 	if wtap < s.Outs {
 		return nil, fmt.Errorf("%w: rows of dw are %d floats apart, less than the %d outputs", ErrSpec, wtap, s.Outs)
 	}
-	g := &GradOuter{GradSpec: s, WTap: wtap, x: x, w: (rows-1)*wtap + s.Outs, run: k.impl.gradOuter}
+	g := &GradOuter{GradSpec: s, WTap: wtap, x: x, w: (rows-1)*wtap + s.Outs, k: k, run: k.impl.gradOuter}
 	g.aux = k.impl.planOuter(g)
+	if k.impl.planUpdate != nil {
+		g.cols = k.impl.planUpdate(g)
+	}
 	return g, nil
 }
 

@@ -12,6 +12,8 @@ type implementation struct {
 	planOuter    func(g *GradOuter) gradPlan
 	gradLanes    func(g *GradLanes, acc, x, dy []float32, rows int)
 	gradOuter    func(g *GradOuter, dw, x, dy []float32, rows int, add bool)
+	gradUpdate   func(g *GradOuter, u *Update, w, dw, s1, s2, x, dy []float32) bool // false where it does not
+	planUpdate   func(g *GradOuter) []updateColumn                                  // nil where there is no gradUpdate
 	reduceLanes  func(dst, acc []float32, shards, stride, valid int)
 	sumShards    func(dst, parts []float32, shards, stride int)
 	update       func(u *Update, w, g, s1, s2 []float32)

@@ -23,6 +23,7 @@ func implementationOf(p Path) implementation {
 		i.gradLanes, i.gradOuter = gradLanesAVX2, gradOuterAVX2
 		i.outputs = func(o *Outputs) outputsFunc { return planOutputs(o, 8, outputsAVX2, outputsAVX2Masked).run }
 		i.depthwise = func(d *Depthwise) outputsFunc { return planDepthwise(d, 8, depthwiseAVX2).run }
+		setUpdates(&i, 8, map[Rule][]gradTile{Adam: gradUpdateAdamAVX2, RMSprop: gradUpdateRMSpropAVX2})
 		setElementwise(&i, 0)
 		setPools(&i, 0)
 		setWinograd(&i, 0)
@@ -33,6 +34,7 @@ func implementationOf(p Path) implementation {
 		i.gradLanes, i.gradOuter = gradLanesAVX512, gradOuterAVX512
 		i.outputs = func(o *Outputs) outputsFunc { return planOutputs(o, Lanes, outputsAVX512, outputsAVX512Masked).run }
 		i.depthwise = func(d *Depthwise) outputsFunc { return planDepthwise(d, Lanes, depthwiseAVX512).run }
+		setUpdates(&i, 16, map[Rule][]gradTile{Adam: gradUpdateAdamAVX512, RMSprop: gradUpdateRMSpropAVX512})
 		setElementwise(&i, 1)
 		setPools(&i, 1)
 		setWinograd(&i, int(winograds))

@@ -408,9 +408,38 @@ func (g *gen) activations(elem elemFunc) {
 	})
 }
 
+// The floats of kernel.Update, as the rules count them.
+const rate, mu, rho, c1, c2, epsilon, decay, scale = 0, 1, 2, 3, 4, 5, 6, 7
+
+// adam takes Adam's step: w, the gradient d and the slots a and b are in registers. The slots are stored; t is overwritten.
+func (g *gen) adam(p func(i int) operand.Mem, f func(i int) operand.Op, w, d, a, b, t reg.Register) {
+	g.VSUBPS(a, d, t)
+	g.VFMADD231PS(f(c1), t, a)
+	g.VFMSUB213PS(b, d, d)
+	g.VFMADD231PS(f(c2), d, b)
+	g.VMOVUPS(a, p(2))
+	g.VMOVUPS(b, p(3))
+	g.VSQRTPS(b, b)
+	g.VADDPS(f(epsilon), b, b)
+	g.VMULPS(f(rate), a, a)
+	g.VDIVPS(b, a, a)
+	g.VSUBPS(a, w, w)
+}
+
+// rms leaves RMSprop's rate·g/√(v+ε) in d, the gradient, and stores its slot a; t is overwritten.
+func (g *gen) rms(p func(i int) operand.Mem, f func(i int) operand.Op, d, a, t reg.Register) {
+	g.VMULPS(f(rho), a, a)
+	g.VMULPS(d, d, t)
+	g.VFMADD231PS(f(c2), t, a)
+	g.VMOVUPS(a, p(2))
+	g.VADDPS(f(epsilon), a, a)
+	g.VSQRTPS(a, a)
+	g.VMULPS(f(rate), d, d)
+	g.VDIVPS(a, d, d)
+}
+
 // updates are the optimisers' rules: w at p0, g at p1, slots at p2 and p3; the floats are kernel.Update's.
 func (g *gen) updates(elem elemFunc) {
-	const rate, mu, rho, c1, c2, epsilon, decay, scale = 0, 1, 2, 3, 4, 5, 6, 7
 	w, d, a, b, t := 0, 1, 2, 3, 4
 	rule := func(name string, slots int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical)) {
 		elem("elem"+name, "is a step of "+name+".", 2+slots, 8, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
@@ -444,29 +473,14 @@ func (g *gen) updates(elem elemFunc) {
 	}
 	rule("Momentum", 1, momentum(false))
 	rule("Nesterov", 1, momentum(true))
+	op := func(f func(i int) reg.VecPhysical) func(i int) operand.Op {
+		return func(i int) operand.Op { return f(i) }
+	}
 	rule("Adam", 2, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
-		g.VSUBPS(g.v(a), g.v(d), g.v(t))
-		g.VFMADD231PS(f(c1), g.v(t), g.v(a))
-		g.VFMSUB213PS(g.v(b), g.v(d), g.v(d))
-		g.VFMADD231PS(f(c2), g.v(d), g.v(b))
-		g.VMOVUPS(g.v(a), p(2))
-		g.VMOVUPS(g.v(b), p(3))
-		g.VSQRTPS(g.v(b), g.v(b))
-		g.VADDPS(f(epsilon), g.v(b), g.v(b))
-		g.VMULPS(f(rate), g.v(a), g.v(a))
-		g.VDIVPS(g.v(b), g.v(a), g.v(a))
-		g.VSUBPS(g.v(a), g.v(w), g.v(w))
+		g.adam(p, op(f), g.v(w), g.v(d), g.v(a), g.v(b), g.v(t))
 	})
-	// rms leaves rate·g/√(v+ε) in d.
 	rms := func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
-		g.VMULPS(f(rho), g.v(a), g.v(a))
-		g.VMULPS(g.v(d), g.v(d), g.v(t))
-		g.VFMADD231PS(f(c2), g.v(t), g.v(a))
-		g.VMOVUPS(g.v(a), p(2))
-		g.VADDPS(f(epsilon), g.v(a), g.v(a))
-		g.VSQRTPS(g.v(a), g.v(a))
-		g.VMULPS(f(rate), g.v(d), g.v(d))
-		g.VDIVPS(g.v(a), g.v(d), g.v(d))
+		g.rms(p, op(f), g.v(d), g.v(a), g.v(t))
 	}
 	rule("RMSprop", 1, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
 		rms(p, f)
