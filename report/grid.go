@@ -41,6 +41,9 @@ func Samples(w io.Writer, set *data.Set, rows, columns int) error {
 		}
 	}
 	title := fmt.Sprintf("%s: %s of %s images", set.Name, thousands(len(cells)), thousands(set.Len()))
+	if len(cells) == set.Len() {
+		title = fmt.Sprintf("%s: %s images", set.Name, thousands(len(cells)))
+	}
 	return drawGrid(w, set, title, cells, columns)
 }
 

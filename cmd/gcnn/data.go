@@ -112,6 +112,7 @@ func augmented(c *cli.Context, set *data.Set) (*data.Set, error) {
 		return nil, fmt.Errorf("%s: it holds floats; only bytes can be shown augmented", set.Name)
 	}
 	out := *set
+	out.Name = fmt.Sprintf("%s in epoch %d", set.Name, c.Int("epoch"))
 	out.Pixels = make([]uint8, len(set.Pixels))
 	src, dst := make([]float32, set.ImageSize()), make([]float32, set.ImageSize())
 	for i := range set.Len() {

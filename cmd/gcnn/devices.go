@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -86,7 +87,8 @@ func printDevices(w io.Writer, list []listedDevice, asJSON bool) error {
 		return writeJSON(w, list)
 	}
 	for _, d := range list {
-		fmt.Fprintf(w, "%-10s %s%s\n", d.Name, d.Model, d.Unavailable)
+		text := fill(strings.Fields(d.Model+d.Unavailable), "           ", columns(w))
+		fmt.Fprintf(w, "%-10s %s\n", d.Name, strings.TrimSpace(text))
 		for _, detail := range d.order {
 			fmt.Fprintf(w, "           %s: %s\n", detail.Key, detail.Value)
 		}

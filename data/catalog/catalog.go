@@ -37,7 +37,8 @@ type file struct {
 }
 
 // Sizes and sums of Fashion-MNIST are the project's own (github.com/zalandoresearch/fashion-mnist). Those of MNIST and
-// CIFAR-10 are what TensorFlow Datasets and TorchVision check against.
+// CIFAR are what TensorFlow Datasets, MLDatasets.jl and TorchVision check against; the archives' authors publish their MD5
+// (www.cs.toronto.edu/~kriz/cifar.html: c32a1d4ab5d03f1284b67883e8d87530 and 03b5dce01913d631647c71ecec9e9cb8).
 var entries = []Entry{
 	{
 		Name: fashionmnist.Name, Description: "60,000 + 10,000 images of clothing, 28×28, grey, 10 classes",
@@ -70,6 +71,16 @@ var entries = []Entry{
 				{"data_batch_4.bin", 30730000, "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48", nil},
 				{"data_batch_5.bin", 30730000, "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add", nil},
 				{"test_batch.bin", 30730000, "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b", nil},
+			}},
+		}},
+	},
+	{
+		Name: "cifar100", Description: "50,000 + 10,000 photographs, 32×32, RGB, 100 classes",
+		License: "none stated; see www.cs.toronto.edu/~kriz/cifar.html",
+		source: source{"https://www.cs.toronto.edu/~kriz", []file{
+			{"cifar-100-binary.tar.gz", 168513733, "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec", []file{
+				{"train.bin", 153700000, "f31298fc616915fa142368359df1c4ca2ae984d6915ca468b998a5ec6aeebf29", nil},
+				{"test.bin", 30740000, "d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a", nil},
 			}},
 		}},
 	},

@@ -13,7 +13,7 @@ import (
 
 func TestList(t *testing.T) {
 	t.Parallel()
-	sizes := map[string]int64{"fashion-mnist": 30878645, "mnist": 11594722, "cifar10": 170052171}
+	sizes := map[string]int64{"fashion-mnist": 30878645, "mnist": 11594722, "cifar10": 170052171, "cifar100": 168513733}
 	for _, e := range List() {
 		if e.Size() != sizes[e.Name] || e.Description == "" || e.License == "" {
 			t.Errorf("%s: %d bytes, want %d; %q, %q", e.Name, e.Size(), sizes[e.Name], e.Description, e.License)
@@ -48,7 +48,7 @@ func TestOpen(t *testing.T) {
 		is           error
 	}{
 		{"mnist", `mnist: unknown data set: it is not built in; "gcnn data fetch mnist --dir DIR" downloads it, and DIR then names it`, data.ErrUnknown},
-		{"fasion-mnist", `fasion-mnist: no such file or directory; "fasion-mnist": unknown data set, expected one of fashion-mnist, mnist, cifar10`, data.ErrUnknown},
+		{"fasion-mnist", `fasion-mnist: no such file or directory; "fasion-mnist": unknown data set, expected one of fashion-mnist, mnist, cifar10, cifar100`, data.ErrUnknown},
 		{"./none", "none: no such file or directory", os.ErrNotExist},
 		{dir, "unknown data set: found neither IDX files", data.ErrUnknown},
 	} {

@@ -239,7 +239,7 @@ func TestFetchErrors(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := (Fetcher{}).Fetch(t.Context(), "imagenet", dir); !errors.Is(err, data.ErrUnknown) || err.Error() != `"imagenet": unknown data set, expected one of fashion-mnist, mnist, cifar10` {
+	if err := (Fetcher{}).Fetch(t.Context(), "imagenet", dir); !errors.Is(err, data.ErrUnknown) || err.Error() != `"imagenet": unknown data set, expected one of fashion-mnist, mnist, cifar10, cifar100` {
 		t.Errorf("%v", err)
 	}
 	if err := (Fetcher{BaseURL: "http://127.0.0.1:1"}).Fetch(t.Context(), "mnist", filepath.Join(dir, "file")); err == nil || !strings.Contains(err.Error(), "not a directory") {

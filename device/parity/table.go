@@ -35,7 +35,7 @@ func (e Error) String() string {
 // WriteTable writes the report for people.
 func (r Report) WriteTable(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, batch %d: %s against float64. Errors are the largest, absolute and as a share of the derived bound.\n\n",
+	fmt.Fprintf(&b, "%s, batch %d: %s against float64.\nErrors are the largest, absolute and as a share of the derived bound.\n\n",
 		r.Model, r.Batch, strings.Join(r.Devices, " and "))
 	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "layer\tdevice\toutput\tgradient\tparameters")
