@@ -121,6 +121,7 @@ func (x IDX) read(part, images, labels string) (*Set, error) {
 	s := &Set{
 		Name: strings.TrimSpace(x.Name + " " + part), Height: pixels.dims[1], Width: pixels.dims[2], Channels: 1,
 		Pixels: pixels.body, Labels: make([]uint16, len(classes.body)), Classes: x.Classes,
+		mapped: pixels.mapped,
 	}
 	largest := uint8(0)
 	for i, label := range classes.body {
@@ -152,6 +153,7 @@ type idxArray struct {
 	header []byte
 	dims   []int // each at least 1
 	body   []uint8
+	mapped bool // body is the file itself, read-only
 }
 
 func (a idxArray) sum() string {
@@ -284,7 +286,7 @@ func readIDX(f io.Reader, size int64, rank int, digest hash.Hash, whole []byte) 
 		if int64(len(whole)) != size {
 			return idxArray{}, fmt.Errorf("%w: %d bytes were %d before", ErrFormat, len(whole), size)
 		}
-		a.body = whole[len(a.header):]
+		a.body, a.mapped = whole[len(a.header):], true
 		if digest == nil {
 			return a, nil
 		}

@@ -13,7 +13,8 @@ import (
 // with pictures, or an .npz file. Only pictures need the options of a [Folder], whose Dir is then the path. test is
 // nil where a set of pictures or an .npz file has none. A path that holds none of these wraps [ErrUnknown].
 //
-// A set whose file holds one class after the other is spread as a [Folder]'s is; any other keeps its order.
+// A set whose file holds one class after the other is spread as a [Folder]'s is. Any other keeps its order, and so does a file
+// that is used where it lies, [IDX.InMemory].
 func Open(path string, pictures Folder) (train, test *Set, err error) {
 	if train, test, err = read(path, pictures); err != nil {
 		return nil, nil, err

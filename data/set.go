@@ -32,6 +32,8 @@ type Set struct {
 	Floats                  []float32 // [N][Height][Width][Channels]; only where the source holds floats, and then Pixels is nil
 	Labels                  []uint16  // [N], each an index into Classes; nil for an unlabelled set
 	Classes                 []string  // class names in the order of their indices
+
+	mapped bool // Pixels are a file's, which cannot be written to
 }
 
 // ImageSize returns the number of values of one image, Height·Width·Channels.

@@ -57,9 +57,9 @@ func (s *Set) sortedByClass() bool {
 	return len(seen) > 1
 }
 
-// spreadSorted puts a set that is sorted by class into the order of spread, in place.
+// spreadSorted puts a set that is sorted by class into the order of spread, in place, unless its pixels lie in a file.
 func (s *Set) spreadSorted() {
-	if s == nil || !s.sortedByClass() {
+	if s == nil || s.mapped || !s.sortedByClass() {
 		return
 	}
 	order, size := spread(s.Labels), s.ImageSize()

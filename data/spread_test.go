@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -138,6 +139,34 @@ func TestOpenSpreadsSortedSets(t *testing.T) {
 			}
 			if c.name != "sorted" && l != []byte{20, 21, 22, 0, 1, 2}[i] {
 				t.Errorf("%s: levels %v are moved", c.name, levels)
+			}
+		}
+	}
+}
+
+// A file that is used where it lies cannot be written to, so its images stay in their order; a copy of it is spread.
+func TestSpreadLeavesMappedFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	files := smallIDX()
+	files[TrainImages], files[TrainLabels] = idxBytes(count(32), 4, 2, 4), idxBytes([]byte{0, 0, 1, 1}, 4)
+	files[TestLabels] = idxBytes([]byte{1, 0}, 2)
+	writeFiles(t, dir, files)
+	for _, c := range []struct {
+		inMemory int64
+		want     []uint16
+	}{{1, []uint16{0, 0, 1, 1}}, {0, []uint16{0, 1, 0, 1}}} {
+		train, _, err := IDX{Name: "digits", Files: os.DirFS(dir), Path: dir, InMemory: c.inMemory}.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		train.spreadSorted()
+		if !slices.Equal(train.Labels, c.want) {
+			t.Errorf("InMemory %d: labels %v, want %v", c.inMemory, train.Labels, c.want)
+		}
+		for i, l := range train.Labels {
+			if want := train.Image(i)[0] / 16; uint16(want) != l {
+				t.Errorf("InMemory %d: image %d begins with %d, its label is %d", c.inMemory, i, train.Image(i)[0], l)
 			}
 		}
 	}
