@@ -27,7 +27,7 @@ def make_torch():
     import torch_models
     cases = [("lesson", "script", 17), ("lesson", "dynamo", 20), ("resnet", "script", 20), ("resnet", "dynamo", 18), ("activations", "script", 17),
              ("activations", "dynamo", 18), ("activations", "script", 20), ("alexnet", "script", 17), ("alexnet", "dynamo", 18),
-             ("normalized", "script", 17), ("normalized", "dynamo", 20), ("resnet", "external", 18)]
+             ("normalized", "script", 17), ("normalized", "dynamo", 20), ("resnet", "external", 18), ("pooled", "script", 13)]
     for name, exporter, opset in cases:
         torch.manual_seed(1)
         net, x = torch_models.make(name)

@@ -104,12 +104,29 @@ class Normalized(nn.Module):
         return F.softmax(torch.amax(x, (2, 3)), 1)
 
 
+class Pooled(nn.Module):
+    """Batch normalisation behind pools and a sum, without weights of its own once; Identity, channel dropout, a mean as the global pool."""
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8)
+        self.conv2, self.bn2 = nn.Conv2d(8, 12, 3, groups=4), nn.BatchNorm2d(12, affine=False)
+        self.depthwise, self.pointwise, self.bn3 = nn.Conv2d(12, 12, 3, padding=1, groups=12, bias=False), nn.Conv2d(12, 12, 1), nn.BatchNorm2d(12)
+        self.identity, self.dropout, self.fc = nn.Identity(), nn.Dropout2d(0.3), nn.Linear(12, 5, bias=False)
+
+    def forward(self, x):
+        x = self.bn1(F.max_pool2d(F.relu(self.conv1(x)), 2))
+        x = self.dropout(self.identity(self.bn2(F.avg_pool2d(self.conv2(x), 2))))
+        x = x + self.bn3(self.pointwise(self.depthwise(x)))
+        return F.softmax(self.fc(x.mean([2, 3])), 1)
+
+
 MODELS = {  # name: class, input (without the batch), dtype
     "lesson": (Lesson, (1, 14, 14)),
     "resnet": (ResNet, (3, 33, 40)),
     "activations": (Activations, (3, 10, 14)),
     "alexnet": (AlexNet, (3, 31, 31)),
     "normalized": (Normalized, (15, 13, 3)),
+    "pooled": (Pooled, (3, 16, 18)),
 }
 
 
@@ -120,8 +137,9 @@ def make(name):
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.uniform_(-0.5, 0.5)
+                if module.affine:
+                    module.weight.uniform_(0.5, 1.5)
+                    module.bias.uniform_(-0.5, 0.5)
                 module.running_mean.uniform_(-0.5, 0.5)
                 module.running_var.uniform_(0.5, 2)
     x = torch.randint(0, 256, (3, *shape), dtype=torch.uint8) if name == "normalized" else torch.randn(3, *shape)
