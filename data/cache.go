@@ -51,7 +51,7 @@ func (f Folder) fromCache(root *os.Root, s *Set, files []imageFile) (found bool,
 	if f.Cache == "" {
 		return false, nil
 	}
-	if entries, err := os.ReadDir(f.Cache); !f.large(s, files) && (err != nil || len(entries) == 0) {
+	if entries, _ := os.ReadDir(f.Cache); len(entries) == 0 && !f.large(s, files) { // without the folder there are none
 		return false, nil // nothing to find, so nothing to hash
 	}
 	failed := make([]bool, len(files))

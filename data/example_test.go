@@ -14,20 +14,15 @@ import (
 // Pictures in class folders, read as 16×16 grey images; the last quarter of each class is for validation.
 func ExampleFolder() {
 	dir := pictures()
-	defer os.RemoveAll(dir)
-
 	all, _, err := data.Folder{Dir: dir, Height: 16, Width: 16, Channels: 1}.Load()
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	train, validation, err := all.Split(0.25)
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	fmt.Println(train.Len(), "training images of", train.Classes)
 	for i := range validation.Len() {
 		fmt.Println("validation:", validation.ClassName(validation.Label(i)), validation.Image(i)[0])
 	}
+	check(os.RemoveAll(dir))
 	// Output:
 	// 6 training images of [dark light]
 	// validation: dark 20
@@ -37,30 +32,26 @@ func ExampleFolder() {
 // pictures makes a folder of two classes with four pictures each.
 func pictures() string {
 	dir, err := os.MkdirTemp("", "pictures")
-	if err != nil {
-		log.Fatal(err)
-	}
+	check(err)
 	for class, grey := range map[string]uint8{"dark": 20, "light": 220} {
 		folder := filepath.Join(dir, "train", class)
-		if err := os.MkdirAll(folder, 0o777); err != nil {
-			log.Fatal(err)
+		check(os.MkdirAll(folder, 0o777))
+		square := image.NewGray(image.Rect(0, 0, 20, 20))
+		for k := range square.Pix {
+			square.Pix[k] = grey
 		}
 		for i := range 4 {
 			f, err := os.Create(filepath.Join(folder, fmt.Sprint(i, ".png")))
-			if err != nil {
-				log.Fatal(err)
-			}
-			square := image.NewGray(image.Rect(0, 0, 20, 20))
-			for k := range square.Pix {
-				square.Pix[k] = grey
-			}
-			if err := png.Encode(f, square); err != nil {
-				log.Fatal(err)
-			}
-			if err := f.Close(); err != nil {
-				log.Fatal(err)
-			}
+			check(err)
+			check(png.Encode(f, square))
+			check(f.Close())
 		}
 	}
 	return dir
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
 }

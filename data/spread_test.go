@@ -72,7 +72,7 @@ func TestFolderIsSpread(t *testing.T) {
 	files := map[string][]byte{}
 	for class, n := range map[string]int{"cat": 10, "dog": 20, "emu": 5} {
 		for i := range n {
-			files[fmt.Sprintf("train/%s/%02d.png", class, i)] = pngBytes(t, grey(4, 4, uint8(100*(class[0]-'c')+byte(i))))
+			files[fmt.Sprintf("train/%s/%02d.png", class, i)] = pngBytes(t, grey(4, 4, 100*(class[0]-'c')+byte(i)))
 		}
 	}
 	writeFiles(t, dir, files)

@@ -290,17 +290,6 @@ func (r *reader) normalization() (model.Normalization, error) {
 	return z, z.Check(r.input[2])
 }
 
-// take removes a layer's array from what is left, under its new name.
-func (r *reader) take(from, to string) error {
-	t := r.weights[from]
-	if t == nil {
-		return fmt.Errorf("%w: %s is missing", weights.ErrMismatch, from)
-	}
-	delete(r.weights, from)
-	r.found[to] = t
-	return nil
-}
-
 // tidy leaves out names and inputs that a network has without them being said.
 func tidy(layers []model.Layer) []model.Layer {
 	count := map[string]int{}
