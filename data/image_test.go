@@ -153,7 +153,7 @@ func TestDecodeImageErrors(t *testing.T) {
 		want    string
 		large   bool
 	}{
-		{"empty", nil, "invalid data: neither PNG, JPEG nor GIF", false},
+		{"empty", nil, "invalid data: the file is empty", false},
 		{"text", []byte("hello"), "invalid data: neither PNG, JPEG nor GIF", false},
 		{"cut PNG", whole[:60], "invalid data: png: invalid format: not enough pixel data", false},
 		{"cut header", whole[:20], "invalid data: truncated", false},
