@@ -23,7 +23,8 @@ import (
 //
 // or, without a validation set, DIR/CLASS/*.png. Classes are the folders of the training set in the order of their
 // names. The images of each class are spread evenly over the set, so that what [Set.Limit] and [Set.Split] take holds
-// every class in its share. The order depends on nothing but the classes and the names in them. Hidden files and other kinds of files are passed over.
+// every class in its share. The order depends on nothing but the classes and the names in them. Hidden files and other
+// kinds of files are passed over.
 type Folder struct {
 	Dir                     string
 	Height, Width, Channels int    // of the set's images; Channels are 1 (grey) or 3 (RGB). See [ReadImage]

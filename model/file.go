@@ -19,12 +19,12 @@ import (
 type kind struct {
 	prototype Layer    // with what the kind itself implies
 	required  []string // fields that its Go struct may leave out and a file may not
-	without   []string // fields of its Go struct that belong to another kind
+	edits     []string // fields of its Go struct that belong to another kind, or that it calls otherwise: see strictyaml.Node.Decode
 }
 
 var kinds = []kind{
 	{Conv2D{}, []string{"filters"}, []string{"depth_multiplier"}},
-	{Conv2D{DepthMultiplier: 1}, nil, []string{"filters", "groups"}},
+	{Conv2D{DepthMultiplier: 1}, nil, []string{"filters", "groups", "kernel_initializer=depthwise_initializer"}},
 	{SeparableConv2D{}, nil, nil},
 	{MaxPool2D{}, nil, nil},
 	{AveragePool2D{}, nil, nil},
@@ -51,7 +51,7 @@ func findKind(name string) (kind, bool) {
 
 // fields lists the options of a kind.
 func (k kind) fields() []strictyaml.Tag {
-	tags := strictyaml.Tags(reflect.TypeOf(k.prototype), k.without...)
+	tags := strictyaml.Tags(reflect.TypeOf(k.prototype), k.edits...)
 	for i := range tags {
 		tags[i].Required = tags[i].Required || slices.Contains(k.required, tags[i].Name)
 	}
@@ -168,7 +168,7 @@ func decodeLayer(node strictyaml.Node) (Layer, error) {
 	}
 	layer := reflect.New(reflect.TypeOf(k.prototype))
 	layer.Elem().Set(reflect.ValueOf(k.prototype))
-	if err := options.Decode(layer.Interface(), k.without...); err != nil {
+	if err := options.Decode(layer.Interface(), k.edits...); err != nil {
 		return nil, err
 	}
 	fields, err := options.Fields()

@@ -73,7 +73,7 @@ layers:
   - zero_padding2d: {padding: [0, 1, 2, 3]}
   - max_pooling2d: {pool_size: 3, strides: 2, padding: same}
   - local_response_normalization: {size: 3, alpha: 0.001, beta: 0.5, bias: 1}
-  - depthwise_conv2d: {name: deep, kernel_size: 3, padding: same, depth_multiplier: 2}
+  - depthwise_conv2d: {name: deep, kernel_size: 3, padding: same, depth_multiplier: 2, depthwise_initializer: he_uniform}
   - separable_conv2d: {filters: 12, kernel_size: 3, padding: same, depth_multiplier: 2, depthwise_initializer: he_uniform, pointwise_initializer: ones}
   - separable_conv2d: {inputs: [deep], filters: 6, kernel_size: [3, 2], activation: relu, use_bias: false}
   - concatenate: {name: both, inputs: [separable_conv2d, deep]}

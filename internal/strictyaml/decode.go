@@ -17,14 +17,14 @@ import (
 type Decoder interface{ DecodeYAML(Node) error }
 
 // Decode fills what v points to. Structs take their fields' names from yaml tags: "name" must be there, "name,omitempty" may be
-// left out and then stays as it is, ",inline" embeds a struct, and "-" and fields without a tag take no part. Fields named in
-// without are unknown. Types that decode themselves are asked: Decoder, encoding.TextUnmarshaler and goccy/go-yaml's
-// InterfaceUnmarshaler.
-func (n Node) Decode(v any, without ...string) error {
-	return n.decode(reflect.ValueOf(v).Elem(), without)
+// left out and then stays as it is, ",inline" embeds a struct, and "-" and fields without a tag take no part. edits change that for
+// this struct: NAME makes a field unknown, NAME=OTHER calls it OTHER. Types that decode themselves are asked: Decoder,
+// encoding.TextUnmarshaler and goccy/go-yaml's InterfaceUnmarshaler.
+func (n Node) Decode(v any, edits ...string) error {
+	return n.decode(reflect.ValueOf(v).Elem(), edits)
 }
 
-func (n Node) decode(v reflect.Value, without []string) error {
+func (n Node) decode(v reflect.Value, edits []string) error {
 	switch d := v.Addr().Interface().(type) {
 	case Decoder:
 		return n.wrap(d.DecodeYAML(n))
@@ -49,12 +49,12 @@ func (n Node) decode(v reflect.Value, without []string) error {
 	//exhaustive:ignore
 	switch v.Kind() {
 	case reflect.Struct:
-		return n.decodeStruct(v, without)
+		return n.decodeStruct(v, edits)
 	case reflect.Pointer:
 		if v.IsNil() {
 			v.Set(reflect.New(v.Type().Elem()))
 		}
-		return n.decode(v.Elem(), without)
+		return n.decode(v.Elem(), edits)
 	case reflect.Slice:
 		items, err := n.Items()
 		if err != nil {
@@ -161,12 +161,12 @@ func (n Node) decodeFloat(v reflect.Value) error {
 	return nil
 }
 
-func (n Node) decodeStruct(v reflect.Value, without []string) error {
+func (n Node) decodeStruct(v reflect.Value, edits []string) error {
 	fields, err := n.Fields()
 	if err != nil {
 		return err
 	}
-	tags := Tags(v.Type(), without...)
+	tags := Tags(v.Type(), edits...)
 	for _, f := range fields {
 		i := slices.IndexFunc(tags, func(t Tag) bool { return t.Name == f.Key })
 		if i < 0 {
@@ -216,18 +216,24 @@ type Tag struct {
 }
 
 // Tags lists the fields of a struct type that have a yaml tag, in order, those of inlined structs in their place.
-func Tags(t reflect.Type, without ...string) []Tag {
+func Tags(t reflect.Type, edits ...string) []Tag {
 	var tags []Tag
 	for i := range t.NumField() {
 		f := t.Field(i)
 		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		switch {
 		case name == "" && options == "inline":
-			for _, inner := range Tags(f.Type, without...) {
+			for _, inner := range Tags(f.Type, edits...) {
 				inner.Index = append([]int{i}, inner.Index...)
 				tags = append(tags, inner)
 			}
-		case name != "" && name != "-" && !slices.Contains(without, name):
+		case name != "" && name != "-" && !slices.Contains(edits, name):
+			for _, edit := range edits {
+				if other, ok := strings.CutPrefix(edit, name+"="); ok {
+					name = other
+					break
+				}
+			}
 			tags = append(tags, Tag{name, options != "omitempty", []int{i}})
 		}
 	}

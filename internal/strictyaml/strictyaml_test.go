@@ -63,3 +63,27 @@ func TestErrorsGiveFileAndLine(t *testing.T) {
 		}
 	}
 }
+
+// A struct may stand for several kinds of mappings, whose fields differ in part.
+func TestEdits(t *testing.T) {
+	t.Parallel()
+	var v struct {
+		Kernel string `yaml:"kernel,omitempty"`
+		Groups int    `yaml:"groups,omitempty"`
+	}
+	decode := func(text string) error {
+		node, err := Parse("f.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return node.Decode(&v, "groups", "kernel=depthwise")
+	}
+	if err := decode("depthwise: ones"); err != nil || v.Kernel != "ones" {
+		t.Errorf("%+v, %v", v, err)
+	}
+	for _, text := range []string{"kernel: ones", "groups: 2"} {
+		if err := decode(text); err == nil || !strings.Contains(err.Error(), "there are depthwise") {
+			t.Errorf("%s: %v, want that only depthwise is known", text, err)
+		}
+	}
+}
