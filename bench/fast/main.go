@@ -4,6 +4,7 @@
 //	go run ./bench/fast
 //	go run ./bench/fast -seeds 1,2,3 -torch=false
 //	go run ./bench/fast -gcnn "--epochs 8" -pytorch "--epochs 8"
+//	go run ./bench/fast -minute
 package main
 
 import (
@@ -50,6 +51,7 @@ func run(ctx context.Context) error {
 	seeds := flags.String("seeds", "1,2,3,4,5", "a round for each")
 	torch := flags.Bool("torch", true, "run PyTorch beside it")
 	model := flags.String("model", "fast", "a preset or a YAML file")
+	minute := flags.Bool("minute", false, "train by minute.yaml instead: what a minute reaches; without PyTorch")
 	ours := flags.String("gcnn", "", "further arguments of gcnn train, separated by blanks")
 	theirs := flags.String("pytorch", "", "further arguments of torch_fast.py, separated by blanks")
 	if err := flags.Parse(os.Args[1:]); err != nil {
@@ -81,6 +83,10 @@ func run(ctx context.Context) error {
 	if err := d.Close(); err != nil {
 		return err
 	}
+	recipe := []string{"--model", *model}
+	if *minute {
+		recipe, *torch = []string{"--config", filepath.Join("bench", "fast", "minute.yaml")}, false
+	}
 	runs := map[string]int{}
 	// next is the seed of a contestant's next run. Accuracies of disturbed rounds count too: noise does not change them.
 	next := func(who string) string {
@@ -90,7 +96,7 @@ func run(ctx context.Context) error {
 	contestants := []measure.Contestant{{Name: "gcnn", Run: func() (float64, error) {
 		seed := next("gcnn")
 		out := filepath.Join(dir, fmt.Sprintf("run-%d", runs["gcnn"]))
-		args := append([]string{"train", "--model", *model, "--device", "cpu", "--seed", seed, "--quiet", "--out", out}, strings.Fields(*ours)...)
+		args := slices.Concat([]string{"train", "--device", "cpu", "--seed", seed, "--quiet", "--out", out}, recipe, strings.Fields(*ours))
 		u, err := command.Run(ctx, binary, args...)
 		if err != nil {
 			return 0, err

@@ -4,7 +4,7 @@
 AdamW (0.9, 0.98) with decay 0.01, a warm-up over the first quarter and then linearly to 0, label smoothing 0.1, each image mirrored
 every other epoch. With --hold-out the last 10,000 training images take the place of the test set: recipes are chosen on those.
 
-torch_fast.py --data DIR [--h 32] [--c 64] [--epochs 4] [--batch 256] [--rate 0.012] [--seed 1] [--threads N] [--hold-out]
+torch_fast.py --data DIR [--h 32] [--c 64] [--epochs 5] [--batch 256] [--rate 0.012] [--seed 1] [--threads N] [--hold-out]
  [--compile] [--flip-average] [--limit N]
 """
 import argparse
@@ -16,7 +16,7 @@ import time
 start = time.perf_counter()
 parser = argparse.ArgumentParser()
 parser.add_argument("--data", required=True)
-for name, value in ("h", 32), ("c", 64), ("epochs", 4), ("batch", 256), ("seed", 1), ("threads", 0), ("limit", 60000):
+for name, value in ("h", 32), ("c", 64), ("epochs", 5), ("batch", 256), ("seed", 1), ("threads", 0), ("limit", 60000):
     parser.add_argument("--" + name, type=int, default=value)
 parser.add_argument("--rate", type=float, default=0.012)
 for name in "hold-out", "compile", "flip-average":
