@@ -160,8 +160,7 @@ func (p *program) forward(ctx context.Context, set *data.Set) (*tensor.Dense, de
 		m.LossSum += r.sums[g]
 		m.Correct += r.correct[g]
 	}
-	shape := append([]int{n}, p.net.Output()...)
-	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(r.out)), m, nil
+	return device.Rows(r.out, n, p.net.Output()), m, nil
 }
 
 // begin runs what a plan does before its first step.

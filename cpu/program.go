@@ -153,23 +153,18 @@ func (p *program) State() (device.State, error) {
 	defer p.mu.Unlock()
 	s := device.State{Step: p.step, Weights: map[string]*tensor.Dense{}, Slots: map[string]*tensor.Dense{}}
 	for name, q := range p.params {
-		s.Weights[name] = dense(q.w, q.Shape...)
+		s.Weights[name] = device.Copy(q.w, q.Shape...)
 		for i, slot := range q.slots {
-			s.Slots[name+"/"+slot] = dense(q.s[i], q.Shape...)
+			s.Slots[name+"/"+slot] = device.Copy(q.s[i], q.Shape...)
 		}
 		if q.average != nil {
 			if s.Average == nil {
 				s.Average = map[string]*tensor.Dense{}
 			}
-			s.Average[name] = dense(q.average, q.Shape...)
+			s.Average[name] = device.Copy(q.average, q.Shape...)
 		}
 	}
 	return s, nil
-}
-
-// dense is a tensor with a copy of values.
-func dense(values []float32, shape ...int) *tensor.Dense {
-	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(append([]float32(nil), values...)))
 }
 
 // SetState replaces what was learnt.
@@ -187,7 +182,7 @@ func (p *program) SetState(s device.State) error {
 		to      map[string][]float32
 	}{{s.Weights, values}, {s.Slots, values}, {s.Average, average}} {
 		for name, t := range from.tensors {
-			v, err := floatsOf(t)
+			v, err := device.Floats(t)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
@@ -207,24 +202,6 @@ func (p *program) SetState(s device.State) error {
 		q.renewAll(p.k)
 	}
 	return nil
-}
-
-// floatsOf is a tensor's elements in row-major order.
-func floatsOf(t *tensor.Dense) ([]float32, error) {
-	if t.Dtype() != tensor.Float32 {
-		return nil, fmt.Errorf("%w: a tensor of float32 is wanted, got %v", device.ErrArgument, t.Dtype())
-	}
-	if t.RequiresIterator() || !t.DataOrder().IsRowMajor() {
-		t = t.Clone().(*tensor.Dense)
-		if m, ok := t.Materialize().(*tensor.Dense); ok {
-			t = m
-		}
-	}
-	v, ok := t.Data().([]float32)
-	if !ok {
-		return []float32{t.Data().(float32)}, nil
-	}
-	return v, nil
 }
 
 // Profile is the time spent in each task, summed over workers.

@@ -31,15 +31,9 @@ func (p *program) Trace(ctx context.Context, in device.TraceInput) (device.Trace
 	if err != nil {
 		return device.Trace{}, err
 	}
-	x, err := floatsOf(in.X)
+	x, dy, err := in.Floats()
 	if err != nil {
 		return device.Trace{}, err
-	}
-	var dy []float32
-	if in.DY != nil {
-		if dy, err = floatsOf(in.DY); err != nil {
-			return device.Trace{}, err
-		}
 	}
 	n := in.X.Shape()[0]
 	set := &data.Set{Height: p.net.Input[0], Width: p.net.Input[1], Channels: p.net.Input[2], Floats: x, Labels: in.Labels}
@@ -74,10 +68,8 @@ func (p *program) tracePlan(kind purpose) (*plan, error) {
 }
 
 func (p *program) copyTrace(pl *plan, n int, in device.TraceInput) device.Trace {
-	t := device.Trace{
-		Outputs: map[string]*tensor.Dense{}, OutputGrads: map[string]*tensor.Dense{}, ParamGrads: map[string]*tensor.Dense{},
-		Updated: map[string]*tensor.Dense{}, InputGrad: p.copyOut(pl.grads[slot(model.Input)], n, p.net.Input),
-	}
+	t := device.NewTrace()
+	t.InputGrad = p.copyOut(pl.grads[slot(model.Input)], n, p.net.Input)
 	for i, node := range p.net.Nodes {
 		t.Outputs[node.Name] = p.copyOut(pl.vals[slot(i)], n, node.Out)
 		t.OutputGrads[node.Name] = p.copyOut(pl.grads[slot(i)], n, node.Out)
@@ -85,10 +77,10 @@ func (p *program) copyTrace(pl *plan, n int, in device.TraceInput) device.Trace 
 		for _, param := range node.Params {
 			q := p.params[param.Name]
 			if param.Trainable {
-				t.ParamGrads[param.Name] = dense(q.grad, q.Shape...)
+				t.ParamGrads[param.Name] = device.Copy(q.grad, q.Shape...)
 			}
 			if normalises && !in.Infer && !bool(bn.Frozen) && (param.Role == model.MovingMean || param.Role == model.MovingVariance) {
-				t.Updated[param.Name] = dense(q.moved, q.Shape...)
+				t.Updated[param.Name] = device.Copy(q.moved, q.Shape...)
 			}
 		}
 	}
@@ -110,5 +102,5 @@ func (p *program) copyOut(b *buffer, n int, shape model.Shape) *tensor.Dense {
 	for g := 0; g*kernel.Lanes < n; g++ {
 		p.toRows(rows[g*kernel.Lanes*size:], b.copy(g), size, min(kernel.Lanes, n-g*kernel.Lanes))
 	}
-	return tensor.New(tensor.WithShape(append([]int{n}, shape...)...), tensor.WithBacking(rows))
+	return device.Rows(rows, n, shape)
 }

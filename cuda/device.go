@@ -146,7 +146,7 @@ func (d *Device) start() (err error) {
 	if err != nil {
 		return d.ok("cuMemGetInfo", err)
 	}
-	d.info.Details = append(d.info.Details, device.Detail{Key: "free memory", Value: mebibytes(free)})
+	d.info.Details = append(d.info.Details, device.Detail{Key: "free memory", Value: sizeText(free)})
 	if d.options.Precision == TF32 {
 		d.info.Details = append(d.info.Details, device.Detail{Key: "precision", Value: "tf32"})
 	}
@@ -235,7 +235,7 @@ func describeGPU(index int, gpu cu.Device, libs *cudadl.Libraries) (info device.
 	}
 	return device.Info{Name: fmt.Sprintf("cuda:%d", index), Model: name, Details: []device.Detail{
 		{Key: "compute capability", Value: fmt.Sprintf("%d.%d", major, minor)},
-		{Key: "memory", Value: mebibytes(total)},
+		{Key: "memory", Value: sizeText(total)},
 		{Key: "multiprocessors", Value: fmt.Sprint(units)},
 		{Key: "driver", Value: fmt.Sprintf("serves CUDA %s (%s)", libs.Driver.Version, libs.Driver.Path)},
 		{Key: "CUDA", Value: fmt.Sprint(libs.CUDA)},
@@ -358,4 +358,9 @@ func (d *Device) Close() error {
 	return err
 }
 
-func mebibytes(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
+func sizeText(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%.0f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20))
+}

@@ -67,5 +67,5 @@ func (p *program) infers(ctx context.Context, f *feed) (device.Metrics, *tensor.
 	if err != nil {
 		return device.Metrics{}, nil, err
 	}
-	return done.metrics, tensor.New(tensor.WithShape(append([]int{f.n}, p.net.Output()...)...), tensor.WithBacking(f.out)), nil
+	return done.metrics, device.Rows(f.out, f.n, p.net.Output()), nil
 }

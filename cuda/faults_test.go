@@ -31,6 +31,8 @@ func child(job string) {
 		fmt.Println(trainOnce(1 << 15))
 	case "count":
 		fmt.Println(countCalls())
+	case "streams":
+		fmt.Println(trainLarge())
 	case "again":
 		fmt.Println(trainAgain())
 	default:
@@ -124,6 +126,42 @@ func trainOnce(large int) (result string) {
 		return fmt.Sprintf("evaluate kind=%s %v", kind(err), err)
 	}
 	return fmt.Sprintf("done count=%d", m.Count)
+}
+
+// trainLarge trains and evaluates with a set of 1.3 MB, most of whose images the order leaves out.
+func trainLarge() string {
+	d, err := cuda.Open(cuda.Options{Staging: 1 << 10})
+	if err != nil {
+		return err.Error()
+	}
+	defer d.Close()
+	p, r, epoch, err := job(d, batch)
+	if err != nil {
+		return err.Error()
+	}
+	defer p.Close()
+	if err := r.Close(); err != nil {
+		return err.Error()
+	}
+	set := &data.Set{Name: "large", Height: 9, Width: 9, Channels: 2, Classes: []string{"a", "b", "c"}, Labels: make([]uint16, 8000), Pixels: make([]uint8, 8000*162)}
+	for i := range set.Pixels {
+		set.Pixels[i] = uint8(i * 2654435761 >> 13)
+	}
+	for i := range epoch.Order {
+		epoch.Order[i] = int32(i * 137)
+	}
+	if r, err = p.Load(set); err != nil {
+		return fmt.Sprintf("load kind=%s %v", kind(err), err)
+	}
+	m, err := p.Train(context.Background(), r, epoch)
+	if err != nil {
+		return err.Error()
+	}
+	s, err := p.State()
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("streamed=%v %+v\nweights=%v", r.Placement().Streamed, m, s.Weights["dense/kernel"].Float32s())
 }
 
 // trainAgain trains with a launch that fails and then goes on: the weights are those of a training without a fault.
@@ -274,6 +312,24 @@ func TestTooLarge(t *testing.T) {
 	}
 	if _, err := fmt.Sscanf(got[strings.LastIndex(got, "a batch of "):], "a batch of %d would fit", &fits); err != nil || fits < 100 || fits >= 1<<15 {
 		t.Fatalf("%d %v: %s", fits, err, got)
+	}
+}
+
+// TestStreamsWhatDoesNotFit loads a set that fits, one that does not, and one for whose order there is no room.
+func TestStreamsWhatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	const small = "GCNN_SIM_CAPABILITY=80" // where cuBLAS has a workspace of 4 MiB
+	lies, passes := run(t, "streams", small), run(t, "streams", small, "GCNN_SIM_MEMORY=5400000")
+	_, want, _ := strings.Cut(lies, "streamed=false ")
+	_, got, _ := strings.Cut(passes, "streamed=true ")
+	if want == "" || got != want {
+		t.Errorf("%s\n%s", lies, passes)
+	}
+	starved := run(t, "streams", small, "GCNN_SIM_MEMORY=4255000")
+	for _, w := range []string{"load kind=memory", "not enough memory on cuda:0: the order of an epoch, beside small with a batch of 5, needs 31 KiB", " are free; a batch of "} {
+		if !strings.Contains(starved, w) {
+			t.Errorf("it must say %q: %s", w, starved)
+		}
 	}
 }
 

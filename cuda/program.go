@@ -315,7 +315,7 @@ func (p *program) tooLarge(use string, need, free int64) error {
 		fixed, shared := p.need()
 		free -= fixed + shared
 	}
-	return fmt.Errorf("%w on %s: %s needs %s, %s are free; %s", device.ErrMemory, p.d.info.Name, what, mebibytes(need), mebibytes(free), advice)
+	return fmt.Errorf("%w on %s: %s needs %s, %s are free; %s", device.ErrMemory, p.d.info.Name, what, sizeText(need), sizeText(free), advice)
 }
 
 // partial is the plan for fewer samples than a batch.

@@ -134,7 +134,7 @@ func (q *param) toHost(all []float32) *tensor.Dense {
 
 // toDevice writes a tensor of Keras' layout to the parameter's part of an array of the device.
 func (q *param) toDevice(all []float32, t *tensor.Dense) error {
-	from, err := floatsOf(t)
+	from, err := device.Floats(t)
 	if err != nil {
 		return err
 	}
@@ -151,29 +151,11 @@ func (q *param) toDevice(all []float32, t *tensor.Dense) error {
 	return nil
 }
 
-// floatsOf is a tensor's elements in row-major order.
-func floatsOf(t *tensor.Dense) ([]float32, error) {
-	if t.Dtype() != tensor.Float32 {
-		return nil, fmt.Errorf("%w: a tensor of float32 is wanted, got %v", device.ErrArgument, t.Dtype())
-	}
-	if t.RequiresIterator() || !t.DataOrder().IsRowMajor() {
-		t = t.Clone().(*tensor.Dense)
-		if m, ok := t.Materialize().(*tensor.Dense); ok {
-			t = m
-		}
-	}
-	v, ok := t.Data().([]float32)
-	if !ok {
-		return []float32{t.Data().(float32)}, nil
-	}
-	return v, nil
-}
-
 // rows downloads the first n samples of an activation.
 func (p *program) rows(b *buffer, n int, shape model.Shape) (*tensor.Dense, error) {
 	v := make([]float32, n*shape.Size())
 	if err := download(p.d, v, cu.DevicePtr(b.p())); err != nil {
 		return nil, err
 	}
-	return tensor.New(tensor.WithShape(append([]int{n}, shape...)...), tensor.WithBacking(v)), nil
+	return device.Rows(v, n, shape), nil
 }

@@ -91,3 +91,11 @@ expect 0 "" "${simulated[@]}" "$gcnn" train --device cuda --resume "$tmp/torn"
 cmp "$tmp/torn/weights.safetensors" "$tmp/cuda/weights.safetensors" || { cat "$tmp/torn.out" "$tmp/out" >&2; die "a training that was stopped and resumed has other weights"; }
 expect 1 "not enough memory" env GCNN_SIM_MEMORY=50000000 "${simulated[@]}" "$gcnn" train --device cuda "${small[@]}" --batch-size 8192 --out "$tmp/starved"
 say "stopped and starved trainings end as they should"
+
+# a set that may not lie on the device is streamed, and ends with the same weights
+some=(train --device cuda --epochs 1 --limit 1750 --validation-split 0.2)
+expect 0 "" "${simulated[@]}" "$gcnn" "${some[@]}" --out "$tmp/resident"
+expect 0 "fashion-mnist train is streamed" "${simulated[@]}" "$gcnn" "${some[@]}" --set-memory 1 --out "$tmp/streamed"
+cmp "$tmp/resident/weights.safetensors" "$tmp/streamed/weights.safetensors" || die "a training whose set was streamed has other weights"
+expect 0 "is streamed" "${simulated[@]}" "$gcnn" "${some[@]}" --set-memory 1 --dry-run
+say "a streamed set ends with the same weights"

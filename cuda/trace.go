@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"gorgonia.org/cu"
-	"gorgonia.org/tensor"
 
 	"gcnn/device"
 	"gcnn/model"
@@ -29,15 +28,9 @@ func (p *program) Trace(ctx context.Context, in device.TraceInput) (device.Trace
 	if ctx.Err() != nil {
 		return device.Trace{}, context.Cause(ctx)
 	}
-	x, err := floatsOf(in.X)
+	x, dy, err := in.Floats()
 	if err != nil {
 		return device.Trace{}, err
-	}
-	var dy []float32
-	if in.DY != nil {
-		if dy, err = floatsOf(in.DY); err != nil {
-			return device.Trace{}, err
-		}
 	}
 	var t device.Trace
 	err = p.d.do(func() error {
@@ -122,9 +115,7 @@ func (p *program) traceOn(q *plan, x, dy []float32, in device.TraceInput) error 
 }
 
 func (p *program) copyTrace(q *plan, in device.TraceInput) (t device.Trace, err error) {
-	t = device.Trace{
-		Outputs: map[string]*tensor.Dense{}, OutputGrads: map[string]*tensor.Dense{}, ParamGrads: map[string]*tensor.Dense{}, Updated: map[string]*tensor.Dense{},
-	}
+	t = device.NewTrace()
 	n := q.rows
 	if t.InputGrad, err = p.rows(q.grads[slot(model.Input)], n, p.net.Input); err != nil {
 		return t, err
@@ -151,7 +142,7 @@ func (p *program) copyTrace(q *plan, in device.TraceInput) (t device.Trace, err 
 		if err := download(p.d, v, cu.DevicePtr(a.value.p())); err != nil {
 			return t, err
 		}
-		t.Updated[a.param] = tensor.New(tensor.WithShape(len(v)), tensor.WithBacking(v))
+		t.Updated[a.param] = device.Copy(v, len(v))
 	}
 	if in.Labels != nil {
 		losses := make([]float32, n)
