@@ -59,12 +59,15 @@ func writeMemory(w io.Writer, memory []device.Memory) error {
 // writePlan prints the tasks of a step.
 func writePlan(w io.Writer, tasks []device.Task) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	total := int64(0)
 	for _, t := range tasks {
+		total += t.FLOPs
 		kernel := t.Kernel
 		if t.Why != "" {
 			kernel += " (" + t.Why + ")"
 		}
 		fmt.Fprintf(tw, "%s\t%s\t%s FLOP\n", t.Name, kernel, thousands(t.FLOPs))
 	}
+	fmt.Fprintf(tw, "%s\t\t%s FLOP\n", plural(len(tasks), "task"), thousands(total))
 	return tw.Flush()
 }
