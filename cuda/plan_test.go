@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"gcnn/cuda/simulator"
 	"gcnn/device"
 	"gcnn/model"
 )
@@ -97,11 +98,11 @@ func TestNodes(t *testing.T) {
 	if len(list) > 30 {
 		t.Errorf("%d calls a step, at most 30 are wanted", len(list))
 	}
-	text, err := os.ReadFile("../docs/cuda.md")
-	if _, noSource := os.Stat("plan_test.go"); noSource != nil { // a test binary on a machine with a GPU
-		t.Logf("%d calls: %s", len(list), strings.Join(list, ", "))
-		return
+	t.Logf("%d calls: %s", len(list), strings.Join(list, ", "))
+	if _, noSource := os.Stat("plan_test.go"); noSource != nil || !simulator.Active() {
+		return // a test binary beside no source, or a GPU, whose cuDNN may refuse some of them
 	}
+	text, err := os.ReadFile("../docs/cuda.md")
 	if err != nil {
 		t.Fatal(err)
 	}

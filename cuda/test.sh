@@ -71,7 +71,7 @@ diff <(metrics "$tmp/cpu") <(metrics "$tmp/cuda") || die "the histories of the C
 say "a training agrees with the CPU's"
 
 # the device is lost in the second epoch: the error says so, and the checkpoint of the first is whole
-expect 1 "device lost" env GCNN_SIM_LOSE_DEVICE=1500 "${simulated[@]}" "$gcnn" train --device cuda --epochs 2 --limit 1280 --validation-split 0.2 --out "$tmp/lost"
+expect 1 "device lost" env GCNN_SIM_LOSE_DEVICE=1100 "${simulated[@]}" "$gcnn" train --device cuda --epochs 2 --limit 1280 --validation-split 0.2 --out "$tmp/lost"
 expect 0 "" "${simulated[@]}" "$gcnn" train --device cuda --resume "$tmp/lost"
 cmp "$tmp/lost/weights.safetensors" "$tmp/cuda/weights.safetensors" || die "a training whose device was lost and that was resumed has other weights"
 say "a lost device loses nothing"
