@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"gcnn/cpu"
+	"gcnn/cpu/kernel"
 	"gcnn/data"
 	"gcnn/device"
 	"gcnn/internal/philox"
@@ -44,9 +45,19 @@ func images(tb testing.TB, net *model.Network, n int) *data.Set {
 	return set
 }
 
+// preset is a preset, or "wide": convolutions that Winograd's algorithm computes, with planes that sets keep and with planes that are
+// jobs, pools that leave rows over, and batch normalisation.
 func preset(tb testing.TB, name string) *model.Network {
 	tb.Helper()
 	net, err := model.Preset(name, nil, 10)
+	if name == "wide" {
+		conv := func(filters int, f model.ActivationFunc) model.Layer {
+			return model.Conv2D{Filters: filters, KernelSize: model.Square(3), Padding: model.Same, Activation: f}
+		}
+		net, err = model.New(name, model.Shape{14, 14, 3}, conv(32, model.ReLU), conv(48, model.ReLU), model.MaxPool2D{PoolSize: model.Square(3)},
+			conv(192, model.Linear), model.BatchNormalization{}, model.Activation{Func: model.ReLU},
+			model.GlobalAveragePool2D{}, model.Dense{Units: 10, Activation: model.Softmax})
+	}
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -76,7 +87,12 @@ func epochOf(set *data.Set, batch int, rate float32) device.Epoch {
 // start compiles a network, draws its weights from seed 7 and loads a set.
 func start(tb testing.TB, workers int, net *model.Network, plan device.Plan, set *data.Set) (device.Program, device.Resident) {
 	tb.Helper()
-	dev, err := cpu.Open(cpu.Options{Workers: workers})
+	return startOn(tb, cpu.Options{Workers: workers}, net, plan, set)
+}
+
+func startOn(tb testing.TB, o cpu.Options, net *model.Network, plan device.Plan, set *data.Set) (device.Program, device.Resident) {
+	tb.Helper()
+	dev, err := cpu.Open(o)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -105,7 +121,12 @@ func start(tb testing.TB, workers int, net *model.Network, plan device.Plan, set
 // learnt is what a program knows after an epoch.
 func learnt(tb testing.TB, workers int, net *model.Network, plan device.Plan, set *data.Set, rate float32) (device.Metrics, device.State) {
 	tb.Helper()
-	p, r := start(tb, workers, net, plan, set)
+	return learntOn(tb, cpu.Options{Workers: workers}, net, plan, set, rate)
+}
+
+func learntOn(tb testing.TB, o cpu.Options, net *model.Network, plan device.Plan, set *data.Set, rate float32) (device.Metrics, device.State) {
+	tb.Helper()
+	p, r := startOn(tb, o, net, plan, set)
 	m, err := p.Train(context.Background(), r, epochOf(set, plan.Batch, rate))
 	if err != nil {
 		tb.Fatal(err)
@@ -145,6 +166,7 @@ func TestWorkersDoNotChangeBits(t *testing.T) {
 		{"cnn clipped", "cnn", clipped, 32*3 + 17},
 		{"lenet5", "lenet5", plans["lenet5"], 128*2 + 35},
 		{"lenet5 batch 300", "lenet5", device.Plan{Batch: 300, Training: plans["lenet5"].Training}, 400},
+		{"wide", "wide", lesson("wide"), 32 + 18},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -159,6 +181,50 @@ func TestWorkersDoNotChangeBits(t *testing.T) {
 				sameBits(t, fmt.Sprintf("1 and %d workers", workers), s1, s)
 			}
 		})
+	}
+}
+
+// TestWidthsDoNotChangeBits trains with each width of registers, by Winograd's algorithm and without.
+func TestWidthsDoNotChangeBits(t *testing.T) {
+	t.Parallel()
+	for _, exact := range []bool{false, true} {
+		net, plan := preset(t, "wide"), lesson("wide")
+		plan.Exact = exact
+		set := images(t, net, 40)
+		var first *device.State
+		for _, path := range kernel.Available() {
+			if path == kernel.Portable {
+				continue
+			}
+			_, s := learntOn(t, cpu.Options{Workers: 2, Kernels: path}, net, plan, set, 0.01)
+			if first == nil {
+				first = &s
+			}
+			sameBits(t, fmt.Sprintf("exact %v, %s", exact, path), *first, s)
+		}
+	}
+}
+
+// TestExactIsNotWinograd: a plan without Exact computes a wide convolution in another way, whose results differ by a little.
+func TestExactIsNotWinograd(t *testing.T) {
+	t.Parallel()
+	net := preset(t, "wide")
+	set := images(t, net, 16)
+	var all [2][]float32
+	for i, exact := range []bool{false, true} {
+		p, _ := start(t, 1, net, device.Plan{Batch: 16, Exact: exact}, set)
+		y, err := p.Predict(context.Background(), set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i] = y.Float32s()
+	}
+	largest := 0.0
+	for i := range all[0] {
+		largest = max(largest, math.Abs(float64(all[0][i]-all[1][i])))
+	}
+	if largest == 0 || largest > 1e-4 {
+		t.Errorf("probabilities differ by %g at most, want a little", largest)
 	}
 }
 
@@ -219,7 +285,7 @@ func TestFusionDoesNotChangeBits(t *testing.T) {
 
 // TestStepsAllocateNothing counts the allocations of epochs of different lengths.
 func TestStepsAllocateNothing(t *testing.T) {
-	for _, name := range []string{"cnn", "lenet5"} {
+	for _, name := range []string{"cnn", "lenet5", "wide"} {
 		net := preset(t, name)
 		plan := lesson(name)
 		set := images(t, net, 16*plan.Batch)
@@ -256,7 +322,7 @@ func shuffled(n int) []int32 {
 // TestInferenceWorkersDoNotChangeBits predicts with fewer groups of images than workers, which share a group, and with more.
 func TestInferenceWorkersDoNotChangeBits(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"cnn", "lenet5"} {
+	for _, name := range []string{"cnn", "lenet5", "wide"} {
 		net := preset(t, name)
 		set := images(t, net, 70)
 		p1, _ := start(t, 1, net, device.Plan{Batch: 8}, set)

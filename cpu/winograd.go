@@ -9,9 +9,14 @@ import (
 // planes is the number of products of a tile in Winograd's algorithm.
 const planes = kernel.WinogradPatch * kernel.WinogradPatch
 
-// fewTiles is how many tiles of 4×4 positions are transformed together at least, where the map has as many: each weight is read
-// once for all of them.
-const fewTiles = 4
+// fewTiles is about how many tiles of 4×4 positions are transformed together. Where a plane's weights are few, the tiles are what
+// has to stay in the second level of cache; where they are many, each is read from memory once for all tiles.
+func fewTiles(ci, co int) int {
+	if ci*co <= 128*128 {
+		return 2
+	}
+	return 4
+}
 
 // tiling covers a map with tiles of 4×4 positions and their patches of 6×6 of the operand around them.
 type tiling struct {
@@ -25,20 +30,23 @@ type tiling struct {
 	lines        *buffer
 }
 
-// newTiling covers a map of outH×outW positions, whose patches are read from inH×inW positions of ci channels.
-func (c *compiler) newTiling(name string, before [2]int, inH, inW, ci, outH, outW int) tiling {
+// spaced is the vectors from one plane or line of n vectors to the next: six of them are read and written at the same time, and
+// the core mistakes a load for one that depends on an earlier store when the low 12 bits of their addresses agree.
+func spaced(n int) int {
+	const page, shift = 64, 11
+	return (n+page-1-shift)/page*page + shift
+}
+
+// newTiling covers a map of outH×outW positions, whose patches are read from inH×inW positions of ci channels; co are the result's.
+func (c *compiler) newTiling(name string, before [2]int, inH, inW, ci, outH, outW, co int) tiling {
 	const side = kernel.WinogradTile
 	t := tiling{c: c, before: before, inH: inH, inW: inW, ci: ci, outH: outH, outW: outW, rows: (outH + side - 1) / side, cols: (outW + side - 1) / side}
-	t.wide = min(t.cols, fewTiles)
-	for n := t.cols; n > fewTiles; n-- { // even blocks
-		if t.cols%n == 0 && n <= 2*fewTiles {
-			t.wide = n
-			break
-		}
-	}
-	t.high = min(t.rows, (fewTiles+t.wide-1)/t.wide)
+	few := fewTiles(ci, co)
+	blocks := (t.cols + few - 1) / few
+	t.wide = (t.cols + blocks - 1) / blocks
+	t.high = min(t.rows, (few+t.wide-1)/t.wide)
 	t.zeros = c.zeros((t.wide*side + 2) * ci * kernel.Lanes)
-	t.lines = c.buffer(name+" lines", kernel.WinogradPatch*(t.wide*side+2)*ci*kernel.Lanes)
+	t.lines = c.buffer(name+" lines", kernel.WinogradPatch*spaced((t.wide*side+2)*ci)*kernel.Lanes)
 	return t
 }
 
@@ -48,9 +56,9 @@ func (t *tiling) most() int { return t.high * t.wide }
 // tiling is the tiles of a convolution's output, or with back of its input.
 func (b *filterBank) tiling(c *compiler, name string, back bool) tiling {
 	if back {
-		return c.newTiling(name, [2]int{2 - b.v.Before, 2 - b.h.Before}, b.v.Out, b.outW, b.filters, b.v.In, b.inW)
+		return c.newTiling(name, [2]int{2 - b.v.Before, 2 - b.h.Before}, b.v.Out, b.outW, b.filters, b.v.In, b.inW, b.channels)
 	}
-	return c.newTiling(name, [2]int{b.v.Before, b.h.Before}, b.v.In, b.inW, b.channels, b.v.Out, b.outW)
+	return c.newTiling(name, [2]int{b.v.Before, b.h.Before}, b.v.In, b.inW, b.channels, b.v.Out, b.outW, b.filters)
 }
 
 // bandOf is the least common multiple of a number of rows and of those of a block.
@@ -81,18 +89,18 @@ func (t *tiling) blocks(lo, hi int) []tileBlock {
 	return all
 }
 
-// input transforms a block's patches of x: v is [36][n][channels] with the block's tiles from the first on.
-func (t *tiling) input(w *worker, b tileBlock, v, x []float32, n int) {
+// input transforms a block's patches of x to v, planes of [tiles][channels] that are so many vectors apart.
+func (t *tiling) input(w *worker, b tileBlock, v, x []float32, plane int) {
 	const side, patch, lanes = kernel.WinogradTile, kernel.WinogradPatch, kernel.Lanes
 	k, ci := t.c.k, t.ci
 	lines := t.lines.at(w, 0)
 	width := b.wide*side + 2
 	first := b.col*side - t.before[1]
 	lo, hi := max(first, 0), min(first+width, t.inW)
-	plane := width * ci * lanes
+	line := spaced(width * ci)
 	for r := range b.high {
 		top := (b.row+r)*side - t.before[0]
-		l := kernel.Lines{Out: lines[(lo-first)*ci*lanes:], OutStride: width * ci, N: (hi - lo) * ci, Outer: 1}
+		l := kernel.Lines{Out: lines[(lo-first)*ci*lanes:], OutStride: line, N: (hi - lo) * ci, Outer: 1}
 		for j := range patch {
 			l.In[j] = t.zeros
 			if row := top + j; row >= 0 && row < t.inH {
@@ -101,15 +109,15 @@ func (t *tiling) input(w *worker, b tileBlock, v, x []float32, n int) {
 		}
 		k.Winograd(kernel.WinogradInput, &l)
 		for i := range patch {
-			line := lines[i*plane:][:plane]
-			clear(line[:(lo-first)*ci*lanes])
-			clear(line[(hi-first)*ci*lanes:])
+			in := lines[i*line*lanes:][:width*ci*lanes]
+			clear(in[:(lo-first)*ci*lanes])
+			clear(in[(hi-first)*ci*lanes:])
 			l := kernel.Lines{
-				Out: v[(i*patch*n+r*b.wide)*ci*lanes:], OutStride: n * ci,
+				Out: v[(i*patch*plane+r*b.wide*ci)*lanes:], OutStride: plane,
 				N: ci, Outer: b.wide, InOuter: side * ci, OutOuter: ci,
 			}
 			for j := range patch {
-				l.In[j] = line[j*ci*lanes:]
+				l.In[j] = in[j*ci*lanes:]
 			}
 			k.Winograd(kernel.WinogradInput, &l)
 		}
@@ -135,9 +143,9 @@ func (c *compiler) newWinograd(name string, t tiling, co int, weights *transform
 	g := &winograd{tiling: t, co: co, weights: weights, gemms: map[int]*kernel.Gemm{}, height: t.bandOf(align)}
 	height := g.height
 	const side, lanes = kernel.WinogradTile, kernel.Lanes
-	g.v = c.buffer(name+" patches", planes*t.most()*t.ci*lanes)
-	g.m = c.buffer(name+" products", planes*t.most()*co*lanes)
-	g.sums = c.buffer(name+" tiles", (kernel.WinogradPatch+side)*t.wide*side*co*lanes)
+	g.v = c.buffer(name+" patches", planes*spaced(t.most()*t.ci)*lanes)
+	g.m = c.buffer(name+" products", planes*spaced(t.most()*co)*lanes)
+	g.sums = c.buffer(name+" tiles", (kernel.WinogradPatch+side)*spaced(t.wide*side*co)*lanes)
 	for lo := 0; lo < rows; lo += height {
 		blocks := t.blocks(lo, min(lo+height, rows))
 		for _, b := range blocks {
@@ -165,10 +173,11 @@ func (g *winograd) band(w *worker, k, lo int, y, x []float32) {
 	v, m := g.v.at(w, 0), g.m.at(w, 0)
 	for _, b := range g.bands[k] {
 		n := b.tiles()
-		g.input(w, b, v, x, n)
+		from, to := spaced(n*g.ci), spaced(n*g.co)
+		g.input(w, b, v, x, from)
 		p := g.gemms[n]
 		for i := range planes {
-			p.Do(m[i*n*g.co*kernel.Lanes:], v[i*n*g.ci*kernel.Lanes:], g.weights.floats[i*g.ci*g.co:], nil, 1)
+			p.Do(m[i*to*kernel.Lanes:], v[i*from*kernel.Lanes:], g.weights.floats[i*g.ci*g.co:], nil, 1)
 		}
 		g.output(w, b, lo, y, m)
 	}
@@ -180,14 +189,14 @@ func (g *winograd) output(w *worker, b tileBlock, lo int, y, m []float32) {
 	k, co, n := g.c.k, g.co, b.tiles()
 	sums := g.sums.at(w, 0)
 	width := b.wide * side
-	line := width * co * lanes
-	last := sums[patch*line:]
+	plane, line := spaced(n*co), spaced(width*co)
+	last := sums[patch*line*lanes:]
 	cols := min(width, g.outW-b.col*side)
 	for r := range b.high {
 		for i := range patch {
-			l := kernel.Lines{Out: sums[i*line:], OutStride: co, N: co, Outer: b.wide, InOuter: co, OutOuter: side * co}
+			l := kernel.Lines{Out: sums[i*line*lanes:], OutStride: co, N: co, Outer: b.wide, InOuter: co, OutOuter: side * co}
 			for j := range patch {
-				l.In[j] = m[((i*patch+j)*n+r*b.wide)*co*lanes:]
+				l.In[j] = m[((i*patch+j)*plane+r*b.wide*co)*lanes:]
 			}
 			k.Winograd(kernel.WinogradOutput, &l)
 		}
@@ -195,7 +204,7 @@ func (g *winograd) output(w *worker, b tileBlock, lo int, y, m []float32) {
 		at := ((row-lo)*g.outW + b.col*side) * co * lanes
 		l := kernel.Lines{N: co, Outer: cols, InOuter: co, OutOuter: co, Bias: g.bias, ReLU: g.relu}
 		for i := range patch {
-			l.In[i] = sums[i*line:]
+			l.In[i] = sums[i*line*lanes:]
 		}
 		rows := min(side, len(y)/(g.outW*co*lanes)-(row-lo))
 		if rows == side {
@@ -203,10 +212,10 @@ func (g *winograd) output(w *worker, b tileBlock, lo int, y, m []float32) {
 			k.Winograd(kernel.WinogradOutput, &l)
 			continue
 		}
-		l.Out, l.OutStride = last, width*co
+		l.Out, l.OutStride = last, line
 		k.Winograd(kernel.WinogradOutput, &l)
 		for i := range rows {
-			copy(y[at+i*g.outW*co*lanes:][:cols*co*lanes], last[i*line:])
+			copy(y[at+i*g.outW*co*lanes:][:cols*co*lanes], last[i*line*lanes:])
 		}
 	}
 }

@@ -39,13 +39,17 @@ func (c *compiler) newWinogradGrad(name string, b *filterBank, rows, align int) 
 	t := &g.tiling
 	c.zeros(t.wide * side * g.co * lanes)
 	n := t.most()
-	g.d = c.buffer(name+" gradient tiles", planes*n*g.co*lanes)
-	g.up = c.buffer(name+" gradient lines", kernel.WinogradPatch*t.wide*side*g.co*lanes)
+	g.d = c.buffer(name+" gradient tiles", planes*spaced(n*g.co)*lanes)
+	g.up = c.buffer(name+" gradient lines", kernel.WinogradPatch*spaced(t.wide*side*g.co)*lanes)
 	if g.whole {
 		n = t.rows * t.cols
 	}
-	g.v = c.buffer(name+" gradient patches", planes*n*t.ci*lanes)
-	g.turned = c.buffer(name+" turned tiles", planes*n*g.co*lanes)
+	g.v = c.buffer(name+" gradient patches", planes*spaced(n*t.ci)*lanes)
+	turned := n // of one plane
+	if g.whole {
+		turned *= planes
+	}
+	g.turned = c.buffer(name+" turned tiles", turned*g.co*lanes)
 	scope := perSet
 	if g.whole {
 		scope = single
@@ -94,21 +98,23 @@ func (g *winogradGrad) band(w *worker, n, k, lo int, x, grad []float32) {
 	v, turned := g.v.at(w, n), g.turned.at(w, n)
 	for _, b := range g.bands[k] {
 		if tiles := b.tiles(); !g.whole {
-			g.input(w, b, v, x, tiles)
+			from, to := spaced(tiles*g.ci), spaced(tiles*g.co)
+			g.input(w, b, v, x, from)
 			g.gradient(w, b, lo, d, grad)
-			g.c.k.ToSamples(turned, d, g.co, g.co, planes*tiles)
 			o, acc := g.outers[tiles], g.acc.at(w, 0)
 			for i := range planes {
-				o.Do(acc[i*g.ci*g.co:], v[i*tiles*g.ci*lanes:], turned[i*tiles*g.co*lanes:], 1, true)
+				g.c.k.ToSamples(turned, d[i*to*lanes:], g.co, g.co, tiles)
+				o.Do(acc[i*g.ci*g.co:], v[i*from*lanes:], turned, 1, true)
 			}
 			continue
 		}
 		all := g.rows * g.cols
 		first := b.row*g.cols + b.col*b.high // the blocks of a row of blocks follow each other
-		g.input(w, b, v[first*g.ci*lanes:], x, all)
+		g.input(w, b, v[first*g.ci*lanes:], x, spaced(all*g.ci))
 		g.gradient(w, b, lo, d, grad)
+		plane := spaced(b.tiles() * g.co)
 		for i := range planes {
-			g.c.k.ToSamples(turned[(i*all+first)*g.co*lanes:], d[i*b.tiles()*g.co*lanes:], g.co, g.co, b.tiles())
+			g.c.k.ToSamples(turned[(i*all+first)*g.co*lanes:], d[i*plane*lanes:], g.co, g.co, b.tiles())
 		}
 	}
 }
@@ -119,12 +125,12 @@ func (g *winogradGrad) gradient(w *worker, b tileBlock, lo int, d, grad []float3
 	k, co, n := g.c.k, g.co, b.tiles()
 	lines := g.up.at(w, 0)
 	width := b.wide * side
-	line := width * co * lanes
+	plane, line := spaced(n*co), spaced(width*co)
 	cols := min(width, g.outW-b.col*side)
 	rows := len(grad) / (g.outW * co * lanes)
 	zeros := g.c.prog.zeros
 	for r := range b.high {
-		l := kernel.Lines{Out: lines, OutStride: width * co, N: cols * co, Outer: 1}
+		l := kernel.Lines{Out: lines, OutStride: line, N: cols * co, Outer: 1}
 		for i := range side {
 			l.In[i] = zeros
 			if row := (b.row+r)*side + i - lo; row < rows {
@@ -133,9 +139,9 @@ func (g *winogradGrad) gradient(w *worker, b tileBlock, lo int, d, grad []float3
 		}
 		k.Winograd(kernel.WinogradGradient, &l)
 		for i := range patch {
-			in := lines[i*line:][:line]
+			in := lines[i*line*lanes:][:width*co*lanes]
 			clear(in[cols*co*lanes:])
-			l := kernel.Lines{Out: d[(i*patch*n+r*b.wide)*co*lanes:], OutStride: n * co, N: co, Outer: b.wide, InOuter: side * co, OutOuter: co}
+			l := kernel.Lines{Out: d[(i*patch*plane+r*b.wide*co)*lanes:], OutStride: plane, N: co, Outer: b.wide, InOuter: side * co, OutOuter: co}
 			for j := range side {
 				l.In[j] = in[j*co*lanes:]
 			}
@@ -157,7 +163,7 @@ func (g *winogradGrad) multiply(task device.Task) {
 	task.FLOPs /= planes
 	for i := range planes {
 		works = append(works, work{Task: task, uses: []*buffer{g.v, g.turned, g.acc}, run: func(w *worker) {
-			g.outers[tiles].Do(g.acc.mem[i*g.ci*g.co:], g.v.mem[i*tiles*g.ci*kernel.Lanes:], g.turned.mem[i*tiles*g.co*kernel.Lanes:], w.step.groups, false)
+			g.outers[tiles].Do(g.acc.mem[i*g.ci*g.co:], g.v.mem[i*spaced(tiles*g.ci)*kernel.Lanes:], g.turned.mem[i*tiles*g.co*kernel.Lanes:], w.step.groups, false)
 		}})
 	}
 	g.c.sync(works)
