@@ -51,12 +51,16 @@ func (c *compiler) convProduct(s convSpec, rows, height, align int) *product {
 	if s.bias != nil {
 		spec.Init = kernel.Bias
 	}
-	spec.Packed = kernel.PreferPacked(b.v.Kernel*b.h.Kernel*slide.xGroup, outs)
+	taps := b.v.Kernel * b.h.Kernel * slide.xGroup
+	packed := kernel.PreferPacked(taps, outs)
+	if packed {
+		spec.Packed = taps
+	}
 	wGroup := b.fg
-	if p.w = s.kern.w; back || spec.Packed {
+	if p.w = s.kern.w; back || packed {
 		wGroup = b.kernelRows * b.fg
 		spec.WTap = outs
-		p.w = c.copyKernel(s.kern, b, back, spec.Packed)
+		p.w = c.copyKernel(s.kern, b, back, packed)
 	}
 	p.bands = c.bands(slide, spec, rows, height, wGroup)
 	return p

@@ -336,6 +336,11 @@ func TestInferenceWorkersDoNotChangeBits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if name == "wide" { // a rest of a group is no matter for Winograd's algorithm, so that other images round it differently
+				if want, err = p1.Predict(context.Background(), set.Slice(0, n)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			if !slices.Equal(got.Float32s(), want.Float32s()[:n*10]) {
 				t.Errorf("%s: %d images with 5 workers differ from 1 worker", name, n)
 			}

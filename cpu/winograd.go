@@ -107,7 +107,7 @@ func (t *tiling) input(w *worker, b tileBlock, v, x []float32, plane int) {
 				l.In[j] = x[(row*t.inW+lo)*ci*lanes:]
 			}
 		}
-		k.Winograd(kernel.WinogradInput, &l)
+		k.Winograd(kernel.WinogradInput, l)
 		for i := range patch {
 			in := lines[i*line*lanes:][:width*ci*lanes]
 			clear(in[:(lo-first)*ci*lanes])
@@ -119,7 +119,7 @@ func (t *tiling) input(w *worker, b tileBlock, v, x []float32, plane int) {
 			for j := range patch {
 				l.In[j] = in[j*ci*lanes:]
 			}
-			k.Winograd(kernel.WinogradInput, &l)
+			k.Winograd(kernel.WinogradInput, l)
 		}
 	}
 }
@@ -151,7 +151,7 @@ func (c *compiler) newWinograd(name string, t tiling, co int, weights *transform
 		for _, b := range blocks {
 			if g.gemms[b.tiles()] == nil {
 				p, err := c.gemm(kernel.GemmSpec{
-					Grid: kernel.Grid{Cols: b.tiles(), XCol: t.ci, YCol: co}, Taps: []kernel.Run{{N: int32(t.ci)}}, Outs: co, Packed: true,
+					Grid: kernel.Grid{Cols: b.tiles(), XCol: t.ci, YCol: co}, Taps: []kernel.Run{{N: int32(t.ci)}}, Outs: co, Packed: t.ci,
 				})
 				if err != nil {
 					c.fail(err)
@@ -198,7 +198,7 @@ func (g *winograd) output(w *worker, b tileBlock, lo int, y, m []float32) {
 			for j := range patch {
 				l.In[j] = m[((i*patch+j)*plane+r*b.wide*co)*lanes:]
 			}
-			k.Winograd(kernel.WinogradOutput, &l)
+			k.Winograd(kernel.WinogradOutput, l)
 		}
 		row := (b.row + r) * side
 		at := ((row-lo)*g.outW + b.col*side) * co * lanes
@@ -209,11 +209,11 @@ func (g *winograd) output(w *worker, b tileBlock, lo int, y, m []float32) {
 		rows := min(side, len(y)/(g.outW*co*lanes)-(row-lo))
 		if rows == side {
 			l.Out, l.OutStride = y[at:], g.outW*co
-			k.Winograd(kernel.WinogradOutput, &l)
+			k.Winograd(kernel.WinogradOutput, l)
 			continue
 		}
 		l.Out, l.OutStride = last, line
-		k.Winograd(kernel.WinogradOutput, &l)
+		k.Winograd(kernel.WinogradOutput, l)
 		for i := range rows {
 			copy(y[at+i*g.outW*co*lanes:][:cols*co*lanes], last[i*line*lanes:])
 		}
@@ -269,12 +269,12 @@ func (t *transformed) renew(k *kernel.Kernels, lo, hi int, scratch []float32) {
 				for ky := range 3 {
 					l.In[ky] = src[3*ky*tap+(r1+r)*t.out:]
 				}
-				k.Winograd(kernel.WinogradKernel, &l)
+				k.Winograd(kernel.WinogradKernel, l)
 				l = kernel.Lines{Out: whole[r*planes*t.out:], OutStride: n, N: n, Outer: patch, InOuter: 3 * n, OutOuter: patch * n}
 				for kx := range 3 {
 					l.In[kx] = half[kx*t.out:]
 				}
-				k.Winograd(kernel.WinogradKernel, &l)
+				k.Winograd(kernel.WinogradKernel, l)
 			}
 			for i := range planes {
 				kernel.PackWeights(t.floats[i*t.in*t.out:][:t.in*t.out], whole[i*t.out:], t.out, planes*t.out, r0+r1, transformUnit, t.in)

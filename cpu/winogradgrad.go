@@ -137,7 +137,7 @@ func (g *winogradGrad) gradient(w *worker, b tileBlock, lo int, d, grad []float3
 				l.In[i] = grad[(row*g.outW+b.col*side)*co*lanes:]
 			}
 		}
-		k.Winograd(kernel.WinogradGradient, &l)
+		k.Winograd(kernel.WinogradGradient, l)
 		for i := range patch {
 			in := lines[i*line*lanes:][:width*co*lanes]
 			clear(in[cols*co*lanes:])
@@ -145,7 +145,7 @@ func (g *winogradGrad) gradient(w *worker, b tileBlock, lo int, d, grad []float3
 			for j := range side {
 				l.In[j] = in[j*co*lanes:]
 			}
-			k.Winograd(kernel.WinogradGradient, &l)
+			k.Winograd(kernel.WinogradGradient, l)
 		}
 	}
 }
@@ -195,13 +195,13 @@ func (g *winogradGrad) finish(parts func(w *worker) int, layers []string) (uses 
 					for i := range patch {
 						l.In[i] = sums[i*patch*row:]
 					}
-					c.k.Winograd(kernel.WinogradKernelGradient, &l)
+					c.k.Winograd(kernel.WinogradKernelGradient, l)
 					tap := g.ci * g.co / lanes
 					l = kernel.Lines{Out: g.sums.mem[lo*g.co:], OutStride: tap, N: row / lanes, Outer: 3, InOuter: patch * row / lanes, OutOuter: 3 * tap}
 					for j := range patch {
 						l.In[j] = half[j*row:]
 					}
-					c.k.Winograd(kernel.WinogradKernelGradient, &l)
+					c.k.Winograd(kernel.WinogradKernelGradient, l)
 				}
 			},
 		})

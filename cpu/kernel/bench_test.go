@@ -105,7 +105,7 @@ func BenchmarkPlanes(b *testing.B) {
 		b.Run(fmt.Sprint(s), func(b *testing.B) {
 			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
 				tiles, c, f := s[0], s[1], s[2]
-				g, err := k.NewGemm(GemmSpec{Grid: Grid{Cols: tiles, XRow: tiles * c, XCol: c, YRow: tiles * f, YCol: f}, Taps: []Run{{0, 0, int32(c)}}, Outs: f, Packed: true})
+				g, err := k.NewGemm(GemmSpec{Grid: Grid{Cols: tiles, XRow: tiles * c, XCol: c, YRow: tiles * f, YCol: f}, Taps: []Run{{0, 0, int32(c)}}, Outs: f, Packed: c})
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -126,7 +126,7 @@ func BenchmarkPackedForward(b *testing.B) {
 		b.Run(s.name, func(b *testing.B) {
 			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
 				rows := s.h - s.k + 1
-				g, err := k.NewGemm(GemmSpec{Grid: s.grid(), Taps: s.taps(), Outs: s.f, Packed: true, Init: Bias, ReLU: true})
+				g, err := k.NewGemm(GemmSpec{Grid: s.grid(), Taps: s.taps(), Outs: s.f, Packed: s.k * s.k * s.c, Init: Bias, ReLU: true})
 				if err != nil {
 					b.Fatal(err)
 				}

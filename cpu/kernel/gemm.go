@@ -25,7 +25,7 @@ type GemmSpec struct {
 	WTap, WOut int // floats from one tap, one output, to the next
 	Init       Init
 	ReLU       bool // y = max(y, 0) at the end; NaN stays NaN
-	Packed     bool // w is packed, as PackWeights leaves it; WTap and WOut count for nothing
+	Packed     int  // where not 0, w is this many rows packed as PackWeights leaves them; WTap and WOut count for nothing
 }
 
 // PackedOuts is how many outputs a block of packed weights has. Register tiles of all sizes divide it.
@@ -67,7 +67,7 @@ func (k *Kernels) NewGemm(s GemmSpec) (*Gemm, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	if s.Packed {
+	if s.Packed > 0 {
 		s.WTap, s.WOut = 1, 1
 	}
 	if s.Outs < 1 || s.YOut < 1 || s.WTap < 1 || s.WOut < 1 || s.Init > Accumulate {
@@ -75,8 +75,11 @@ func (k *Kernels) NewGemm(s GemmSpec) (*Gemm, error) {
 			ErrSpec, s.Outs, s.YOut, s.WTap, s.WOut, s.Init)
 	}
 	g := &Gemm{GemmSpec: s, x: x, w: (rows-1)*s.WTap + (s.Outs-1)*s.WOut + 1, run: k.impl.gemm}
-	if s.Packed {
-		g.w, g.run = rows*s.Outs, gemmBlocks
+	if s.Packed > 0 {
+		if s.Packed < rows {
+			return nil, fmt.Errorf("%w: taps reach row %d of %d packed rows", ErrSpec, rows, s.Packed)
+		}
+		g.w, g.run = s.Packed*s.Outs, gemmBlocks
 		for j := 0; j < s.Outs; j += PackedOuts {
 			b := *g
 			b.run = k.impl.gemm
@@ -129,7 +132,7 @@ func gemmBlocks(g *Gemm, y, x, w, bias []float32, rows int) {
 		if g.Init == Bias {
 			bb = bias[j*PackedOuts:]
 		}
-		b.run(b, y[j*PackedOuts*g.YOut*Lanes:], x, w[j*PackedOuts*(g.w/g.Outs):], bb, rows)
+		b.run(b, y[j*PackedOuts*g.YOut*Lanes:], x, w[j*PackedOuts*g.Packed:], bb, rows)
 	}
 }
 

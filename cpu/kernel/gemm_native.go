@@ -126,7 +126,7 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
 	}
 	columns, _ := cover(g.Cols, widths, func(t gemmTile) int { return t.p }, func(t gemmTile) float64 { return price[t.p] })
 	together := Lanes
-	if g.Packed {
+	if g.Packed > 0 {
 		together = PackedOuts
 	}
 	col := 0
@@ -149,7 +149,7 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
 		col += n * p
 	}
 	plan.rows = max(1, chunkBytes/64/max(1, g.XRow))
-	if g.Packed {
+	if g.Packed > 0 {
 		limit := packTaps
 		if g.apart() {
 			limit = apartTaps

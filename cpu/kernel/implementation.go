@@ -37,7 +37,7 @@ type implementation struct {
 	addProducts  func(acc, dy, x, mean []float32, positions int)
 	affine       func(y, x, scale, shift []float32, positions int)
 	combine      func(dx, dy, x, a, b, d []float32, positions int)
-	winograd     func(w Winograd, l *Lines)
+	winograd     func(w Winograd, l Lines)
 }
 
 func portable() implementation {

@@ -56,7 +56,7 @@ type Lines struct {
 }
 
 // Winograd applies a transform.
-func (k *Kernels) Winograd(w Winograd, l *Lines) {
+func (k *Kernels) Winograd(w Winograd, l Lines) {
 	if l.N <= 0 || l.Outer <= 0 {
 		return
 	}
@@ -71,7 +71,7 @@ func (k *Kernels) Winograd(w Winograd, l *Lines) {
 	k.impl.winograd(w, l)
 }
 
-func winogradPortable(w Winograd, l *Lines) {
+func winogradPortable(w Winograd, l Lines) {
 	s := winogradLines[w]
 	var in, out [WinogradPatch]float32
 	for o := range l.Outer {

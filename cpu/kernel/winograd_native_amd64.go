@@ -19,7 +19,7 @@ type linesArgs struct {
 
 // setWinograd installs the transforms; off is the path's first.
 func setWinograd(i *implementation, off int) {
-	i.winograd = func(w Winograd, l *Lines) {
+	i.winograd = func(w Winograd, l Lines) {
 		var zero float32
 		a := linesArgs{
 			out: base(l.Out), stride: l.OutStride * 64, n: l.N * 64, outer: l.Outer, inOuter: l.InOuter * 64,

@@ -18,7 +18,7 @@ func transform(k *Kernels, w Winograd, n, outer int, bias, relu bool, seed uint6
 	}
 	out = data(r, outer*7*(n+2)*Lanes+5, false)[5:]
 	l.Out = out
-	k.Winograd(w, &l)
+	k.Winograd(w, l)
 	return in, out, l
 }
 
@@ -37,7 +37,7 @@ func TestWinograd(t *testing.T) {
 				})
 				paths(t, func(t *testing.T, k *Kernels) {
 					in, out, l := transform(k, w, n, 3, bias, relu, uint64(n))
-					_, old, _ := transform(&Kernels{impl: implementation{winograd: func(Winograd, *Lines) {}}}, w, n, 3, bias, relu, uint64(n))
+					_, old, _ := transform(&Kernels{impl: implementation{winograd: func(Winograd, Lines) {}}}, w, n, 3, bias, relu, uint64(n))
 					for o := range l.Outer {
 						for i := range n * Lanes {
 							var x, y, size, sum [WinogradPatch]float32
@@ -92,7 +92,7 @@ func BenchmarkWinograd(b *testing.B) {
 				for j := range l.In {
 					l.In[j] = filled(256 * Lanes)
 				}
-				return -256, func() { k.Winograd(w, &l) }
+				return -256, func() { k.Winograd(w, l) }
 			})
 		})
 	}

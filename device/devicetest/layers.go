@@ -88,6 +88,8 @@ func convCases() []layerCase {
 		{model.Shape{4, 4, 33}, conv{Filters: 8, KernelSize: sq(3), Padding: same, NoBias: true}, 3, 3},
 		{model.Shape{4, 4, 16}, conv{Filters: 64, KernelSize: sq(3), Padding: same}, 2, 2},
 		{model.Shape{5, 5, 3}, conv{Filters: 4, KernelSize: sq(3), Frozen: true}, 2, 2},
+		{model.Shape{5, 5, 32}, conv{Filters: 96, KernelSize: sq(3), Padding: same}, 2, 2},                      // many weights
+		{model.Shape{6, 5, 96}, conv{Filters: 160, KernelSize: sq(3), Groups: 2, Activation: model.ReLU}, 2, 2}, // the same in groups
 		// What device.Winograd takes: whole tiles and parts of them, all borders, one tile and several blocks.
 		{model.Shape{4, 4, 64}, conv{Filters: 32, KernelSize: sq(3), Padding: same}, 2, 2},
 		{model.Shape{9, 14, 32}, conv{Filters: 48, KernelSize: sq(3)}, 3, 2},
