@@ -154,7 +154,7 @@ func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 	sums := c.buffer(node.Name+" gradient sums", n*kernel.Lanes)
 	products := c.buffer(node.Name+" gradient products", n*kernel.Lanes)
 	dbeta, dgamma := make([]float32, n), make([]float32, n)
-	meanTerm, slope := make([]float32, n), make([]float32, n)
+	meanTerm, slope, none := make([]float32, n), make([]float32, n), make([]float32, n) // of the gradient at the input; zeros
 	if s.batch && wantsInput || gamma.trains() || beta.trains() {
 		c.task(c.plainTask(i, "gradient sums", "channel_sums"), []*buffer{x, dy, sums, products}, func(w *worker, g int) {
 			a, b := sums.at(w, g), products.at(w, g)
@@ -174,8 +174,9 @@ func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 					istd := float64(s.istd[ch])
 					d := float64(dgamma[ch]) * istd
 					dgamma[ch] = float32(d)
-					meanTerm[ch] = float32(float64(dbeta[ch]) / m)
-					slope[ch] = float32(d / m * istd)
+					scale := float64(s.scale[ch])
+					meanTerm[ch] = float32(-scale * float64(dbeta[ch]) / m)
+					slope[ch] = float32(scale * (d / m) * istd)
 				}
 			},
 		}})
@@ -194,26 +195,15 @@ func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 		c.task(c.plainTask(i, "input gradient", "combine"), []*buffer{x, dy, dx}, func(w *worker, g int) {
 			d, up := dx.at(w, g), dy.at(w, g)
 			if !s.batch {
-				for p := range positions {
-					for ch, scale := range s.scale {
-						v, u := d[(p*n+ch)*kernel.Lanes:][:kernel.Lanes], up[(p*n+ch)*kernel.Lanes:][:kernel.Lanes]
-						for k := range v {
-							v[k] = u[k] * scale
-						}
-					}
-				}
+				c.k.Affine(d, up, s.scale, none, positions)
 				return
 			}
-			in := x.at(w, g)
-			for p := range positions {
-				for ch, scale := range s.scale {
-					at := (p*n + ch) * kernel.Lanes
-					v, u, xs := d[at:][:kernel.Lanes], up[at:][:kernel.Lanes], in[at:][:kernel.Lanes]
-					mean, term, slope := s.mean[ch], meanTerm[ch], slope[ch]
-					for k := range v {
-						v[k] = scale * (u[k] - term - (xs[k]-mean)*slope)
-					}
-				}
+			// Some positions at a time: they are still in the first level of cache when the deviations are subtracted.
+			in, step := x.at(w, g), max(1, bandFloats/(n*kernel.Lanes))
+			for p := 0; p < positions; p += step {
+				m, at := min(step, positions-p), p*n*kernel.Lanes
+				c.k.Affine(d[at:], up[at:], s.scale, meanTerm, m)
+				c.k.SubtractDeviations(d[at:], in[at:], s.mean, slope, m)
 			}
 			clearPadding(d, w.step.lanes(g))
 		})

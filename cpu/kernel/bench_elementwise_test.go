@@ -108,7 +108,7 @@ func BenchmarkToSamples(b *testing.B) {
 
 func BenchmarkChannels(b *testing.B) {
 	const c, positions = 16, 64
-	for _, name := range []string{"sum", "squares", "products", "affine", "combine"} {
+	for _, name := range []string{"sum", "squares", "products", "affine", "deviations"} {
 		b.Run(name, func(b *testing.B) {
 			benchVectors(b, c*positions, func(_ *testing.B, k *Kernels) func() {
 				x, dy, y, acc, f := filled(c*positions*Lanes), filled(c*positions*Lanes), make([]float32, c*positions*Lanes), make([]float32, c*Lanes), filled(c)
@@ -122,7 +122,7 @@ func BenchmarkChannels(b *testing.B) {
 				case "affine":
 					return func() { k.Affine(y, x, f, f, positions) }
 				default:
-					return func() { k.Combine(y, dy, x, f, f, f, positions) }
+					return func() { k.SubtractDeviations(y, x, f, f, positions) }
 				}
 			})
 		})

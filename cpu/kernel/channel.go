@@ -85,22 +85,22 @@ func affinePortable(y, x, scale, shift []float32, positions int) {
 	}
 }
 
-// Combine computes dx = a[c]·dy + b[c]·x + d[c] for each channel: the input gradient of batch normalisation. dx may be dy or x.
-func (k *Kernels) Combine(dx, dy, x, a, b, d []float32, positions int) {
-	n := len(a)
-	dx, dy, x = vectors(dx, n*positions), vectors(dy, n*positions), vectors(x, n*positions)
-	b, d = b[:n], d[:n]
-	k.impl.combine(dx, dy, x, a, b, d, positions)
+// SubtractDeviations computes dx −= (x − mean[c])·slope[c] for each channel, the last part of batch normalisation's input gradient.
+func (k *Kernels) SubtractDeviations(dx, x, mean, slope []float32, positions int) {
+	n := len(mean)
+	_ = slope[:n]
+	dx, x = vectors(dx, positions*n), vectors(x, positions*n)
+	k.impl.deviations(dx, x, mean, slope, positions)
 }
 
-func combinePortable(dx, dy, x, a, b, d []float32, positions int) {
-	n := len(a)
+func deviationsPortable(dx, x, mean, slope []float32, positions int) {
+	n := len(mean)
 	for p := range positions {
-		for c, s := range a {
+		for c, m := range mean {
 			i := (p*n + c) * Lanes
-			o, g, v, q, r := vec(dx, i), vec(dy, i), vec(x, i), b[c], d[c]
+			o, v, s := vec(dx, i), vec(x, i), slope[c]
 			for l := range o {
-				o[l] = g[l]*s + (v[l]*q + r)
+				o[l] -= (v[l] - m) * s
 			}
 		}
 	}

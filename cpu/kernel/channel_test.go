@@ -11,7 +11,7 @@ func TestChannels(t *testing.T) {
 			const positions = 5
 			r := seeded(uint64(c))
 			n := c * positions * Lanes
-			x, dy, mean, b, d := data(r, n, false), data(r, n, false), data(r, c, false), data(r, c, false), data(r, c, false)
+			x, dy, mean, b := data(r, n, false), data(r, n, false), data(r, c, false), data(r, c, false)
 			out, sums, squares, products := make([]float32, n), make([]float32, c*Lanes), make([]float32, c*Lanes), make([]float32, c*Lanes)
 			k.AddPositions(sums, x, c, c, positions)
 			k.AddSquares(squares, x, mean, positions)
@@ -37,13 +37,14 @@ func TestChannels(t *testing.T) {
 				s.add(b[i/Lanes%c], 1)
 				s.check(t, "affine", i, v, false)
 			}
-			k.Combine(out, dy, x, mean, b, d, positions)
+			copy(out, dy)
+			k.SubtractDeviations(out, x, mean, b, positions)
 			for i, v := range out {
 				var s sum
-				s.add(dy[i], mean[i/Lanes%c])
-				s.add(x[i], b[i/Lanes%c])
-				s.add(d[i/Lanes%c], 1)
-				s.check(t, "combine", i, v, false)
+				s.add(dy[i], 1)
+				s.add(-x[i], b[i/Lanes%c])
+				s.add(mean[i/Lanes%c], b[i/Lanes%c])
+				s.check(t, "deviations", i, v, false)
 			}
 		}
 		for _, n := range []int{1, 16, 45} {
@@ -74,13 +75,14 @@ func TestIdenticalChannels(t *testing.T) {
 		const c, positions = 11, 7
 		r := seeded(3)
 		n := c * positions * Lanes
-		x, dy, mean, b, d := data(r, n, false), data(r, n, false), data(r, c, false), data(r, c, false), data(r, c, false)
+		x, dy, mean, b := data(r, n, false), data(r, n, false), data(r, c, false), data(r, c, false)
 		out := make([]float32, 3*c*Lanes+3*n)
 		k.AddPositions(out, x, c, c, positions)
 		k.AddSquares(out[c*Lanes:], x, mean, positions)
 		k.AddProducts(out[2*c*Lanes:], dy, x, mean, positions)
 		k.Affine(out[3*c*Lanes:], x, mean, b, positions)
-		k.Combine(out[3*c*Lanes+n:], dy, x, mean, b, d, positions)
+		copy(out[3*c*Lanes+n:], dy)
+		k.SubtractDeviations(out[3*c*Lanes+n:], x, mean, b, positions)
 		k.Softmax(out[3*c*Lanes+2*n:], x, c, positions)
 		return out
 	})

@@ -279,10 +279,10 @@ func channelProductsAVX2(a *byte)
 //go:noescape
 func channelAffineAVX2(a *byte)
 
-// channelCombineAVX2 computes p0 = p1·p3 + (p2·p4 + p5).
+// channelDeviationsAVX2 subtracts deviations: p0 −= (p1 − p2)·p3.
 //
 //go:noescape
-func channelCombineAVX2(a *byte)
+func channelDeviationsAVX2(a *byte)
 
 // channelExpAVX2 computes p0 = e^(p1 − p2), and adds to p3.
 //
@@ -314,10 +314,10 @@ func channelProductsAVX512(a *byte)
 //go:noescape
 func channelAffineAVX512(a *byte)
 
-// channelCombineAVX512 computes p0 = p1·p3 + (p2·p4 + p5).
+// channelDeviationsAVX512 subtracts deviations: p0 −= (p1 − p2)·p3.
 //
 //go:noescape
-func channelCombineAVX512(a *byte)
+func channelDeviationsAVX512(a *byte)
 
 // channelExpAVX512 computes p0 = e^(p1 − p2), and adds to p3.
 //
@@ -462,14 +462,14 @@ func elemCall(i int, a *byte) {
 
 // The kernels over channels of AVX2; those of AVX-512 are channelKinds later.
 const (
-	channelSum8     = 0
-	channelSum1     = 1
-	channelSquares  = 2
-	channelProducts = 3
-	channelAffine   = 4
-	channelCombine  = 5
-	channelExp      = 6
-	channelKinds    = 7
+	channelSum8       = 0
+	channelSum1       = 1
+	channelSquares    = 2
+	channelProducts   = 3
+	channelAffine     = 4
+	channelDeviations = 5
+	channelExp        = 6
+	channelKinds      = 7
 )
 
 // channelCall calls function i.
@@ -486,7 +486,7 @@ func channelCall(i int, a *byte) {
 	case 4:
 		channelAffineAVX2(a)
 	case 5:
-		channelCombineAVX2(a)
+		channelDeviationsAVX2(a)
 	case 6:
 		channelExpAVX2(a)
 	case 7:
@@ -500,7 +500,7 @@ func channelCall(i int, a *byte) {
 	case 11:
 		channelAffineAVX512(a)
 	case 12:
-		channelCombineAVX512(a)
+		channelDeviationsAVX512(a)
 	case 13:
 		channelExpAVX512(a)
 	}

@@ -3509,9 +3509,9 @@ channel58:
 	VZEROUPPER
 	RET
 
-// func channelCombineAVX2(a *byte)
+// func channelDeviationsAVX2(a *byte)
 // Requires: AVX, FMA3
-TEXT ·channelCombineAVX2(SB), NOSPLIT, $0-8
+TEXT ·channelDeviationsAVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ (DI), SI
 	MOVQ 8(DI), DX
@@ -3530,26 +3530,24 @@ position59:
 	XORQ R13, R13
 
 channel60:
+	VBROADCASTSS (BX)(R13*1), Y13
 	VBROADCASTSS (R8)(R13*1), Y12
-	VBROADCASTSS (R9)(R13*1), Y11
-	VBROADCASTSS (R10)(R13*1), Y10
-	VMOVUPS      (BX)(AX*1), Y0
-	VFMADD213PS  Y10, Y11, Y0
-	VMOVUPS      (DX)(AX*1), Y1
-	VFMADD231PS  Y12, Y1, Y0
-	VMOVUPS      Y0, (SI)(AX*1)
-	VMOVUPS      32(BX)(AX*1), Y0
-	VFMADD213PS  Y10, Y11, Y0
-	VMOVUPS      32(DX)(AX*1), Y1
-	VFMADD231PS  Y12, Y1, Y0
-	VMOVUPS      Y0, 32(SI)(AX*1)
+	VMOVUPS      (DX)(AX*1), Y0
+	VSUBPS       Y13, Y0, Y0
+	VMOVUPS      (SI)(AX*1), Y1
+	VFNMADD231PS Y12, Y0, Y1
+	VMOVUPS      Y1, (SI)(AX*1)
+	VMOVUPS      32(DX)(AX*1), Y0
+	VSUBPS       Y13, Y0, Y0
+	VMOVUPS      32(SI)(AX*1), Y1
+	VFNMADD231PS Y12, Y0, Y1
+	VMOVUPS      Y1, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
 	JNE          channel60
 	ADDQ         R12, SI
 	ADDQ         R12, DX
-	ADDQ         R12, BX
 	DECQ         R11
 	JNZ          position59
 	VZEROUPPER
@@ -3808,9 +3806,9 @@ channel69:
 	VZEROUPPER
 	RET
 
-// func channelCombineAVX512(a *byte)
+// func channelDeviationsAVX512(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·channelCombineAVX512(SB), NOSPLIT, $0-8
+TEXT ·channelDeviationsAVX512(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ (DI), SI
 	MOVQ 8(DI), DX
@@ -3829,21 +3827,19 @@ position70:
 	XORQ R13, R13
 
 channel71:
+	VBROADCASTSS (BX)(R13*1), Z29
 	VBROADCASTSS (R8)(R13*1), Z28
-	VBROADCASTSS (R9)(R13*1), Z27
-	VBROADCASTSS (R10)(R13*1), Z26
-	VMOVUPS      (BX)(AX*1), Z0
-	VFMADD213PS  Z26, Z27, Z0
-	VMOVUPS      (DX)(AX*1), Z1
-	VFMADD231PS  Z28, Z1, Z0
-	VMOVUPS      Z0, (SI)(AX*1)
+	VMOVUPS      (DX)(AX*1), Z0
+	VSUBPS       Z29, Z0, Z0
+	VMOVUPS      (SI)(AX*1), Z1
+	VFNMADD231PS Z28, Z0, Z1
+	VMOVUPS      Z1, (SI)(AX*1)
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
 	JNE          channel71
 	ADDQ         R12, SI
 	ADDQ         R12, DX
-	ADDQ         R12, BX
 	DECQ         R11
 	JNZ          position70
 	VZEROUPPER

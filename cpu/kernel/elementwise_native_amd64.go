@@ -58,9 +58,9 @@ func setElementwise(i *implementation, kind int) {
 		a := elemArgs{p: [6]unsafe.Pointer{base(y), base(x), base(scale), base(shift)}}
 		channel(channelAffine, &a, len(scale), positions)
 	}
-	i.combine = func(dx, dy, x, c, b, d []float32, positions int) {
-		a := elemArgs{p: [6]unsafe.Pointer{base(dx), base(dy), base(x), base(c), base(b), base(d)}}
-		channel(channelCombine, &a, len(c), positions)
+	i.deviations = func(dx, x, mean, slope []float32, positions int) {
+		a := elemArgs{p: [6]unsafe.Pointer{base(dx), base(x), base(mean), base(slope)}}
+		channel(channelDeviations, &a, len(mean), positions)
 	}
 	i.exp = kind + 1
 }

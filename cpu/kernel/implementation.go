@@ -36,7 +36,7 @@ type implementation struct {
 	addSquares   func(acc, x, mean []float32, positions int)
 	addProducts  func(acc, dy, x, mean []float32, positions int)
 	affine       func(y, x, scale, shift []float32, positions int)
-	combine      func(dx, dy, x, a, b, d []float32, positions int)
+	deviations   func(dx, x, mean, slope []float32, positions int)
 	winograd     func(w Winograd, l Lines)
 }
 
@@ -72,7 +72,7 @@ func portable() implementation {
 		addSquares:   addSquaresPortable,
 		addProducts:  addProductsPortable,
 		affine:       affinePortable,
-		combine:      combinePortable,
+		deviations:   deviationsPortable,
 		winograd:     winogradPortable,
 	}
 }

@@ -536,13 +536,13 @@ func (g *gen) channels() {
 				g.VMOVUPS(g.v(0), p(0))
 			})
 		})
-		add("channelCombine", func(name string) {
-			g.perChannel(name, "computes p0 = p1·p3 + (p2·p4 + p5).", []int{0, 1, 2}, []int{3, 4, 5}, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
-				g.VMOVUPS(p(2), g.v(0))
-				g.VFMADD213PS(f(5), f(4), g.v(0))
-				g.VMOVUPS(p(1), g.v(1))
-				g.VFMADD231PS(f(3), g.v(1), g.v(0))
-				g.VMOVUPS(g.v(0), p(0))
+		add("channelDeviations", func(name string) {
+			g.perChannel(name, "subtracts deviations: p0 −= (p1 − p2)·p3.", []int{0, 1}, []int{2, 3}, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+				g.VMOVUPS(p(1), g.v(0))
+				g.VSUBPS(f(2), g.v(0), g.v(0))
+				g.VMOVUPS(p(0), g.v(1))
+				g.VFNMADD231PS(f(3), g.v(0), g.v(1))
+				g.VMOVUPS(g.v(1), p(0))
 			})
 		})
 		add("channelExp", g.expShifted)
