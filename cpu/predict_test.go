@@ -106,3 +106,46 @@ func TestPredictMemory(t *testing.T) {
 		t.Errorf("%d bytes, weights of %d and activations of %d", got, weights, activations)
 	}
 }
+
+// TestKeep: a program that keeps the weights it is given predicts as one that copies them.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	net, err := model.Preset("resnet9", model.Shape{28, 28, 1}, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := drawnWeights(net)
+	d, err := Open(Options{Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var outputs [2][]float32
+	for i := range outputs {
+		for _, n := range []int{1, 16, 35} {
+			p, err := d.Compile(net, device.Plan{Batch: n})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			if err := p.SetState(device.State{Weights: weights, Keep: i == 1}); err != nil {
+				t.Fatal(err)
+			}
+			set := drawnImages(net, n)
+			set.Labels = nil
+			out, err := p.Predict(ctx, set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			outputs[i] = append(outputs[i], out.Float32s()...)
+			if kept := &p.(*program).params["prep_conv/kernel"].w[0] == &weights["prep_conv/kernel"].Float32s()[0]; kept != (i == 1) {
+				t.Errorf("kept: %v, asked for %v", kept, i == 1)
+			}
+		}
+	}
+	for i, v := range outputs[0] {
+		if outputs[1][i] != v {
+			t.Fatalf("output %d is %g with kept weights, %g with copied ones", i, outputs[1][i], v)
+		}
+	}
+}

@@ -190,6 +190,9 @@ func (p *program) SetState(s device.State) error {
 		}
 	}
 	p.step = s.Step
+	if s.Keep && p.spec.Training == nil {
+		return p.keep(values)
+	}
 	for name, q := range p.params {
 		copy(q.w, values[name])
 		for i, slot := range q.slots {
@@ -202,6 +205,17 @@ func (p *program) SetState(s device.State) error {
 		q.renewAll(p.k)
 	}
 	return nil
+}
+
+// keep puts values in the place of the parameters' own memory, which nothing has touched. Plans know addresses, so they are made
+// again.
+func (p *program) keep(values map[string][]float32) error {
+	for name, q := range p.params {
+		q.w = values[name]
+		q.copies, q.transforms, q.copied = nil, nil, 0
+	}
+	p.passes, p.traces = forwardPlans{}, map[purpose]*plan{}
+	return p.prepare(p.spec.Batch)
 }
 
 // Profile is the time spent in each task, summed over workers.

@@ -186,6 +186,9 @@ type State struct {
 	Weights map[string]*tensor.Dense // by parameter name: "conv2d/kernel"
 	Slots   map[string]*tensor.Dense // by parameter and slot: "conv2d/kernel/velocity"
 	Average map[string]*tensor.Dense // with Training.EMA: of each trainable parameter, by its name; nil without
+	// Keep lets SetState of a program without training keep Weights instead of copying them, so that large weights are in memory once.
+	// Whoever sets it changes the tensors no more.
+	Keep bool
 }
 
 // TraceInput is what Trace runs: images and either an upstream gradient or labels.

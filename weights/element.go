@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"gorgonia.org/tensor"
 )
@@ -71,6 +72,13 @@ func readTensor(r io.Reader, order binary.ByteOrder, e element, shape []uint64) 
 		return nil, err
 	}
 	backing := reflect.MakeSlice(reflect.SliceOf(e.of.Type), n, n)
+	if order == native { // the bytes are the elements
+		raw := unsafe.Slice((*byte)(backing.UnsafePointer()), n*int(e.size()))
+		if _, err := io.ReadFull(r, raw); err != nil {
+			return nil, fmt.Errorf("read %d elements: %w", n, err)
+		}
+		return tensor.New(tensor.WithShape(sidesOf(shape)...), tensor.WithBacking(backing.Interface())), nil
+	}
 	buf := make([]byte, min(n, chunk)*int(e.size()))
 	for i := 0; i < n; i += chunk {
 		part := backing.Slice(i, min(i+chunk, n))
@@ -82,11 +90,25 @@ func readTensor(r io.Reader, order binary.ByteOrder, e element, shape []uint64) 
 			return nil, err
 		}
 	}
+	return tensor.New(tensor.WithShape(sidesOf(shape)...), tensor.WithBacking(backing.Interface())), nil
+}
+
+func sidesOf(shape []uint64) []int {
 	sides := make([]int, len(shape))
 	for i, side := range shape {
 		sides[i] = int(side)
 	}
-	return tensor.New(tensor.WithShape(sides...), tensor.WithBacking(backing.Interface())), nil
+	return sides
+}
+
+// native is this machine's byte order.
+var native = nativeOrder()
+
+func nativeOrder() binary.ByteOrder {
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		return binary.LittleEndian
+	}
+	return binary.BigEndian
 }
 
 // writeElements writes values, a slice of any element type, in little-endian order.

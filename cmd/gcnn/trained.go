@@ -57,7 +57,7 @@ func openSession(c *cli.Context, t train.Trained, batch int) (*session, error) {
 	s := &session{trained: t, device: d}
 	s.program, err = d.Compile(t.Network, device.Plan{Batch: batch, Normalization: t.Normalization})
 	if err == nil {
-		err = s.program.SetState(device.State{Weights: t.Weights})
+		err = s.program.SetState(device.State{Weights: t.Weights, Keep: true})
 	}
 	if err != nil {
 		s.close()
