@@ -1,8 +1,9 @@
 // Command predict measures inference: gcnn on the CPU beside PyTorch and onnxruntime, for 10,000 images that lie in memory and for
-// one, and as whole commands that start, read PNG files and end.
+// one, and as whole commands that start, read PNG files and end. Networks that are not for Fashion-MNIST get noise, in memory alone.
 //
 //	go run ./bench/predict
 //	go run ./bench/predict -networks lenet5 -what memory
+//	go run ./bench/predict -networks alexnet -images 1
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,9 +72,9 @@ func run(ctx context.Context) error {
 	var o options
 	flags := flag.NewFlagSet("predict", flag.ExitOnError)
 	o.Register(flags, 5)
-	networks := flags.String("networks", "cnn,lenet5", "which to measure, of those for Fashion-MNIST")
+	networks := flags.String("networks", "cnn,lenet5", "which to measure, of "+strings.Join(workload.Names(), ", ")+"; noise for those that are not for Fashion-MNIST")
 	what := flags.String("what", "memory,files", "memory: calls on images in memory; files: whole commands over PNG files")
-	flags.IntVar(&o.images, "images", 10_000, "images of the large case, at most 10,000")
+	flags.IntVar(&o.images, "images", 10_000, "images of the large case, at most 10,000, or as many as there are; 1 leaves it out")
 	flags.IntVar(&o.batch, "batch", 256, "images at a time in the large case")
 	flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "gcnn's workers and the peers' most threads")
 	if err := flags.Parse(os.Args[1:]); err != nil {
@@ -112,15 +114,21 @@ func run(ctx context.Context) error {
 	defer d.Close()
 	r := report{Host: measure.NewHost(d.Info().Model)}
 	for _, w := range works {
+		set := test
 		if w.Images > 0 {
-			return fmt.Errorf("%s is not for Fashion-MNIST", w.Name)
+			if set, err = w.Set(); err != nil {
+				return err
+			}
 		}
 		for kind := range strings.SplitSeq(*what, ",") {
 			var rows []row
 			switch kind {
 			case "memory":
-				rows, err = inMemory(ctx, d, root, python, dir, w, test, o)
+				rows, err = inMemory(ctx, d, root, python, dir, w, set, o)
 			case "files":
+				if w.Images > 0 {
+					continue
+				}
 				rows, err = commands(ctx, root, python, dir, w, test, o)
 			default:
 				return fmt.Errorf("-what is of memory and files, got %q", kind)
@@ -148,7 +156,10 @@ func start(root, python, dir string, w workload.Workload, o options) (torch, onn
 	}
 	file, err := writeONNX(torch, root, dir, w, o)
 	if err == nil {
-		_, err = onnx.Ask(peer.Request{"do": "setup", "file": file, "threads": o.workers, "data": workload.Data(root)})
+		request := w.Peer(root)
+		request["do"], request["file"], request["threads"] = "setup", file, o.workers
+		delete(request, "model")
+		_, err = onnx.Ask(request)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, torch.Close(), onnx.Close())
@@ -166,15 +177,30 @@ func writeONNX(torch *peer.Peer, root, dir string, w workload.Workload, o option
 	return file, err
 }
 
+// turnWork is about how many multiply-adds a turn has.
+const turnWork = 20_000_000_000
+
 // inMemory takes turns over the images in memory: all of them in batches, then one.
-func inMemory(ctx context.Context, d device.Device, root, python, dir string, w workload.Workload, test *data.Set, o options) (rows []row, err error) {
+func inMemory(ctx context.Context, d device.Device, root, python, dir string, w workload.Workload, set *data.Set, o options) (rows []row, err error) {
+	net, err := w.Network()
+	if err != nil {
+		return nil, err
+	}
+	macs := int64(0)
+	for _, n := range net.Nodes {
+		macs += n.MACs
+	}
 	torch, onnx, err := start(root, python, dir, w, o)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, torch.Close(), onnx.Close()) }()
-	for _, c := range []struct{ images, batch, times int }{{o.images, o.batch, 20}, {1, 1, 10_000}} {
-		request := peer.Request{"do": "predict", "images": c.images, "batch": c.batch, "times": c.times}
+	for _, c := range []struct{ images, batch int }{{min(o.images, set.Len()), o.batch}, {1, 1}} {
+		if c.images == 1 && c.batch > 1 {
+			continue
+		}
+		times := int(max(1, min(10_000, turnWork/(macs*int64(c.images)))))
+		request := peer.Request{"do": "predict", "images": c.images, "batch": c.batch, "times": times}
 		setting, _, err := torch.Best(peer.InferenceSettings(o.workers), w.Peer(root), request, request, os.Stderr)
 		if err != nil {
 			return rows, err
@@ -182,7 +208,7 @@ func inMemory(ctx context.Context, d device.Device, root, python, dir string, w 
 		if _, err := torch.Ask(setting.Request(w.Peer(root))); err != nil {
 			return rows, err
 		}
-		p, err := workload.NewPredictor(d, w, test.Slice(0, c.images), c.batch)
+		p, err := workload.NewPredictor(d, w, set.Slice(0, c.images), c.batch)
 		if err != nil {
 			return rows, err
 		}
@@ -193,7 +219,7 @@ func inMemory(ctx context.Context, d device.Device, root, python, dir string, w 
 			}
 		}
 		contestants := []measure.Contestant{
-			{Name: gcnnName, Run: func() (float64, error) { return p.Predict(ctx, c.times) }},
+			{Name: gcnnName, Run: func() (float64, error) { return p.Predict(ctx, times) }},
 			{Name: torchName, PID: torch.PID(), Run: ask(torch)},
 			{Name: onnxName, PID: onnx.PID(), Run: ask(onnx)},
 		}
@@ -230,7 +256,7 @@ func commands(ctx context.Context, root, python, dir string, w workload.Workload
 		return nil, err
 	}
 	var rows []row
-	for _, images := range []int{o.images, 1} {
+	for _, images := range slices.Compact([]int{o.images, 1}) {
 		folder := filepath.Join(dir, fmt.Sprintf("%s-%d", w.Name, images))
 		files, err := writePNG(folder, test, images)
 		if err != nil {
