@@ -6,15 +6,7 @@ import (
 	"sync/atomic"
 )
 
-// How long a worker waits at a barrier in each way before it goes on to the next: in a spin loop (longer than workers of an
-// even split differ), giving its core away between looks, then asleep.
-const (
-	spins  = 400 // of a pause and a look each: some 20 µs
-	yields = 50
-)
-
-// barrier lets a fixed number of workers meet. A worker that has waited for some time may leave again to do work of those who
-// are late. The state and the sleepers lie on cache lines of their own.
+// barrier lets a fixed number of workers meet. The state and the sleepers lie on cache lines of their own.
 type barrier struct {
 	workers uint64
 	_       [56]byte
@@ -48,19 +40,6 @@ func (b *barrier) arrive() (round uint64, over bool) {
 		b.lock.Unlock()
 	}
 	return round, true
-}
-
-// leave takes an arrival back; it fails where the round is over.
-func (b *barrier) leave(round uint64) bool {
-	for {
-		s := b.state.Load()
-		if s>>roundShift != round {
-			return false
-		}
-		if b.state.CompareAndSwap(s, s-1) {
-			return true
-		}
-	}
 }
 
 // over reports whether a round is over.

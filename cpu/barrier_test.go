@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// TestBarrier lets workers of different speed meet many times; some leave and come back, and some are late enough for the
-// others to fall asleep.
+// TestBarrier lets workers of different speed meet many times; some are late enough for the others to fall asleep.
 func TestBarrier(t *testing.T) {
 	t.Parallel()
 	const workers, rounds = 4, 400
@@ -25,10 +24,6 @@ func TestBarrier(t *testing.T) {
 				}
 				done[r].Add(1)
 				arrival, over := b.arrive()
-				if !over && (r+id)%3 == 0 && b.leave(arrival) {
-					done[r].Add(1) // what a late worker would have done
-					arrival, over = b.arrive()
-				}
 				if !over && !b.spin(arrival) {
 					b.await(arrival)
 				}
@@ -63,6 +58,7 @@ func TestLateWorkersAreHelped(t *testing.T) {
 	}
 	p := &plan{phases: []*phase{ph}, sets: 1, groups: 1}
 	c := newCrew(workers)
+	p.allocate(c)
 	defer c.close()
 	go func() {
 		for i := 1; i < jobs; i++ {
@@ -72,10 +68,63 @@ func TestLateWorkersAreHelped(t *testing.T) {
 		}
 		close(hang)
 	}()
-	c.run(func(w *worker) { p.run(w, c.barrier, 1, false, nil) })
+	c.run(func(w *worker) { p.run(w, 1, false, nil) })
 	for i := range ran {
 		if n := ran[i].Load(); n != 1 {
 			t.Errorf("job %d ran %d times", i, n)
+		}
+	}
+}
+
+// TestAbsentWorkersAreNotWaitedFor keeps a worker away from some steps: the others take its items and go on, and what it finds when
+// it comes back is done.
+func TestAbsentWorkersAreNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	const workers, jobs, phases, steps = 3, 7, 4, 50
+	var ran [steps][phases][jobs]atomic.Int32
+	step := make([]int, workers)
+	p := &plan{sets: 1, groups: 1}
+	for k := range phases {
+		ph := &phase{chunks: 1}
+		for i := range jobs {
+			ph.jobs = append(ph.jobs, job{shard: i, of: jobs, parts: []part{{run: func(w *worker) {
+				if k > 0 {
+					for j := range jobs {
+						if ran[step[w.id]][k-1][j].Load() != 1 {
+							t.Errorf("step %d: phase %d begins before job %d of the last is done", step[w.id], k, j)
+						}
+					}
+				}
+				ran[step[w.id]][k][i].Add(1)
+			}}}})
+		}
+		ph.deal(1, workers)
+		p.phases = append(p.phases, ph)
+	}
+	c := newCrew(workers)
+	defer c.close()
+	p.allocate(c)
+	back := make(chan struct{})
+	var gone atomic.Int32
+	c.run(func(w *worker) {
+		for s := range steps {
+			step[w.id] = s
+			if s == 10 && w.id == 1 {
+				<-back
+			}
+			p.run(w, uint64(s)+1, false, nil)
+			if s == 40 && w.id != 1 && gone.Add(1) == workers-1 {
+				close(back)
+			}
+		}
+	})
+	for s := range steps {
+		for k := range phases {
+			for i := range jobs {
+				if n := ran[s][k][i].Load(); n != 1 {
+					t.Errorf("step %d, phase %d: job %d ran %d times", s, k, i, n)
+				}
+			}
 		}
 	}
 }

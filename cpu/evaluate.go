@@ -85,7 +85,7 @@ func (p *program) prepare(samples int) error {
 			if err := p.fits(4 * int64(made.words)); err != nil {
 				return err
 			}
-			made.allocate()
+			made.allocate(p.crew)
 			for _, q := range p.params {
 				q.renewAll(p.k) // new copies of the weights
 			}
@@ -118,7 +118,8 @@ type inferenceRun struct {
 	sums    []float64 // by group, the few samples after them last: of the losses
 	correct []int64   // by group
 	next    atomic.Int64
-	stop    bool // written by worker 0 before a barrier
+	round   uint64 // of the spread plan, before the call
+	stop    bool   // written by worker 0 before a barrier
 }
 
 // forward computes the outputs of a set, and its loss where it is labelled. Groups of 16 images pass through the network one by
@@ -147,6 +148,7 @@ func (p *program) forward(ctx context.Context, set *data.Set) (*tensor.Dense, de
 		p.crew.run(r.alone)
 	case groups > 0:
 		p.passes.spread.begin()
+		r.round = p.passes.spread.round
 		p.crew.run(r.together)
 	}
 	if done := int(r.next.Load()); done < groups {
@@ -189,7 +191,7 @@ func (r *inferenceRun) few(n int) {
 		pl.round++
 		p.crew.run(func(w *worker) {
 			part(w)
-			pl.run(w, p.crew.barrier, pl.round, false, nil)
+			pl.run(w, pl.round, false, nil)
 		})
 	}
 	if _, notClassifier := p.net.Classes(); notClassifier != nil {
@@ -220,13 +222,13 @@ func (r *inferenceRun) alone(w *worker) {
 func (r *inferenceRun) together(w *worker) {
 	p := r.program
 	pl := p.passes.spread
-	round := pl.round
+	round := r.round
 	w.step.start(r.set, nil, 0, 0)
 	for g := range r.groups {
 		n := min(kernel.Lanes, r.set.Len()-g*kernel.Lanes)
 		w.step.part(g*kernel.Lanes, n)
 		round++
-		pl.run(w, p.crew.barrier, round, false, nil)
+		pl.run(w, round, false, nil)
 		if w.id == 0 {
 			r.collect(g, pl.output.copy(0), &pl.losses[0], n)
 			pl.round = round

@@ -12,7 +12,7 @@ import (
 // order whatever the number of workers.
 const maxSets = 8
 
-// plan is a network compiled for one purpose: phases that are run in order, with a barrier after each.
+// plan is a network compiled for one purpose: phases that are run in order: one begins when all items of the last are done.
 type plan struct {
 	phases  []*phase
 	tasks   []device.Task // all of them, in order; a task's index counts here
@@ -23,8 +23,11 @@ type plan struct {
 	groups int // of 16 samples
 	sets   int // of groups
 
-	steps    int64     // that were profiled
-	round    uint32    // of the claims, that was taken last
+	steps    int64  // that were profiled
+	round    uint64 // of the claims, that was taken last
+	gate     gate
+	closing  claim // of the end of a step
+	workers  []*worker
 	prologue []func()  // run before the first step of a call
 	vals     []*buffer // by slot: outputs
 	grads    []*buffer // by slot: gradients at the outputs
@@ -71,14 +74,14 @@ type part struct {
 
 // claim says in which round an item was last taken; each lies on a cache line of its own.
 type claim struct {
-	round atomic.Uint32
-	_     [60]byte
+	round atomic.Uint64
+	_     [56]byte
 }
 
-// take claims an item for a round; only the first worker to ask gets it.
-func (c *claim) take(round uint32) bool {
+// take claims an item for a round; only the first worker to ask gets it, and none that has stayed behind in an earlier round.
+func (c *claim) take(round uint64) bool {
 	old := c.round.Load()
-	return old != round && c.round.CompareAndSwap(old, round)
+	return old < round && c.round.CompareAndSwap(old, round)
 }
 
 // groupsOf is the range of groups of a set, of all groups of the plan.
@@ -98,46 +101,63 @@ func (p *plan) activeSets(groups int) int {
 	return n
 }
 
-// run takes a worker through the phases of one step. Every worker calls it with the same round, one higher each step.
-func (p *plan) run(w *worker, b *barrier, round uint32, profile bool, epoch *epochRun) {
+// run takes a worker through the phases of one step. Every worker calls it with the same round, one higher each step. The step is
+// over when it returns; other workers may be in the next already.
+func (p *plan) run(w *worker, round uint64, profile bool, epoch *epochRun) {
 	if profile && w.id == 0 {
 		p.steps++
 	}
 	for k, ph := range p.phases {
+		place := round*uint64(len(p.phases)) + uint64(k)
+		if p.gate.passed(place) {
+			continue
+		}
+		w.offer()
+		w.place.Store(place)
 		items := len(ph.jobs)
 		if ph.chain != nil {
 			items = p.activeSets(w.step.groups) * ph.chunks
 		}
+		all := items
+		last := epoch != nil && k == len(p.phases)-1
+		if last {
+			all++ // the step's end is an item of its own
+		}
 		for i := range items {
 			if ph.owners[i] == w.id && ph.claims[i].take(round) {
 				p.item(w, ph, i, profile)
+				p.gate.finish(place, all)
 			}
 		}
-		if epoch != nil && w.id == 0 && k == len(p.phases)-1 {
+		if last && w.id == 0 && p.closing.take(round) {
 			epoch.stepDone(w)
+			p.gate.finish(place, all)
 		}
-		p.meet(w, b, ph, items, round, profile)
+		p.meet(w, ph, items, all, round, place, profile, epoch)
 	}
 }
 
-// meet waits for the other workers at the end of a phase. It takes items of another only when that one is late: what they touch
-// lies in its cache, and moving it to and fro costs more than a short wait.
-func (p *plan) meet(w *worker, b *barrier, ph *phase, items int, round uint32, profile bool) {
-	last := items
-	for {
-		arrival, over := b.arrive()
-		if over || b.spin(arrival) {
-			return
+// meet waits for the end of a phase. It takes items of other workers only when those are late: what they touch lies in their
+// caches, and moving it to and fro costs more than a short wait.
+func (p *plan) meet(w *worker, ph *phase, items, all int, round, place uint64, profile bool, epoch *epochRun) {
+	closes := all > items
+	for waited := 0; !p.gate.passed(place); waited++ {
+		for items > 0 && ph.claims[items-1].round.Load() >= round {
+			items--
 		}
-		for last > 0 && ph.claims[last-1].round.Load() == round {
-			last--
-		}
-		if last == 0 || !b.leave(arrival) {
-			b.await(arrival)
-			return
-		}
-		if ph.claims[last-1].take(round) {
-			p.item(w, ph, last-1, profile)
+		switch {
+		case items > 0 && (waited >= spins || waited >= early && p.workers[ph.owners[items-1]].place.Load() < place):
+			if ph.claims[items-1].take(round) {
+				p.item(w, ph, items-1, profile)
+				p.gate.finish(place, all)
+			}
+		case items == 0 && closes && (waited >= spins || waited >= early && p.workers[0].place.Load() < place) && p.closing.take(round):
+			epoch.stepDone(w)
+			p.gate.finish(place, all)
+		case waited >= spins:
+			p.gate.sleep(place)
+		default:
+			pause(1)
 		}
 	}
 }

@@ -89,10 +89,10 @@ func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.
 		return nil, err
 	}
 	if !dry {
-		for _, pl := range p.plans() {
-			pl.allocate()
-		}
 		p.crew = newCrew(workers)
+		for _, pl := range p.plans() {
+			pl.allocate(p.crew)
+		}
 	}
 	return p, nil
 }
@@ -118,8 +118,12 @@ func (p *program) plans() (all []*plan) {
 	return all
 }
 
-// allocate takes the plan's memory.
-func (p *plan) allocate() { bind(p.buffers, aligned[float32](p.words)) }
+// allocate takes the plan's memory and tells it who runs it.
+func (p *plan) allocate(c *crew) {
+	bind(p.buffers, aligned[float32](p.words))
+	p.workers = c.workers
+	p.gate.wake.L = &p.gate.lock
+}
 
 // lock takes the program for one call. The caller unlocks mu where there is no error.
 func (p *program) lock() error {

@@ -47,7 +47,7 @@ func (p *program) Trace(ctx context.Context, in device.TraceInput) (device.Trace
 	p.crew.run(func(w *worker) {
 		w.step.start(set, nil, in.Step, 0)
 		w.step.dy = dy
-		pl.run(w, p.crew.barrier, pl.round, false, nil)
+		pl.run(w, pl.round, false, nil)
 		w.step.dy = nil
 	})
 	return p.copyTrace(pl, n, in), nil
@@ -62,7 +62,7 @@ func (p *program) tracePlan(kind purpose) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	pl.allocate()
+	pl.allocate(p.crew)
 	p.traces[kind] = pl
 	return pl, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"gcnn/cpu/kernel"
@@ -14,7 +15,7 @@ import (
 // progressInterval is the least time between two reports.
 const progressInterval = 50 * time.Millisecond
 
-// epochRun is a Train call while it runs. Worker 0 alone writes, before a barrier; all read after it.
+// epochRun is a Train call while it runs. Whoever ends a step writes; the end of the step's last phase orders that before the next.
 type epochRun struct {
 	ctx     context.Context
 	program *program
@@ -22,12 +23,12 @@ type epochRun struct {
 	epoch   *device.Epoch
 	base    kernel.Update // what does not change from step to step
 	first   int64         // State.Step before the call
-	round   uint32        // of the plan's claims, before the call
+	round   uint64        // of the plan's claims, before the call
 
 	metrics  device.Metrics
 	done     int // steps
 	err      error
-	stop     bool
+	stop     atomic.Bool
 	reported time.Time
 }
 
@@ -65,7 +66,7 @@ func (p *program) Train(ctx context.Context, r device.Resident, epoch device.Epo
 	}
 	p.crew.run(run.work)
 	p.step += int64(run.done)
-	p.train.round += uint32(run.done)
+	p.train.round += uint64(run.done)
 	if epoch.Progress != nil {
 		epoch.Progress(device.Progress{Step: run.done, Steps: len(epoch.Rates), Metrics: run.metrics})
 	}
@@ -82,14 +83,14 @@ func (r *epochRun) work(w *worker) {
 		w.step.number = number
 		w.step.part(k*batch, min(batch, len(r.epoch.Order)-k*batch))
 		w.step.update = stepUpdate(r.base, p.spec.Training, r.epoch.Rates[k], number)
-		p.train.run(w, p.crew.barrier, r.round+uint32(k)+1, p.spec.Profile, r)
-		if r.stop {
+		p.train.run(w, r.round+uint64(k)+1, p.spec.Profile, r)
+		if r.stop.Load() {
 			return
 		}
 	}
 }
 
-// stepDone is called by worker 0 before the last barrier of a step, when the losses are known.
+// stepDone is called in the last phase of a step, when the losses are known: by worker 0, unless that is late.
 func (r *epochRun) stepDone(w *worker) {
 	sum := 0.0
 	for g := range w.step.groups {
@@ -105,14 +106,16 @@ func (r *epochRun) stepDone(w *worker) {
 	r.metrics.LossSum += sum
 	r.metrics.Count += int64(w.step.n)
 	if loss := sum / float64(w.step.n); math.IsNaN(loss) || math.IsInf(loss, 0) {
-		r.err, r.stop = &device.NonFiniteError{Step: r.done, Loss: loss}, true
+		r.err = &device.NonFiniteError{Step: r.done, Loss: loss}
+		r.stop.Store(true)
 		return
 	}
 	if r.done < len(r.epoch.Rates) && r.ctx.Err() != nil {
-		r.err, r.stop = context.Cause(r.ctx), true
+		r.err = context.Cause(r.ctx)
+		r.stop.Store(true)
 		return
 	}
-	if r.epoch.Progress == nil || r.done == len(r.epoch.Rates) {
+	if r.epoch.Progress == nil || r.done == len(r.epoch.Rates) || w.id != 0 { // the caller hears from its own goroutine
 		return
 	}
 	if now := time.Now(); now.Sub(r.reported) >= progressInterval {

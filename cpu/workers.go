@@ -3,6 +3,7 @@ package cpu
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gcnn/cpu/kernel"
@@ -21,6 +22,9 @@ type worker struct {
 	sums, turned [kernel.Lanes * kernel.Lanes]float32 // of reduce
 	index        [kernel.Lanes]int32
 	times        []time.Duration // spent in each task, where that is asked for
+	offered      time.Duration   // when the core was offered to others
+	_            [64]byte
+	place        atomic.Uint64 // of the phase that it has come to
 	_            [64]byte
 }
 

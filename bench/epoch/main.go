@@ -4,6 +4,7 @@
 //	go run ./bench/epoch                                  cnn and lenet5
 //	go run ./bench/epoch -networks vgg,resnet9 -rounds 3
 //	go run ./bench/epoch -keras jax -json
+//	go run ./bench/epoch -neighbour                       also beside a process that keeps a core busy
 //
 // It exits with status 1 and no table where the machine is too noisy to tell.
 package main
@@ -14,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
 	"strings"
@@ -68,6 +70,7 @@ type options struct {
 	workers  int
 	setting  string
 	limit    int
+	busy     bool
 }
 
 func run(ctx context.Context) error {
@@ -78,6 +81,7 @@ func run(ctx context.Context) error {
 	flags.StringVar(&o.keras, "keras", "", "Keras' backends to measure too, from tensorflow and jax (cnn, lenet5, vgg and vgg-small)")
 	flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "gcnn's workers and PyTorch's most threads")
 	flags.StringVar(&o.setting, "setting", "", "PyTorch's setting instead of a search, such as 2,channels_last,compile,fused")
+	flags.BoolVar(&o.busy, "neighbour", false, "measure gcnn also beside a process that keeps one core busy")
 	flags.IntVar(&o.limit, "limit", 0, "train on the first N images alone, to try the command out")
 	if err := flags.Parse(os.Args[1:]); err != nil {
 		return err
@@ -161,6 +165,9 @@ func measureNetwork(ctx context.Context, root, python string, w workload.Workloa
 		}
 		contestants = append(contestants, measure.Contestant{Name: "gcnn, 1 worker", Run: func() (float64, error) { return one.Epochs(ctx, 1) }})
 	}
+	if o.busy {
+		contestants = append(contestants, measure.Contestant{Name: busyName, Run: func() (float64, error) { return besideNeighbour(ctx, all) }})
+	}
 	for backend := range strings.SplitSeq(o.keras, ",") {
 		if backend == "" {
 			continue
@@ -187,6 +194,26 @@ func measureNetwork(ctx context.Context, root, python string, w workload.Workloa
 	r.GFLOPS = float64(r.FLOPs) / r.Seconds / 1e9
 	r.Share = r.GFLOPS / r.Noise.Peak
 	return r, nil
+}
+
+// busyName is gcnn beside a process that keeps a core busy.
+const busyName = "gcnn, busy neighbour"
+
+// besideNeighbour takes an epoch while a shell counts for ever. Its processor time is this process' own once it has been waited for.
+func besideNeighbour(ctx context.Context, t *workload.Trainer) (float64, error) {
+	loop := exec.CommandContext(ctx, "sh", "-c", "while :; do :; done")
+	if err := loop.Start(); err != nil {
+		return 0, err
+	}
+	seconds, err := t.Epochs(ctx, 1)
+	if kill := loop.Process.Kill(); kill != nil {
+		return 0, errors.Join(err, kill)
+	}
+	var killed *exec.ExitError
+	if wait := loop.Wait(); !errors.As(wait, &killed) {
+		return 0, errors.Join(err, fmt.Errorf("the busy neighbour ended by itself: %w", wait))
+	}
+	return seconds, err
 }
 
 func trainer(w workload.Workload, set *data.Set, workers int, open *closers) (*workload.Trainer, error) {

@@ -23,6 +23,10 @@ func (r report) print() {
 	for _, n := range r.Rows {
 		fmt.Printf("`%s`: an epoch is %d images and %.4g GFLOP; medians of %d rounds, PyTorch %s; last losses %.4f and %.4f.%s\n",
 			n.Network, n.Images, float64(n.FLOPs)/1e9, len(n.Noise.Seconds["gcnn"]), n.Torch, n.Loss, n.PeerLoss, n.others())
+		if busy := n.Noise.Seconds[busyName]; len(busy) > 0 {
+			fmt.Printf("Beside a process that keeps one core busy: %s s, %.2f× the undisturbed time.\n",
+				seconds(measure.Median(busy)), measure.Median(measure.Ratios(busy, n.Noise.Seconds["gcnn"])))
+		}
 		if c := n.Noise.Caution(); c != "" {
 			fmt.Println(c)
 		}

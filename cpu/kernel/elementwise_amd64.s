@@ -147,79 +147,67 @@ loop6:
 	VANDPS       word_7fffffff<>+0(SB), Y0, Y1
 	VMOVUPS      word_41107ae1<>+0(SB), Y2
 	VMINPS       Y1, Y2, Y1
-	VADDPS       Y1, Y1, Y5
-	VMULPS       word_3fb8aa3b<>+0(SB), Y5, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VFNMADD231PS word_3f318000<>+0(SB), Y2, Y5
-	VFNMADD231PS word_b95e8083<>+0(SB), Y2, Y5
-	VMOVUPS      word_3ab6892a<>+0(SB), Y3
-	VFMADD213PS  word_3c09065d<>+0(SB), Y5, Y3
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y5, Y3
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y5, Y3
-	VFMADD213PS  word_3f000000<>+0(SB), Y5, Y3
-	VMULPS       Y5, Y5, Y4
-	VFMADD213PS  Y5, Y4, Y3
-	VADDPS       word_3f800000<>+0(SB), Y3, Y5
-	VCVTPS2DQ    Y2, Y2
-	VPADDD       word_0000007f<>+0(SB), Y2, Y2
+	VMOVUPS      word_be78d4fe<>+0(SB), Y2
+	VFMADD231PS  word_4038aa3b<>+0(SB), Y1, Y2
+	VADDPS       word_4b400000<>+0(SB), Y2, Y2
+	VSUBPS       word_4b400000<>+0(SB), Y2, Y3
+	VADDPS       Y1, Y1, Y1
+	VFNMADD231PS word_3f317218<>+0(SB), Y3, Y1
+	VMOVUPS      word_3ad0fb61<>+0(SB), Y3
+	VFMADD213PS  word_3c07c6b1<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3d2aa58c<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3e2aab12<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3f000000<>+0(SB), Y1, Y3
 	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y2, Y5, Y5
-	VMOVUPS      word_3f800000<>+0(SB), Y2
-	VADDPS       Y2, Y5, Y5
-	VMOVUPS      word_40000000<>+0(SB), Y3
-	VDIVPS       Y5, Y3, Y5
-	VSUBPS       Y5, Y2, Y5
-	VMULPS       Y1, Y1, Y3
-	VMOVUPS      word_bbd89a9c<>+0(SB), Y4
-	VFMADD213PS  word_3cae9107<>+0(SB), Y3, Y4
-	VFMADD213PS  word_bd5cd022<>+0(SB), Y3, Y4
-	VFMADD213PS  word_3e0887f5<>+0(SB), Y3, Y4
-	VFMADD213PS  word_beaaaaaa<>+0(SB), Y3, Y4
-	VMULPS       Y1, Y3, Y3
-	VFMADD213PS  Y1, Y3, Y4
-	VCMPPS       $0x11, word_3f0ccccd<>+0(SB), Y1, Y2
-	VBLENDVPS    Y2, Y4, Y5, Y5
+	VPADDD       word_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       word_bf800000<>+0(SB), Y2, Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VADDPS       word_40000000<>+0(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y2
+	VADDPS       word_c0000000<>+0(SB), Y4, Y4
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      word_3efffe00<>+0(SB), Y4
+	VFNMADD231PS word_3f000000<>+0(SB), Y2, Y4
+	VMAXPS       word_00000000<>+0(SB), Y4, Y4
+	VFNMADD231PS Y4, Y3, Y2
 	VANDPS       word_80000000<>+0(SB), Y0, Y0
-	VORPS        Y5, Y0, Y0
+	VORPS        Y2, Y0, Y0
 	VMOVUPS      Y0, (SI)(AX*1)
 	VMOVUPS      32(DX)(AX*1), Y0
 	VANDPS       word_7fffffff<>+0(SB), Y0, Y1
 	VMOVUPS      word_41107ae1<>+0(SB), Y2
 	VMINPS       Y1, Y2, Y1
-	VADDPS       Y1, Y1, Y5
-	VMULPS       word_3fb8aa3b<>+0(SB), Y5, Y2
-	VROUNDPS     $0x08, Y2, Y2
-	VFNMADD231PS word_3f318000<>+0(SB), Y2, Y5
-	VFNMADD231PS word_b95e8083<>+0(SB), Y2, Y5
-	VMOVUPS      word_3ab6892a<>+0(SB), Y3
-	VFMADD213PS  word_3c09065d<>+0(SB), Y5, Y3
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y5, Y3
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y5, Y3
-	VFMADD213PS  word_3f000000<>+0(SB), Y5, Y3
-	VMULPS       Y5, Y5, Y4
-	VFMADD213PS  Y5, Y4, Y3
-	VADDPS       word_3f800000<>+0(SB), Y3, Y5
-	VCVTPS2DQ    Y2, Y2
-	VPADDD       word_0000007f<>+0(SB), Y2, Y2
+	VMOVUPS      word_be78d4fe<>+0(SB), Y2
+	VFMADD231PS  word_4038aa3b<>+0(SB), Y1, Y2
+	VADDPS       word_4b400000<>+0(SB), Y2, Y2
+	VSUBPS       word_4b400000<>+0(SB), Y2, Y3
+	VADDPS       Y1, Y1, Y1
+	VFNMADD231PS word_3f317218<>+0(SB), Y3, Y1
+	VMOVUPS      word_3ad0fb61<>+0(SB), Y3
+	VFMADD213PS  word_3c07c6b1<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3d2aa58c<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3e2aab12<>+0(SB), Y1, Y3
+	VFMADD213PS  word_3f000000<>+0(SB), Y1, Y3
 	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y2, Y5, Y5
-	VMOVUPS      word_3f800000<>+0(SB), Y2
-	VADDPS       Y2, Y5, Y5
-	VMOVUPS      word_40000000<>+0(SB), Y3
-	VDIVPS       Y5, Y3, Y5
-	VSUBPS       Y5, Y2, Y5
-	VMULPS       Y1, Y1, Y3
-	VMOVUPS      word_bbd89a9c<>+0(SB), Y4
-	VFMADD213PS  word_3cae9107<>+0(SB), Y3, Y4
-	VFMADD213PS  word_bd5cd022<>+0(SB), Y3, Y4
-	VFMADD213PS  word_3e0887f5<>+0(SB), Y3, Y4
-	VFMADD213PS  word_beaaaaaa<>+0(SB), Y3, Y4
-	VMULPS       Y1, Y3, Y3
-	VFMADD213PS  Y1, Y3, Y4
-	VCMPPS       $0x11, word_3f0ccccd<>+0(SB), Y1, Y2
-	VBLENDVPS    Y2, Y4, Y5, Y5
+	VPADDD       word_3f800000<>+0(SB), Y2, Y2
+	VMULPS       Y1, Y1, Y4
+	VFMADD213PS  Y1, Y4, Y3
+	VADDPS       word_bf800000<>+0(SB), Y2, Y4
+	VFMADD213PS  Y4, Y2, Y3
+	VADDPS       word_40000000<>+0(SB), Y3, Y4
+	VDIVPS       Y4, Y3, Y2
+	VADDPS       word_c0000000<>+0(SB), Y4, Y4
+	VSUBPS       Y4, Y3, Y3
+	VMULPS       Y2, Y3, Y3
+	VMOVUPS      word_3efffe00<>+0(SB), Y4
+	VFNMADD231PS word_3f000000<>+0(SB), Y2, Y4
+	VMAXPS       word_00000000<>+0(SB), Y4, Y4
+	VFNMADD231PS Y4, Y3, Y2
 	VANDPS       word_80000000<>+0(SB), Y0, Y0
-	VORPS        Y5, Y0, Y0
+	VORPS        Y2, Y0, Y0
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
@@ -263,131 +251,149 @@ DATA word_41107ae1<>+56(SB)/4, $0x41107ae1
 DATA word_41107ae1<>+60(SB)/4, $0x41107ae1
 GLOBL word_41107ae1<>(SB), RODATA|NOPTR, $64
 
-DATA word_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
-GLOBL word_3fb8aa3b<>(SB), RODATA|NOPTR, $64
+DATA word_be78d4fe<>+0(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+4(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+8(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+12(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+16(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+20(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+24(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+28(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+32(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+36(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+40(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+44(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+48(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+52(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+56(SB)/4, $0xbe78d4fe
+DATA word_be78d4fe<>+60(SB)/4, $0xbe78d4fe
+GLOBL word_be78d4fe<>(SB), RODATA|NOPTR, $64
 
-DATA word_3f318000<>+0(SB)/4, $0x3f318000
-DATA word_3f318000<>+4(SB)/4, $0x3f318000
-DATA word_3f318000<>+8(SB)/4, $0x3f318000
-DATA word_3f318000<>+12(SB)/4, $0x3f318000
-DATA word_3f318000<>+16(SB)/4, $0x3f318000
-DATA word_3f318000<>+20(SB)/4, $0x3f318000
-DATA word_3f318000<>+24(SB)/4, $0x3f318000
-DATA word_3f318000<>+28(SB)/4, $0x3f318000
-DATA word_3f318000<>+32(SB)/4, $0x3f318000
-DATA word_3f318000<>+36(SB)/4, $0x3f318000
-DATA word_3f318000<>+40(SB)/4, $0x3f318000
-DATA word_3f318000<>+44(SB)/4, $0x3f318000
-DATA word_3f318000<>+48(SB)/4, $0x3f318000
-DATA word_3f318000<>+52(SB)/4, $0x3f318000
-DATA word_3f318000<>+56(SB)/4, $0x3f318000
-DATA word_3f318000<>+60(SB)/4, $0x3f318000
-GLOBL word_3f318000<>(SB), RODATA|NOPTR, $64
+DATA word_4038aa3b<>+0(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+4(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+8(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+12(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+16(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+20(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+24(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+28(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+32(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+36(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+40(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+44(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+48(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+52(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+56(SB)/4, $0x4038aa3b
+DATA word_4038aa3b<>+60(SB)/4, $0x4038aa3b
+GLOBL word_4038aa3b<>(SB), RODATA|NOPTR, $64
 
-DATA word_b95e8083<>+0(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+4(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+8(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+12(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+16(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+20(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+24(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+28(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+32(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+36(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+40(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+44(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+48(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+52(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+56(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+60(SB)/4, $0xb95e8083
-GLOBL word_b95e8083<>(SB), RODATA|NOPTR, $64
+DATA word_4b400000<>+0(SB)/4, $0x4b400000
+DATA word_4b400000<>+4(SB)/4, $0x4b400000
+DATA word_4b400000<>+8(SB)/4, $0x4b400000
+DATA word_4b400000<>+12(SB)/4, $0x4b400000
+DATA word_4b400000<>+16(SB)/4, $0x4b400000
+DATA word_4b400000<>+20(SB)/4, $0x4b400000
+DATA word_4b400000<>+24(SB)/4, $0x4b400000
+DATA word_4b400000<>+28(SB)/4, $0x4b400000
+DATA word_4b400000<>+32(SB)/4, $0x4b400000
+DATA word_4b400000<>+36(SB)/4, $0x4b400000
+DATA word_4b400000<>+40(SB)/4, $0x4b400000
+DATA word_4b400000<>+44(SB)/4, $0x4b400000
+DATA word_4b400000<>+48(SB)/4, $0x4b400000
+DATA word_4b400000<>+52(SB)/4, $0x4b400000
+DATA word_4b400000<>+56(SB)/4, $0x4b400000
+DATA word_4b400000<>+60(SB)/4, $0x4b400000
+GLOBL word_4b400000<>(SB), RODATA|NOPTR, $64
 
-DATA word_3ab6892a<>+0(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+4(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+8(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+12(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+16(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+20(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+24(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+28(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+32(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+36(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+40(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+44(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+48(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+52(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+56(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+60(SB)/4, $0x3ab6892a
-GLOBL word_3ab6892a<>(SB), RODATA|NOPTR, $64
+DATA word_3f317218<>+0(SB)/4, $0x3f317218
+DATA word_3f317218<>+4(SB)/4, $0x3f317218
+DATA word_3f317218<>+8(SB)/4, $0x3f317218
+DATA word_3f317218<>+12(SB)/4, $0x3f317218
+DATA word_3f317218<>+16(SB)/4, $0x3f317218
+DATA word_3f317218<>+20(SB)/4, $0x3f317218
+DATA word_3f317218<>+24(SB)/4, $0x3f317218
+DATA word_3f317218<>+28(SB)/4, $0x3f317218
+DATA word_3f317218<>+32(SB)/4, $0x3f317218
+DATA word_3f317218<>+36(SB)/4, $0x3f317218
+DATA word_3f317218<>+40(SB)/4, $0x3f317218
+DATA word_3f317218<>+44(SB)/4, $0x3f317218
+DATA word_3f317218<>+48(SB)/4, $0x3f317218
+DATA word_3f317218<>+52(SB)/4, $0x3f317218
+DATA word_3f317218<>+56(SB)/4, $0x3f317218
+DATA word_3f317218<>+60(SB)/4, $0x3f317218
+GLOBL word_3f317218<>(SB), RODATA|NOPTR, $64
 
-DATA word_3c09065d<>+0(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+4(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+8(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+12(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+16(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+20(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+24(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+28(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+32(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+36(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+40(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+44(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+48(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+52(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+56(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+60(SB)/4, $0x3c09065d
-GLOBL word_3c09065d<>(SB), RODATA|NOPTR, $64
+DATA word_3ad0fb61<>+0(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+4(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+8(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+12(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+16(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+20(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+24(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+28(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+32(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+36(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+40(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+44(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+48(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+52(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+56(SB)/4, $0x3ad0fb61
+DATA word_3ad0fb61<>+60(SB)/4, $0x3ad0fb61
+GLOBL word_3ad0fb61<>(SB), RODATA|NOPTR, $64
 
-DATA word_3d2aaa8c<>+0(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+4(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+8(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+12(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+16(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+20(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+24(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+28(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+32(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+36(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+40(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+44(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+48(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+52(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+56(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+60(SB)/4, $0x3d2aaa8c
-GLOBL word_3d2aaa8c<>(SB), RODATA|NOPTR, $64
+DATA word_3c07c6b1<>+0(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+4(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+8(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+12(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+16(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+20(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+24(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+28(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+32(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+36(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+40(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+44(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+48(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+52(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+56(SB)/4, $0x3c07c6b1
+DATA word_3c07c6b1<>+60(SB)/4, $0x3c07c6b1
+GLOBL word_3c07c6b1<>(SB), RODATA|NOPTR, $64
 
-DATA word_3e2aaa6e<>+0(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+4(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+8(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+12(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+16(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+20(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+24(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+28(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+32(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+36(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+40(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+44(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+48(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+52(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+56(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+60(SB)/4, $0x3e2aaa6e
-GLOBL word_3e2aaa6e<>(SB), RODATA|NOPTR, $64
+DATA word_3d2aa58c<>+0(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+4(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+8(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+12(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+16(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+20(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+24(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+28(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+32(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+36(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+40(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+44(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+48(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+52(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+56(SB)/4, $0x3d2aa58c
+DATA word_3d2aa58c<>+60(SB)/4, $0x3d2aa58c
+GLOBL word_3d2aa58c<>(SB), RODATA|NOPTR, $64
+
+DATA word_3e2aab12<>+0(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+4(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+8(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+12(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+16(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+20(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+24(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+28(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+32(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+36(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+40(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+44(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+48(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+52(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+56(SB)/4, $0x3e2aab12
+DATA word_3e2aab12<>+60(SB)/4, $0x3e2aab12
+GLOBL word_3e2aab12<>(SB), RODATA|NOPTR, $64
 
 DATA word_3f000000<>+0(SB)/4, $0x3f000000
 DATA word_3f000000<>+4(SB)/4, $0x3f000000
@@ -425,23 +431,23 @@ DATA word_3f800000<>+56(SB)/4, $0x3f800000
 DATA word_3f800000<>+60(SB)/4, $0x3f800000
 GLOBL word_3f800000<>(SB), RODATA|NOPTR, $64
 
-DATA word_0000007f<>+0(SB)/4, $0x0000007f
-DATA word_0000007f<>+4(SB)/4, $0x0000007f
-DATA word_0000007f<>+8(SB)/4, $0x0000007f
-DATA word_0000007f<>+12(SB)/4, $0x0000007f
-DATA word_0000007f<>+16(SB)/4, $0x0000007f
-DATA word_0000007f<>+20(SB)/4, $0x0000007f
-DATA word_0000007f<>+24(SB)/4, $0x0000007f
-DATA word_0000007f<>+28(SB)/4, $0x0000007f
-DATA word_0000007f<>+32(SB)/4, $0x0000007f
-DATA word_0000007f<>+36(SB)/4, $0x0000007f
-DATA word_0000007f<>+40(SB)/4, $0x0000007f
-DATA word_0000007f<>+44(SB)/4, $0x0000007f
-DATA word_0000007f<>+48(SB)/4, $0x0000007f
-DATA word_0000007f<>+52(SB)/4, $0x0000007f
-DATA word_0000007f<>+56(SB)/4, $0x0000007f
-DATA word_0000007f<>+60(SB)/4, $0x0000007f
-GLOBL word_0000007f<>(SB), RODATA|NOPTR, $64
+DATA word_bf800000<>+0(SB)/4, $0xbf800000
+DATA word_bf800000<>+4(SB)/4, $0xbf800000
+DATA word_bf800000<>+8(SB)/4, $0xbf800000
+DATA word_bf800000<>+12(SB)/4, $0xbf800000
+DATA word_bf800000<>+16(SB)/4, $0xbf800000
+DATA word_bf800000<>+20(SB)/4, $0xbf800000
+DATA word_bf800000<>+24(SB)/4, $0xbf800000
+DATA word_bf800000<>+28(SB)/4, $0xbf800000
+DATA word_bf800000<>+32(SB)/4, $0xbf800000
+DATA word_bf800000<>+36(SB)/4, $0xbf800000
+DATA word_bf800000<>+40(SB)/4, $0xbf800000
+DATA word_bf800000<>+44(SB)/4, $0xbf800000
+DATA word_bf800000<>+48(SB)/4, $0xbf800000
+DATA word_bf800000<>+52(SB)/4, $0xbf800000
+DATA word_bf800000<>+56(SB)/4, $0xbf800000
+DATA word_bf800000<>+60(SB)/4, $0xbf800000
+GLOBL word_bf800000<>(SB), RODATA|NOPTR, $64
 
 DATA word_40000000<>+0(SB)/4, $0x40000000
 DATA word_40000000<>+4(SB)/4, $0x40000000
@@ -461,113 +467,59 @@ DATA word_40000000<>+56(SB)/4, $0x40000000
 DATA word_40000000<>+60(SB)/4, $0x40000000
 GLOBL word_40000000<>(SB), RODATA|NOPTR, $64
 
-DATA word_bbd89a9c<>+0(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+4(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+8(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+12(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+16(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+20(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+24(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+28(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+32(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+36(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+40(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+44(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+48(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+52(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+56(SB)/4, $0xbbd89a9c
-DATA word_bbd89a9c<>+60(SB)/4, $0xbbd89a9c
-GLOBL word_bbd89a9c<>(SB), RODATA|NOPTR, $64
+DATA word_c0000000<>+0(SB)/4, $0xc0000000
+DATA word_c0000000<>+4(SB)/4, $0xc0000000
+DATA word_c0000000<>+8(SB)/4, $0xc0000000
+DATA word_c0000000<>+12(SB)/4, $0xc0000000
+DATA word_c0000000<>+16(SB)/4, $0xc0000000
+DATA word_c0000000<>+20(SB)/4, $0xc0000000
+DATA word_c0000000<>+24(SB)/4, $0xc0000000
+DATA word_c0000000<>+28(SB)/4, $0xc0000000
+DATA word_c0000000<>+32(SB)/4, $0xc0000000
+DATA word_c0000000<>+36(SB)/4, $0xc0000000
+DATA word_c0000000<>+40(SB)/4, $0xc0000000
+DATA word_c0000000<>+44(SB)/4, $0xc0000000
+DATA word_c0000000<>+48(SB)/4, $0xc0000000
+DATA word_c0000000<>+52(SB)/4, $0xc0000000
+DATA word_c0000000<>+56(SB)/4, $0xc0000000
+DATA word_c0000000<>+60(SB)/4, $0xc0000000
+GLOBL word_c0000000<>(SB), RODATA|NOPTR, $64
 
-DATA word_3cae9107<>+0(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+4(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+8(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+12(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+16(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+20(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+24(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+28(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+32(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+36(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+40(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+44(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+48(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+52(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+56(SB)/4, $0x3cae9107
-DATA word_3cae9107<>+60(SB)/4, $0x3cae9107
-GLOBL word_3cae9107<>(SB), RODATA|NOPTR, $64
+DATA word_3efffe00<>+0(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+4(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+8(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+12(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+16(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+20(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+24(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+28(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+32(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+36(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+40(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+44(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+48(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+52(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+56(SB)/4, $0x3efffe00
+DATA word_3efffe00<>+60(SB)/4, $0x3efffe00
+GLOBL word_3efffe00<>(SB), RODATA|NOPTR, $64
 
-DATA word_bd5cd022<>+0(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+4(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+8(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+12(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+16(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+20(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+24(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+28(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+32(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+36(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+40(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+44(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+48(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+52(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+56(SB)/4, $0xbd5cd022
-DATA word_bd5cd022<>+60(SB)/4, $0xbd5cd022
-GLOBL word_bd5cd022<>(SB), RODATA|NOPTR, $64
-
-DATA word_3e0887f5<>+0(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+4(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+8(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+12(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+16(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+20(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+24(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+28(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+32(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+36(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+40(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+44(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+48(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+52(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+56(SB)/4, $0x3e0887f5
-DATA word_3e0887f5<>+60(SB)/4, $0x3e0887f5
-GLOBL word_3e0887f5<>(SB), RODATA|NOPTR, $64
-
-DATA word_beaaaaaa<>+0(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+4(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+8(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+12(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+16(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+20(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+24(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+28(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+32(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+36(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+40(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+44(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+48(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+52(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+56(SB)/4, $0xbeaaaaaa
-DATA word_beaaaaaa<>+60(SB)/4, $0xbeaaaaaa
-GLOBL word_beaaaaaa<>(SB), RODATA|NOPTR, $64
-
-DATA word_3f0ccccd<>+0(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+4(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+8(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+12(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+16(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+20(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+24(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+28(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+32(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+36(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+40(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+44(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+48(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+52(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+56(SB)/4, $0x3f0ccccd
-DATA word_3f0ccccd<>+60(SB)/4, $0x3f0ccccd
-GLOBL word_3f0ccccd<>(SB), RODATA|NOPTR, $64
+DATA word_00000000<>+0(SB)/4, $0x00000000
+DATA word_00000000<>+4(SB)/4, $0x00000000
+DATA word_00000000<>+8(SB)/4, $0x00000000
+DATA word_00000000<>+12(SB)/4, $0x00000000
+DATA word_00000000<>+16(SB)/4, $0x00000000
+DATA word_00000000<>+20(SB)/4, $0x00000000
+DATA word_00000000<>+24(SB)/4, $0x00000000
+DATA word_00000000<>+28(SB)/4, $0x00000000
+DATA word_00000000<>+32(SB)/4, $0x00000000
+DATA word_00000000<>+36(SB)/4, $0x00000000
+DATA word_00000000<>+40(SB)/4, $0x00000000
+DATA word_00000000<>+44(SB)/4, $0x00000000
+DATA word_00000000<>+48(SB)/4, $0x00000000
+DATA word_00000000<>+52(SB)/4, $0x00000000
+DATA word_00000000<>+56(SB)/4, $0x00000000
+DATA word_00000000<>+60(SB)/4, $0x00000000
+GLOBL word_00000000<>(SB), RODATA|NOPTR, $64
 
 DATA word_80000000<>+0(SB)/4, $0x80000000
 DATA word_80000000<>+4(SB)/4, $0x80000000
@@ -741,6 +693,150 @@ DATA word_c2b00000<>+52(SB)/4, $0xc2b00000
 DATA word_c2b00000<>+56(SB)/4, $0xc2b00000
 DATA word_c2b00000<>+60(SB)/4, $0xc2b00000
 GLOBL word_c2b00000<>(SB), RODATA|NOPTR, $64
+
+DATA word_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
+GLOBL word_3fb8aa3b<>(SB), RODATA|NOPTR, $64
+
+DATA word_3f318000<>+0(SB)/4, $0x3f318000
+DATA word_3f318000<>+4(SB)/4, $0x3f318000
+DATA word_3f318000<>+8(SB)/4, $0x3f318000
+DATA word_3f318000<>+12(SB)/4, $0x3f318000
+DATA word_3f318000<>+16(SB)/4, $0x3f318000
+DATA word_3f318000<>+20(SB)/4, $0x3f318000
+DATA word_3f318000<>+24(SB)/4, $0x3f318000
+DATA word_3f318000<>+28(SB)/4, $0x3f318000
+DATA word_3f318000<>+32(SB)/4, $0x3f318000
+DATA word_3f318000<>+36(SB)/4, $0x3f318000
+DATA word_3f318000<>+40(SB)/4, $0x3f318000
+DATA word_3f318000<>+44(SB)/4, $0x3f318000
+DATA word_3f318000<>+48(SB)/4, $0x3f318000
+DATA word_3f318000<>+52(SB)/4, $0x3f318000
+DATA word_3f318000<>+56(SB)/4, $0x3f318000
+DATA word_3f318000<>+60(SB)/4, $0x3f318000
+GLOBL word_3f318000<>(SB), RODATA|NOPTR, $64
+
+DATA word_b95e8083<>+0(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+4(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+8(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+12(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+16(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+20(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+24(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+28(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+32(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+36(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+40(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+44(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+48(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+52(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+56(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+60(SB)/4, $0xb95e8083
+GLOBL word_b95e8083<>(SB), RODATA|NOPTR, $64
+
+DATA word_3ab6892a<>+0(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+4(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+8(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+12(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+16(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+20(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+24(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+28(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+32(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+36(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+40(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+44(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+48(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+52(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+56(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+60(SB)/4, $0x3ab6892a
+GLOBL word_3ab6892a<>(SB), RODATA|NOPTR, $64
+
+DATA word_3c09065d<>+0(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+4(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+8(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+12(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+16(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+20(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+24(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+28(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+32(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+36(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+40(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+44(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+48(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+52(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+56(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+60(SB)/4, $0x3c09065d
+GLOBL word_3c09065d<>(SB), RODATA|NOPTR, $64
+
+DATA word_3d2aaa8c<>+0(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+4(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+8(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+12(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+16(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+20(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+24(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+28(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+32(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+36(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+40(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+44(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+48(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+52(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+56(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+60(SB)/4, $0x3d2aaa8c
+GLOBL word_3d2aaa8c<>(SB), RODATA|NOPTR, $64
+
+DATA word_3e2aaa6e<>+0(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+4(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+8(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+12(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+16(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+20(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+24(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+28(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+32(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+36(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+40(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+44(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+48(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+52(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+56(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+60(SB)/4, $0x3e2aaa6e
+GLOBL word_3e2aaa6e<>(SB), RODATA|NOPTR, $64
+
+DATA word_0000007f<>+0(SB)/4, $0x0000007f
+DATA word_0000007f<>+4(SB)/4, $0x0000007f
+DATA word_0000007f<>+8(SB)/4, $0x0000007f
+DATA word_0000007f<>+12(SB)/4, $0x0000007f
+DATA word_0000007f<>+16(SB)/4, $0x0000007f
+DATA word_0000007f<>+20(SB)/4, $0x0000007f
+DATA word_0000007f<>+24(SB)/4, $0x0000007f
+DATA word_0000007f<>+28(SB)/4, $0x0000007f
+DATA word_0000007f<>+32(SB)/4, $0x0000007f
+DATA word_0000007f<>+36(SB)/4, $0x0000007f
+DATA word_0000007f<>+40(SB)/4, $0x0000007f
+DATA word_0000007f<>+44(SB)/4, $0x0000007f
+DATA word_0000007f<>+48(SB)/4, $0x0000007f
+DATA word_0000007f<>+52(SB)/4, $0x0000007f
+DATA word_0000007f<>+56(SB)/4, $0x0000007f
+DATA word_0000007f<>+60(SB)/4, $0x0000007f
+GLOBL word_0000007f<>(SB), RODATA|NOPTR, $64
 
 DATA word_00800000<>+0(SB)/4, $0x00800000
 DATA word_00800000<>+4(SB)/4, $0x00800000
@@ -1951,24 +2047,6 @@ DATA word_3eaaaaab<>+56(SB)/4, $0x3eaaaaab
 DATA word_3eaaaaab<>+60(SB)/4, $0x3eaaaaab
 GLOBL word_3eaaaaab<>(SB), RODATA|NOPTR, $64
 
-DATA word_00000000<>+0(SB)/4, $0x00000000
-DATA word_00000000<>+4(SB)/4, $0x00000000
-DATA word_00000000<>+8(SB)/4, $0x00000000
-DATA word_00000000<>+12(SB)/4, $0x00000000
-DATA word_00000000<>+16(SB)/4, $0x00000000
-DATA word_00000000<>+20(SB)/4, $0x00000000
-DATA word_00000000<>+24(SB)/4, $0x00000000
-DATA word_00000000<>+28(SB)/4, $0x00000000
-DATA word_00000000<>+32(SB)/4, $0x00000000
-DATA word_00000000<>+36(SB)/4, $0x00000000
-DATA word_00000000<>+40(SB)/4, $0x00000000
-DATA word_00000000<>+44(SB)/4, $0x00000000
-DATA word_00000000<>+48(SB)/4, $0x00000000
-DATA word_00000000<>+52(SB)/4, $0x00000000
-DATA word_00000000<>+56(SB)/4, $0x00000000
-DATA word_00000000<>+60(SB)/4, $0x00000000
-GLOBL word_00000000<>(SB), RODATA|NOPTR, $64
-
 // func elemSoftplusGradAVX2(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·elemSoftplusGradAVX2(SB), NOSPLIT, $0-8
@@ -2476,37 +2554,34 @@ loop31:
 	VANDPS       word_7fffffff<>+0(SB), Z0, Z1
 	VMOVUPS      word_41107ae1<>+0(SB), Z2
 	VMINPS       Z1, Z2, Z1
-	VADDPS       Z1, Z1, Z5
-	VMULPS       word_3fb8aa3b<>+0(SB), Z5, Z2
-	VRNDSCALEPS  $0x08, Z2, Z2
-	VFNMADD231PS word_3f318000<>+0(SB), Z2, Z5
-	VFNMADD231PS word_b95e8083<>+0(SB), Z2, Z5
-	VMOVUPS      word_3ab6892a<>+0(SB), Z3
-	VFMADD213PS  word_3c09065d<>+0(SB), Z5, Z3
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z5, Z3
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z5, Z3
-	VFMADD213PS  word_3f000000<>+0(SB), Z5, Z3
-	VMULPS       Z5, Z5, Z4
-	VFMADD213PS  Z5, Z4, Z3
-	VADDPS       word_3f800000<>+0(SB), Z3, Z5
-	VSCALEFPS    Z2, Z5, Z5
-	VMOVUPS      word_3f800000<>+0(SB), Z2
-	VADDPS       Z2, Z5, Z5
-	VMOVUPS      word_40000000<>+0(SB), Z3
-	VDIVPS       Z5, Z3, Z5
-	VSUBPS       Z5, Z2, Z5
-	VMULPS       Z1, Z1, Z3
-	VMOVUPS      word_bbd89a9c<>+0(SB), Z4
-	VFMADD213PS  word_3cae9107<>+0(SB), Z3, Z4
-	VFMADD213PS  word_bd5cd022<>+0(SB), Z3, Z4
-	VFMADD213PS  word_3e0887f5<>+0(SB), Z3, Z4
-	VFMADD213PS  word_beaaaaaa<>+0(SB), Z3, Z4
-	VMULPS       Z1, Z3, Z3
-	VFMADD213PS  Z1, Z3, Z4
-	VCMPPS       $0x11, word_3f0ccccd<>+0(SB), Z1, K1
-	VMOVAPS      Z4, K1, Z5
+	VMOVUPS      word_be78d4fe<>+0(SB), Z2
+	VFMADD231PS  word_4038aa3b<>+0(SB), Z1, Z2
+	VADDPS       word_4b400000<>+0(SB), Z2, Z2
+	VSUBPS       word_4b400000<>+0(SB), Z2, Z3
+	VADDPS       Z1, Z1, Z1
+	VFNMADD231PS word_3f317218<>+0(SB), Z3, Z1
+	VMOVUPS      word_3ad0fb61<>+0(SB), Z3
+	VFMADD213PS  word_3c07c6b1<>+0(SB), Z1, Z3
+	VFMADD213PS  word_3d2aa58c<>+0(SB), Z1, Z3
+	VFMADD213PS  word_3e2aab12<>+0(SB), Z1, Z3
+	VFMADD213PS  word_3f000000<>+0(SB), Z1, Z3
+	VPSLLD       $0x17, Z2, Z2
+	VPADDD       word_3f800000<>+0(SB), Z2, Z2
+	VMULPS       Z1, Z1, Z4
+	VFMADD213PS  Z1, Z4, Z3
+	VADDPS       word_bf800000<>+0(SB), Z2, Z4
+	VFMADD213PS  Z4, Z2, Z3
+	VADDPS       word_40000000<>+0(SB), Z3, Z4
+	VDIVPS       Z4, Z3, Z2
+	VADDPS       word_c0000000<>+0(SB), Z4, Z4
+	VSUBPS       Z4, Z3, Z3
+	VMULPS       Z2, Z3, Z3
+	VMOVUPS      word_3efffe00<>+0(SB), Z4
+	VFNMADD231PS word_3f000000<>+0(SB), Z2, Z4
+	VMAXPS       word_00000000<>+0(SB), Z4, Z4
+	VFNMADD231PS Z4, Z3, Z2
 	VANDPS       word_80000000<>+0(SB), Z0, Z0
-	VORPS        Z5, Z0, Z0
+	VORPS        Z2, Z0, Z0
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX

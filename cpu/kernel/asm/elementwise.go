@@ -148,29 +148,42 @@ func (g *gen) sigmoid(x, t1, t2, t3 reg.Register) {
 	g.keep(x, t1, notLess, g.constant(0x1p-126), x)
 }
 
-// tanh turns x to tanh x: with a = |x|, a + a³·P(a²) below 0.55 and 1 − 2/(e²ᵃ+1) above.
-func (g *gen) tanh(x, a, t1, t2, t3, y reg.Register) {
+// tanh turns x to tanh x = u/(u+2) with u = e²ᵃ − 1, a = |x|: n = round(2a·log₂e − 0.243), r = 2a − n·ln 2, u = 2ⁿ·(eʳ−1) + (2ⁿ−1). Below tanh x = ¼ n is
+// 0 and u has no cancellation; where n is large the error of n·ln 2 no longer counts, so that one multiplication does. The rounding of u+2
+// is made good: 1/(u+2) = (1 − tanh x)/2.
+func (g *gen) tanh(x, a, t1, t2, t3 reg.Register) {
+	const shift = 0x1.8p23 // a float32 above it has its integer part in its lowest bits
 	g.VANDPS(g.word(1<<31-1), x, a)
 	g.VMOVUPS(g.constant(9.03), t1)
-	g.VMINPS(a, t1, a)
-	g.VADDPS(a, a, y)
-	g.expCore(y, t1, t2, t3, true, false)
-	g.VMOVUPS(g.constant(1), t1)
-	g.VADDPS(t1, y, y)
-	g.VMOVUPS(g.constant(2), t2)
-	g.VDIVPS(y, t2, y)
-	g.VSUBPS(y, t1, y)
-	g.VMULPS(a, a, t2)
-	p := []float32{-0.00661022774875164, 0.021309388801455498, -0.05390942841768265, 0.13333113491535187, -0.3333333134651184}
-	g.VMOVUPS(g.constant(p[0]), t3)
-	for _, c := range p[1:] {
-		g.VFMADD213PS(g.constant(c), t2, t3)
+	g.VMINPS(a, t1, a) // NaN stays
+	g.VMOVUPS(g.constant(-0.243), t1)
+	g.VFMADD231PS(g.constant(2*math.Log2E), a, t1)
+	g.VADDPS(g.constant(shift), t1, t1)
+	g.VSUBPS(g.constant(shift), t1, t2)
+	g.VADDPS(a, a, a)
+	g.VFNMADD231PS(g.constant(math.Ln2), t2, a)
+	q := []float32{0.0015944057377055287, 0.008287117816507816, 0.041661784052848816, 0.16666820645332336, 0.5} // of eʳ−1 = r + r²·q, minimax on [−0.18, 0.517]
+	g.VMOVUPS(g.constant(q[0]), t2)
+	for _, c := range q[1:] {
+		g.VFMADD213PS(g.constant(c), a, t2)
 	}
-	g.VMULPS(a, t2, t2)
-	g.VFMADD213PS(a, t2, t3)
-	g.take(y, t3, t1, less, g.constant(0.55), a)
+	g.VPSLLD(operand.U8(23), t1, t1)
+	g.VPADDD(g.word(127<<23), t1, t1)
+	g.VMULPS(a, a, t3)
+	g.VFMADD213PS(a, t3, t2)
+	g.VADDPS(g.constant(-1), t1, t3)
+	g.VFMADD213PS(t3, t1, t2)
+	g.VADDPS(g.constant(2), t2, t3)
+	g.VDIVPS(t3, t2, t1)
+	g.VADDPS(g.constant(-2), t3, t3)
+	g.VSUBPS(t3, t2, t2) // what u+2 lost
+	g.VMULPS(t1, t2, t2)
+	g.VMOVUPS(g.constant(0.5-0x1p-16), t3)
+	g.VFNMADD231PS(g.constant(0.5), t1, t3)
+	g.VMAXPS(g.constant(0), t3, t3) // close to 1 it counts no longer
+	g.VFNMADD231PS(t3, t2, t1)
 	g.VANDPS(g.word(1<<31), x, x)
-	g.VORPS(y, x, x)
+	g.VORPS(t1, x, x)
 }
 
 // normal leaves e = e^(−a²/2) and q = Φ(−a)/e of a = |x| up to 14, which is left in a. q = t·P(t)/2 with t = 1/(1 + 0.4·a/√2) and P the
@@ -319,7 +332,7 @@ func (g *gen) activations(elem elemFunc) {
 		g.zero(2)
 		g.keep(v(0), v(3), greater, v(2), v(1))
 	})
-	forward("Tanh", func(x reg.VecPhysical, _ floats) { g.tanh(x, v(1), v(2), v(3), v(4), v(5)) })
+	forward("Tanh", func(x reg.VecPhysical, _ floats) { g.tanh(x, v(1), v(2), v(3), v(4)) })
 	backward("Tanh", func(floats) {
 		g.VMOVUPS(g.constant(1), v(2))
 		g.VFNMADD231PS(v(1), v(1), v(2))
