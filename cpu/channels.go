@@ -42,7 +42,7 @@ const (
 )
 
 // winogradShare is the time of Winograd's algorithm, which convolutions go by with samples in the lanes, beside the sums over taps.
-const winogradShare = 0.6
+const winogradShare = 0.5
 
 // prefersChannels reports whether n samples, fewer than 16, take less time with channels in the lanes: by the lanes that each
 // mapping leaves empty.
