@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -156,6 +157,11 @@ func (r *trainRun) prepare(c *cli.Context) (err error) {
 	}
 	if r.program, err = r.device.Compile(r.net, r.plan); err != nil {
 		return fmt.Errorf("device %s: %w", r.device.Info().Name, err)
+	}
+	if os.Getenv("GOGC") == "" {
+		// Most of the heap is the program, which lives as long as the run, and a step allocates nothing. Copies of weights that
+		// nobody needs any more must not be left to fill as much memory again.
+		debug.SetGCPercent(20)
 	}
 	return r.program.SetState(device.State{Weights: weights})
 }
