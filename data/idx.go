@@ -224,9 +224,20 @@ const (
 	maxDeflateRatio = 1032
 	// Zipped images shrink to a fifth or so. What a zipped file claims beyond this ratio is believed as it arrives.
 	likelyRatio = 8
+	// Pictures shrink to a fifth, line drawings to a fiftieth. What shrank more than this, and is large, is a decompression bomb.
+	bombRatio = 200
 	// Hashing runs beside unzipping, in pieces of this size.
 	hashPiece = 1 << 20
 )
+
+// notABomb refuses a zipped array of more than [DefaultInMemory] bytes that no pictures give, before memory is taken for it.
+func notABomb(zipped, unzipped uint64) error {
+	if unzipped > DefaultInMemory && unzipped/bombRatio > zipped {
+		return fmt.Errorf("%w: a decompression bomb: %d zipped bytes hold %d, more than %d times as many",
+			ErrTooLarge, zipped, unzipped, bombRatio)
+	}
+	return nil
+}
 
 // readIDX reads an array of bytes from an IDX file of the given size. Memory follows what the file holds, never what
 // its header claims. A digest that is not nil takes the unzipped file. whole, which may be nil, is all of the file: what it holds
@@ -280,6 +291,12 @@ func readIDX(f io.Reader, size int64, rank int, digest hash.Hash, whole []byte) 
 		return idxArray{}, fmt.Errorf("%w: truncated: the header claims %s = %d bytes, found %d", ErrFormat, product(a.header[4:]), want, held)
 	case want < held && !zipped:
 		return idxArray{}, fmt.Errorf("%w: %d bytes too many: the header claims %s = %d, found %d", ErrFormat, held-want, product(a.header[4:]), want, held)
+	}
+
+	if zipped {
+		if err := notABomb(uint64(size), want); err != nil {
+			return idxArray{}, fmt.Errorf("%w: %w", ErrFormat, err)
+		}
 	}
 
 	if whole != nil && !zipped {

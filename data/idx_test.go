@@ -224,7 +224,17 @@ func TestIDXSHA256(t *testing.T) {
 	}
 }
 
-// A gzip bomb that keeps its promise costs what it holds; one that lies is caught with little memory taken.
+// What no pictures shrink to is refused by its header.
+func TestIDXBomb(t *testing.T) {
+	t.Parallel()
+	bomb := append(gzipped(t, idxBytes(make([]byte, 1<<20), 2<<30)), make([]byte, 8<<20)...)
+	_, err := readIDX(bytes.NewReader(bomb), int64(len(bomb)), 1, nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "too large: a decompression bomb: ") || !errors.Is(err, ErrFormat) || !errors.Is(err, ErrTooLarge) {
+		t.Errorf("%v, want a decompression bomb", err)
+	}
+}
+
+// A small bomb that keeps its promise costs what it holds; one that lies is caught with little memory taken.
 func TestIDXMemoryFollowsTheData(t *testing.T) {
 	t.Parallel()
 	const claimed = 20 << 20

@@ -223,6 +223,9 @@ func npzArray(members map[string]*zip.File, name string, size int64, read func(*
 	if m.CompressedSize64 > uint64(size) || m.UncompressedSize64 > m.CompressedSize64*maxDeflateRatio+64 {
 		return fmt.Errorf("%s: %w: %d bytes of an archive cannot hold %d", name, ErrFormat, min(m.CompressedSize64, uint64(size)), m.UncompressedSize64)
 	}
+	if err := notABomb(m.CompressedSize64, m.UncompressedSize64); err != nil {
+		return fmt.Errorf("%s: %w: %w", name, ErrFormat, err)
+	}
 	r := bufio.NewReaderSize(rc, 1<<16)
 	a, length, err := openNPY(r)
 	if err != nil {

@@ -160,6 +160,28 @@ func TestReadNPZErrors(t *testing.T) {
 	}
 }
 
+// An archive of 8 MiB that holds 2 GiB is refused by its directory, before an element is read.
+func TestReadNPZBomb(t *testing.T) {
+	t.Parallel()
+	var archive bytes.Buffer
+	w := zip.NewWriter(&archive)
+	raw, err := w.CreateRaw(&zip.FileHeader{Name: "x_train.npy", Method: zip.Deflate, CompressedSize64: 8 << 20, UncompressedSize64: 2 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := raw.Write(make([]byte, 8<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = decodeNPZ(bytes.NewReader(archive.Bytes()), int64(archive.Len()))
+	want := "x_train: invalid data: too large: a decompression bomb: 8388608 zipped bytes hold 2147483648, more than 200 times as many"
+	if err == nil || err.Error() != want || !errors.Is(err, ErrFormat) || !errors.Is(err, ErrTooLarge) {
+		t.Errorf("%v, want %q", err, want)
+	}
+}
+
 func TestReadNPZFileErrors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
