@@ -210,6 +210,7 @@ func (c *compiler) channelForward(i int) (ok bool) {
 		c.channelConcatenate(i)
 	case model.MaxPool2D, model.AveragePool2D, model.GlobalMaxPool2D, model.GlobalAveragePool2D, model.Dropout, model.ZeroPadding2D, model.Add:
 		return false
+	case model.SeparableConv2D: // two nodes, both Conv2D
 	}
 	return true
 }

@@ -67,6 +67,7 @@ func (c *compiler) newFront(blocks []block) *front {
 		f.poolRows = p.PoolSize.H
 	case model.AveragePool2D:
 		f.poolRows = p.PoolSize.H
+	default: // pool gives no other
 	}
 	f.inRow, f.outRow = c.net.Input[1]*c.net.Input[2], pooled[1]*pooled[2]
 	f.most = (rows + shards - 1) / shards * f.outRow

@@ -1,7 +1,7 @@
 package kernel
 
-// Winograd's minimal filtering algorithm F(4×4, 3×3) (Lavin and Gray, 2015) computes 4×4 outputs of a 3×3 convolution from 6×6
-// inputs with 36 multiplications instead of 144:
+// Winograd is a transform of the minimal filtering algorithm F(4×4, 3×3) (Lavin and Gray, 2015), which computes 4×4 outputs of a
+// 3×3 convolution from 6×6 inputs with 36 multiplications instead of 144:
 //
 //	y = Aᵀ[(G·g·Gᵀ) ⊙ (Bᵀ·d·B)]A
 //

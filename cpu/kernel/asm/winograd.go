@@ -59,7 +59,6 @@ type line struct {
 	in     func(j int) operand.Mem
 	store  func(i int, r reg.VecPhysical)
 	consts map[float64]reg.VecPhysical
-	temps  int
 	finish func(r reg.VecPhysical)
 }
 
