@@ -57,7 +57,7 @@ func (c *compiler) newFront(blocks []block) *front {
 	}
 	pooled := c.net.Nodes[out].Out
 	rows := pooled[0]
-	shards := min(rows, maxShards)
+	shards := min(rows, maxSets)
 	for s := range shards + 1 {
 		f.bounds = append(f.bounds, rows*s/shards)
 	}
