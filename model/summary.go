@@ -3,7 +3,6 @@ package model
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -127,7 +126,7 @@ func (s Summary) Write(w io.Writer, width int) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Model: %q, input %s\n", s.Name, batchShape(s.Input))
-	writeTable(&b, head, rows, []int{2}, width)
+	writeTable(&b, head, rows, width)
 	for _, c := range []struct {
 		what string
 		n    int64
@@ -139,9 +138,12 @@ func (s Summary) Write(w io.Writer, width int) error {
 	return err
 }
 
+// Columns of the table: shapes take two lines at most, numbers one, and align right.
+const shapeColumn, paramColumn = 1, 2
+
 // writeTable draws a box with a rule under the head. Columns shrink to width from the widest on, down to their
-// longest word, and longer text goes on in the next line. right lists the columns that align right.
-func writeTable(b *strings.Builder, head []string, rows [][]string, right []int, width int) {
+// longest word, and longer text goes on in the next line.
+func writeTable(b *strings.Builder, head []string, rows [][]string, width int) {
 	widths, words := make([]int, len(head)), make([]int, len(head)) // of the longest cell and of the longest word
 	for _, row := range append([][]string{head}, rows...) {
 		for i, cell := range row {
@@ -150,11 +152,14 @@ func writeTable(b *strings.Builder, head []string, rows [][]string, right []int,
 				words[i] = max(words[i], utf8.RuneCountInString(word))
 			}
 		}
+		for len(wrap(row[shapeColumn], words[shapeColumn])) > 2 {
+			words[shapeColumn]++
+		}
 	}
 	for total := sum(widths) + 3*len(widths) + 1; total > width; total-- {
 		widest := -1
 		for i := range widths {
-			if widths[i] > words[i] && !slices.Contains(right, i) && (widest < 0 || widths[i] > widths[widest]) {
+			if widths[i] > words[i] && i != paramColumn && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}
@@ -186,7 +191,7 @@ func writeTable(b *strings.Builder, head []string, rows [][]string, right []int,
 					text = cells[i][k]
 				}
 				pad := strings.Repeat(" ", w-utf8.RuneCountInString(text))
-				if slices.Contains(right, i) {
+				if i == paramColumn {
 					text = pad + text
 				} else {
 					text += pad

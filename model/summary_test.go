@@ -62,9 +62,17 @@ func TestSummaryBranches(t *testing.T) {
 		}
 	}
 	// Longest words: 28 of LocalResponseNormalization and brackets, 23 of global_average_pooling2d.
+	goesOn, before := false, false // whether a shape does, in this line and the one before
 	for line := range strings.SplitSeq(b.String(), "\n") {
 		if n := utf8.RuneCountInString(line); n > 97 {
 			t.Errorf("%d columns: %s", n, line)
+		}
+		goesOn, before = false, goesOn
+		if cells := strings.Split(line, "│"); len(cells) > 2 {
+			goesOn = strings.HasSuffix(strings.TrimSpace(cells[2]), ",")
+		}
+		if goesOn && before {
+			t.Errorf("a shape takes more than two lines: %s", line)
 		}
 	}
 	// stem's kernel 3·5·2·8 is frozen, as are batch_normalization's 2·8 moving statistics.
