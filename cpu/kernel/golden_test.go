@@ -10,7 +10,7 @@ import (
 // TestGoldenBits compares every assembly path with the bits that AVX2 gave: the order of summation is one for all processors.
 func TestGoldenBits(t *testing.T) {
 	t.Parallel()
-	const gemmBits, gradBits, updateBits uint64 = 0xaba74b5b39f5aa31, 0x8e07d9c300069256, 0x6f56a9e8d340f179
+	const gemmBits, gradBits, updateBits uint64 = 0xcc1fa23e2c013d3b, 0x8e07d9c300069256, 0x6f56a9e8d340f179
 	hash := func(values ...[]float32) uint64 {
 		h := fnv.New64a()
 		var b [4]byte
