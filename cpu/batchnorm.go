@@ -10,16 +10,17 @@ import (
 
 // normState is what batch normalisation's forward pass leaves for its backward pass.
 type normState struct {
-	x     *buffer
-	batch bool // statistics of the batch
-	mean  []float32
+	kernel.Norm
+	x, y  *buffer
+	batch bool      // statistics of the batch
 	istd  []float32 // 1/√(var+ε)
-	scale []float32 // γ·istd
-	shift []float32
 }
 
-func newNormState(x *buffer, n int) *normState {
-	return &normState{x: x, mean: make([]float32, n), istd: make([]float32, n), scale: make([]float32, n), shift: make([]float32, n)}
+func newNormState(x *buffer, n int, relu bool) *normState {
+	floats := func() []float32 { return make([]float32, n) }
+	return &normState{x: x, istd: floats(), Norm: kernel.Norm{
+		Mean: floats(), Scale: floats(), Shift: floats(), Offset: floats(), Slope: floats(), ReLU: relu,
+	}}
 }
 
 // coefficients computes istd, scale and shift from the mean that is there and a variance.
@@ -30,22 +31,23 @@ func (s *normState) coefficients(variance []float32, gamma, beta *param, epsilon
 		if gamma != nil {
 			scale *= float64(gamma.w[ch])
 		}
-		shift := -float64(s.mean[ch]) * scale
+		shift := -float64(s.Mean[ch]) * scale
 		if beta != nil {
 			shift += float64(beta.w[ch])
 		}
-		s.istd[ch], s.scale[ch], s.shift[ch] = float32(istd), float32(scale), float32(shift)
+		s.istd[ch], s.Scale[ch], s.Shift[ch] = float32(istd), float32(scale), float32(shift)
 	}
 }
 
-// batchNormForward emits y = γ·(x−mean)·istd + β. With the batch's statistics the chain is cut twice: the variance is taken
-// around the mean (Chan, Golub and LeVeque, 1983), which is known only when all groups have been summed.
-func (c *compiler) batchNormForward(i int, l model.BatchNormalization) {
+// batchNormForward emits y = γ·(x−mean)·istd + β, and in a fused plan the ReLU of it. With the batch's statistics the chain is cut
+// twice: the variance is taken around the mean (Chan, Golub and LeVeque, 1983), which is known only when all groups have been summed.
+func (c *compiler) batchNormForward(b *block, l model.BatchNormalization) {
+	i := b.nodes[0]
 	node := &c.net.Nodes[i]
 	x := c.vals[slot(node.Inputs[0])]
 	n := node.Out[len(node.Out)-1]
 	positions := node.Out.Size() / n
-	s := newNormState(x, n)
+	s := newNormState(x, n, len(b.nodes) > 1)
 	s.batch = c.purpose.mode != inference && !c.purpose.infer && !bool(l.Frozen)
 	c.norms[i] = s
 	gamma, beta := c.param(i, model.Gamma), c.param(i, model.Beta)
@@ -54,15 +56,15 @@ func (c *compiler) batchNormForward(i int, l model.BatchNormalization) {
 	coefficients := func(varianceOf []float32) { s.coefficients(varianceOf, gamma, beta, epsilon) }
 	if !s.batch {
 		c.plan.prologue = append(c.plan.prologue, func() {
-			copy(s.mean, mean.w)
+			copy(s.Mean, mean.w)
 			coefficients(variance.w)
 		})
 	} else {
 		c.batchStatistics(i, l, s, n, positions, coefficients, mean, variance)
 	}
-	y := c.value(i)
-	c.task(c.plainTask(i, "forward", "affine"), []*buffer{x, y}, func(w *worker, g int) {
-		c.k.Affine(y.at(w, g), x.at(w, g), s.scale, s.shift, positions)
+	s.y = c.value(b.last())
+	c.task(c.blockTask(b, "forward", "affine"), []*buffer{x, s.y}, func(w *worker, g int) {
+		c.k.Affine(s.y.at(w, g), x.at(w, g), &s.Norm, positions)
 	})
 }
 
@@ -86,14 +88,14 @@ func (c *compiler) batchStatistics(i int, l model.BatchNormalization, s *normSta
 			c.reduceGroups(w, total, last, sums, n)
 			inverse := 1 / (float64(w.step.n) * float64(positions))
 			for ch := range total {
-				s.mean[ch] = float32(float64(total[ch]) * inverse)
+				s.Mean[ch] = float32(float64(total[ch]) * inverse)
 			}
 		},
 	}})
 	c.task(c.plainTask(i, "squares", "channel_sums"), []*buffer{x, squares}, func(w *worker, g int) {
 		a := squares.at(w, g)
 		clear(a)
-		c.k.AddSquares(a, x.at(w, g), s.mean, positions)
+		c.k.AddSquares(a, x.at(w, g), s.Mean, positions)
 	})
 	momentum, rest := l.Momentum, device.Complement(l.Momentum)
 	c.sync([]work{{
@@ -118,7 +120,7 @@ func (c *compiler) batchStatistics(i int, l model.BatchNormalization, s *normSta
 				newMean, newVariance = mean.moved, variance.moved
 			}
 			for ch := range n {
-				newMean[ch] = mean.w[ch]*momentum + s.mean[ch]*rest
+				newMean[ch] = mean.w[ch]*momentum + s.Mean[ch]*rest
 				newVariance[ch] = variance.w[ch]*momentum + batchVariance[ch]*rest
 			}
 		},
@@ -142,11 +144,12 @@ func (c *compiler) reduceGroups(w *worker, dst, last []float32, sums *buffer, n 
 }
 
 // batchNormBackward emits dβ = Σdy, dγ = Σ dy·x̂ and dx = γ·istd·(dy − dβ/m − x̂·dγ/m), x̂ = (x−mean)·istd; with moving
-// statistics dx = γ·istd·dy.
-func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
+// statistics dx = γ·istd·dy. Behind a ReLU dy is 0 where it took nothing.
+func (c *compiler) batchNormBackward(b *block, l model.BatchNormalization) {
+	i := b.nodes[0]
 	node := &c.net.Nodes[i]
 	s := c.norms[i]
-	x, dy := s.x, c.grads[slot(i)]
+	x, dy := s.x, c.grads[slot(b.last())]
 	n := node.Out[len(node.Out)-1]
 	positions := node.Out.Size() / n
 	gamma, beta := c.param(i, model.Gamma), c.param(i, model.Beta)
@@ -154,14 +157,12 @@ func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 	sums := c.buffer(node.Name+" gradient sums", n*kernel.Lanes)
 	products := c.buffer(node.Name+" gradient products", n*kernel.Lanes)
 	dbeta, dgamma := make([]float32, n), make([]float32, n)
-	meanTerm, slope, none := make([]float32, n), make([]float32, n), make([]float32, n) // of the gradient at the input; zeros
 	if s.batch && wantsInput || gamma.trains() || beta.trains() {
-		c.task(c.plainTask(i, "gradient sums", "channel_sums"), []*buffer{x, dy, sums, products}, func(w *worker, g int) {
+		c.task(c.blockTask(b, "gradient sums", "channel_sums"), []*buffer{x, dy, sums, products}, func(w *worker, g int) {
 			a, b := sums.at(w, g), products.at(w, g)
 			clear(a)
 			clear(b)
-			c.k.AddPositions(a, dy.at(w, g), n, n, positions)
-			c.k.AddProducts(b, dy.at(w, g), x.at(w, g), s.mean, positions)
+			c.k.NormGrads(a, b, dy.at(w, g), x.at(w, g), &s.Norm, positions)
 		})
 		last := make([]float32, n)
 		c.sync([]work{{
@@ -174,9 +175,9 @@ func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 					istd := float64(s.istd[ch])
 					d := float64(dgamma[ch]) * istd
 					dgamma[ch] = float32(d)
-					scale := float64(s.scale[ch])
-					meanTerm[ch] = float32(-scale * float64(dbeta[ch]) / m)
-					slope[ch] = float32(scale * (d / m) * istd)
+					scale := float64(s.Scale[ch])
+					s.Offset[ch] = float32(-scale * float64(dbeta[ch]) / m)
+					s.Slope[ch] = float32(scale * (d / m) * istd)
 				}
 			},
 		}})
@@ -192,21 +193,40 @@ func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 		}
 	}
 	c.into(node.Inputs[0], func(dx *buffer) {
-		c.task(c.plainTask(i, "input gradient", "combine"), []*buffer{x, dy, dx}, func(w *worker, g int) {
-			d, up := dx.at(w, g), dy.at(w, g)
-			if !s.batch {
-				c.k.Affine(d, up, s.scale, none, positions)
-				return
-			}
-			// Some positions at a time: they are still in the first level of cache when the deviations are subtracted.
-			in, step := x.at(w, g), max(1, bandFloats/(n*kernel.Lanes))
-			for p := 0; p < positions; p += step {
-				m, at := min(step, positions-p), p*n*kernel.Lanes
-				c.k.Affine(d[at:], up[at:], s.scale, meanTerm, m)
-				c.k.SubtractDeviations(d[at:], in[at:], s.mean, slope, m)
-			}
+		if !s.batch {
+			c.normScale(b, s, dy, dx, positions)
+			return
+		}
+		c.task(c.blockTask(b, "input gradient", "combine"), []*buffer{x, dy, dx}, func(w *worker, g int) {
+			d := dx.at(w, g)
+			c.k.NormInputGrad(d, dy.at(w, g), x.at(w, g), &s.Norm, positions)
 			clearPadding(d, w.step.lanes(g))
 		})
+	})
+}
+
+// normScale emits dx = γ·istd·dy, of moving statistics.
+func (c *compiler) normScale(b *block, s *normState, dy, dx *buffer, positions int) {
+	n := len(s.Scale)
+	scale := kernel.Norm{Scale: s.Scale, Shift: make([]float32, n)}
+	uses := []*buffer{dy, dx}
+	if s.ReLU {
+		uses = append(uses, s.y)
+	}
+	step := max(1, bandFloats/(n*kernel.Lanes)) // positions whose gradients stay in the first level of cache
+	c.task(c.blockTask(b, "input gradient", "affine"), uses, func(w *worker, g int) {
+		d, src := dx.at(w, g), dy.at(w, g)
+		if !s.ReLU {
+			c.k.Affine(d, src, &scale, positions)
+			return
+		}
+		y := s.y.at(w, g)
+		for p := 0; p < positions; p += step {
+			m := min(step, positions-p)
+			from, to := p*n*kernel.Lanes, (p+m)*n*kernel.Lanes
+			c.k.ActivateGrad(model.ReLU, 0, d[from:to], src[from:to], y[from:to])
+			c.k.Affine(d[from:to], d[from:to], &scale, m)
+		}
 	})
 }
 

@@ -100,9 +100,17 @@ func (c *compiler) channelPlan() (*plan, error) {
 	}
 	c.net = channelView(c.net)
 	c.channelGather()
-	for i := range c.net.Nodes {
-		if !c.channelForward(i) {
-			c.forward(&block{nodes: []int{i}})
+	blocks := fuse(c.wide.net, c.purpose)
+	for k := range blocks {
+		b := &blocks[k]
+		if l, ok := c.net.Nodes[b.nodes[0]].Layer.(model.BatchNormalization); ok {
+			c.channelNorm(b, l)
+			continue
+		}
+		for _, i := range b.nodes { // a convolution fuses nothing here
+			if !c.channelForward(i) {
+				c.forward(&block{nodes: []int{i}})
+			}
 		}
 	}
 	c.channelOutput()
@@ -202,14 +210,13 @@ func (c *compiler) channelForward(i int) (ok bool) {
 		}
 	case model.Flatten:
 		c.channelFlatten(i)
-	case model.BatchNormalization:
-		c.channelNorm(i, l)
 	case model.LocalResponseNormalization:
 		c.channelLRN(i, l)
 	case model.Concatenate:
 		c.channelConcatenate(i)
 	case model.MaxPool2D, model.AveragePool2D, model.GlobalMaxPool2D, model.GlobalAveragePool2D, model.Dropout, model.ZeroPadding2D, model.Add:
 		return false
+	case model.BatchNormalization: // channelPlan knows its block
 	case model.SeparableConv2D: // two nodes, both Conv2D
 	}
 	return true

@@ -78,30 +78,31 @@ func (c *compiler) channelConcatenate(i int) {
 	})
 }
 
-// channelNorm emits batch normalisation by the moving statistics: a depthwise convolution of one tap.
-func (c *compiler) channelNorm(i int, l model.BatchNormalization) {
+// channelNorm emits batch normalisation by the moving statistics, and the ReLU of it: a depthwise convolution of one tap.
+func (c *compiler) channelNorm(b *block, l model.BatchNormalization) {
+	i := b.nodes[0]
 	node := &c.wide.net.Nodes[i]
 	n := node.Out[len(node.Out)-1]
 	positions, pitch := node.Out.Size()/n, kernel.Padded(n)
 	x := c.vals[slot(node.Inputs[0])]
-	s := newNormState(x, n)
+	s := newNormState(x, n, len(b.nodes) > 1)
 	variance := c.param(i, model.MovingVariance)
 	mean := c.param(i, model.MovingMean)
 	gamma, beta := c.param(i, model.Gamma), c.param(i, model.Beta)
 	c.plan.prologue = append(c.plan.prologue, func() {
-		copy(s.mean, mean.w)
+		copy(s.Mean, mean.w)
 		s.coefficients(variance.w, gamma, beta, float64(device.Decimal(l.Epsilon)))
 	})
 	d, err := c.k.NewDepthwise([]kernel.OutputsRegion{{
 		Grid: kernel.Grid{Cols: positions, XCol: pitch, YCol: pitch}, Rows: 1, Taps: []kernel.Run{{N: 1}},
-	}}, n, kernel.Bias, false)
+	}}, n, kernel.Bias, s.ReLU)
 	if err != nil {
 		c.fail(err)
 		return
 	}
-	y := c.value(i)
-	c.task(c.plainTask(i, "forward", "affine"), []*buffer{x, y}, func(w *worker, g int) {
-		d.Do(y.at(w, g), x.at(w, g), s.scale, s.shift)
+	y := c.value(b.last())
+	c.task(c.blockTask(b, "forward", "affine"), []*buffer{x, y}, func(w *worker, g int) {
+		d.Do(y.at(w, g), x.at(w, g), s.Scale, s.Shift)
 	})
 }
 

@@ -54,6 +54,10 @@ func channelNets(t *testing.T) map[string]*model.Network {
 		model.Concatenate{Name: "c", Inputs: []string{"a", "input", "b"}}, conv{Name: "d", Filters: 26, KernelSize: sq(3), Padding: same},
 		model.Add{Name: "e", Inputs: []string{"c", "d", "c"}}, model.Flatten{Name: "f"}, model.GlobalMaxPool2D{Name: "g", Inputs: []string{"e"}},
 		model.Concatenate{Name: "h", Inputs: []string{"f", "g"}}, softmax)
+	add("norms", model.Shape{7, 6, 3}, conv{Name: "a", Filters: 18, KernelSize: sq(3), NoBias: true}, model.BatchNormalization{Name: "b"},
+		model.Activation{Name: "c", Func: model.ReLU}, conv{Name: "d", Filters: 18, KernelSize: sq(3), Padding: same}, model.Activation{Func: model.ReLU},
+		model.MaxPool2D{PoolSize: sq(1)}, model.BatchNormalization{Name: "e"}, model.Add{Name: "f", Inputs: []string{"e", "c"}},
+		model.Activation{Func: model.ReLU}, model.Flatten{}, model.Dense{Units: 21}, model.BatchNormalization{}, model.Activation{Func: model.ReLU}, softmax)
 	add("pool first", model.Shape{8, 8, 3}, model.MaxPool2D{}, conv{Filters: 20, KernelSize: sq(5), Padding: same}, model.GlobalMaxPool2D{}, softmax)
 	add("flat first", model.Shape{8, 8, 3}, model.Flatten{}, softmax)
 	add("kernel larger than the input", model.Shape{3, 2, 20}, conv{Filters: 21, KernelSize: sq(5), Padding: same, Activation: model.ReLU},

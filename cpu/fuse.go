@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"gcnn/cpu/kernel"
-	"gcnn/device"
 	"gcnn/model"
 )
 
@@ -12,10 +11,10 @@ type block struct {
 	nodes []int // in the order of computation
 }
 
-// fuse groups the layers of a network into blocks, in the order of the network. A convolution takes an Activation and a pool
-// after it, as far as nobody else reads what lies between, into its own tasks. A network with no such pair has one block for
-// each layer, as has an unfused plan.
-func fuse(net *model.Network, p purpose, _ device.Plan) []block {
+// fuse groups the layers of a network into blocks, in the order of the network, as far as nobody else reads what lies between. A
+// convolution takes an Activation and a pool after it into its own tasks, batch normalisation a ReLU. A network with no such
+// pair has one block for each layer, as has an unfused plan.
+func fuse(net *model.Network, p purpose) []block {
 	readers := make([]int, len(net.Nodes))
 	reader := make([]int, len(net.Nodes))
 	for i, node := range net.Nodes {
@@ -33,23 +32,32 @@ func fuse(net *model.Network, p purpose, _ device.Plan) []block {
 			continue
 		}
 		b := block{nodes: []int{i}}
-		if conv, ok := node.Layer.(model.Conv2D); ok && !p.unfused {
-			last, f := i, conv.Activation
-			next := func() int {
-				if readers[last] != 1 {
-					return -1
-				}
-				return reader[last]
+		// next is the node that alone reads the block's output, -1 where there is none.
+		next := func() int {
+			if readers[b.last()] != 1 || p.unfused {
+				return -1
 			}
+			return reader[b.last()]
+		}
+		switch l := node.Layer.(type) {
+		case model.Conv2D:
+			f := l.Activation
 			if k := next(); k >= 0 && f == model.Linear {
 				if a, ok := net.Nodes[k].Layer.(model.Activation); ok && a.Func != model.Softmax {
 					b.nodes = append(b.nodes, k)
-					last, f = k, a.Func
+					f = a.Func
 				}
 			}
 			if k := next(); k >= 0 && fusiblePool(net.Nodes[k], f) {
 				b.nodes = append(b.nodes, k)
 			}
+		case model.BatchNormalization:
+			if k := next(); k >= 0 {
+				if a, ok := net.Nodes[k].Layer.(model.Activation); ok && a.Func == model.ReLU {
+					b.nodes = append(b.nodes, k)
+				}
+			}
+		default:
 		}
 		for _, k := range b.nodes {
 			taken[k] = true

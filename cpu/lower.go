@@ -32,7 +32,7 @@ func (prog *program) compile(purpose purpose) (*plan, error) {
 		return c.channelPlan()
 	}
 	c.wants()
-	blocks := fuse(c.net, purpose, prog.spec)
+	blocks := fuse(c.net, purpose)
 	if c.front = c.newFront(blocks); c.front == nil {
 		c.gather()
 	} else {
@@ -105,7 +105,7 @@ func (c *compiler) forward(b *block) {
 	case model.Activation:
 		c.activationForward(i, l)
 	case model.BatchNormalization:
-		c.batchNormForward(i, l)
+		c.batchNormForward(b, l)
 	case model.Dropout:
 		c.dropoutForward(i, l)
 	case model.LocalResponseNormalization:
@@ -149,7 +149,7 @@ func (c *compiler) backward(b *block) {
 	case model.Activation:
 		c.activationBackward(i, l)
 	case model.BatchNormalization:
-		c.batchNormBackward(i, l)
+		c.batchNormBackward(b, l)
 	case model.Dropout:
 		c.dropoutBackward(i, l)
 	case model.LocalResponseNormalization:
@@ -377,6 +377,11 @@ func (c *compiler) title(nodes []int, what string) string {
 		}
 	}
 	return strings.Join(parts, "+") + " " + what
+}
+
+// blockTask is a task of all of a block's layers.
+func (c *compiler) blockTask(b *block, what, kern string) device.Task {
+	return device.Task{Name: c.title(b.nodes, what), Layers: c.layers(b.nodes...), Kernel: c.kernelName(kern)}
 }
 
 func (c *compiler) kernelName(name string) string { return name + " " + string(c.k.Path()) }

@@ -249,19 +249,29 @@ func TestFusionDoesNotChangeBits(t *testing.T) {
 	}
 	tail := []model.Layer{model.Flatten{}, model.Dense{Units: 4, Activation: model.Tanh}, model.Dense{Units: 3, Activation: model.Softmax}}
 	with := func(layers ...model.Layer) []model.Layer { return append(layers, tail...) }
+	norm, relu := model.BatchNormalization{}, model.Activation{Func: model.ReLU}
 	wide := model.Conv2D{Filters: 17, KernelSize: model.Square(2), Activation: model.Sigmoid}
 	for name, layers := range map[string][]model.Layer{
-		"relu max":            with(conv(model.ReLU), model.MaxPool2D{}),
-		"tanh max":            with(conv(model.Tanh), model.MaxPool2D{}),
-		"linear max":          with(conv(model.Linear), model.MaxPool2D{}),
-		"relu average":        with(conv(model.ReLU), model.AveragePool2D{}),
-		"tanh average":        with(conv(model.Tanh), model.AveragePool2D{PoolSize: model.Size{H: 3, W: 2}}),
-		"leaky layer max":     with(conv(model.Linear), model.Activation{Func: model.LeakyReLU, Alpha: 0.3}, model.MaxPool2D{}),
-		"gelu":                with(conv(model.GELU), model.MaxPool2D{}),
-		"softmax":             with(conv(model.Softmax), model.MaxPool2D{}),
-		"rows left over":      with(conv(model.ReLU), model.MaxPool2D{PoolSize: model.Square(4)}),
-		"second convolution":  with(conv(model.ReLU), model.MaxPool2D{}, wide, model.AveragePool2D{}),
-		"second, max":         with(conv(model.ELU), model.AveragePool2D{}, conv(model.ReLU), model.MaxPool2D{}),
+		"relu max":           with(conv(model.ReLU), model.MaxPool2D{}),
+		"tanh max":           with(conv(model.Tanh), model.MaxPool2D{}),
+		"linear max":         with(conv(model.Linear), model.MaxPool2D{}),
+		"relu average":       with(conv(model.ReLU), model.AveragePool2D{}),
+		"tanh average":       with(conv(model.Tanh), model.AveragePool2D{PoolSize: model.Size{H: 3, W: 2}}),
+		"leaky layer max":    with(conv(model.Linear), model.Activation{Func: model.LeakyReLU, Alpha: 0.3}, model.MaxPool2D{}),
+		"gelu":               with(conv(model.GELU), model.MaxPool2D{}),
+		"softmax":            with(conv(model.Softmax), model.MaxPool2D{}),
+		"rows left over":     with(conv(model.ReLU), model.MaxPool2D{PoolSize: model.Square(4)}),
+		"second convolution": with(conv(model.ReLU), model.MaxPool2D{}, wide, model.AveragePool2D{}),
+		"second, max":        with(conv(model.ELU), model.AveragePool2D{}, conv(model.ReLU), model.MaxPool2D{}),
+		"norm relu":          with(conv(model.Linear), norm, relu, conv(model.Linear)),
+		"norm relu max":      with(conv(model.Linear), norm, relu, model.MaxPool2D{}, norm, relu),
+		"norm first":         with(norm, relu, conv(model.ReLU)),
+		"norm frozen":        with(conv(model.Linear), model.BatchNormalization{Frozen: true}, relu, conv(model.Linear), model.MaxPool2D{}),
+		"norm of units":      {model.Flatten{}, model.Dense{Units: 19}, norm, relu, model.Dense{Units: 3, Activation: model.Softmax}},
+		"norm tanh":          with(conv(model.Linear), norm, model.Activation{Func: model.Tanh}),
+		"norm add relu": with(conv(model.Linear), model.BatchNormalization{Name: "bn"}, model.Activation{Name: "taken", Func: model.ReLU}, norm,
+			model.Add{Inputs: []string{"taken", "batch_normalization"}}, relu),
+		"norm read twice":     with(conv(model.Linear), model.BatchNormalization{Name: "bn"}, relu, model.Add{Inputs: []string{"bn", "activation"}}),
 		"overlapping windows": with(conv(model.ReLU), model.MaxPool2D{PoolSize: model.Square(3), Strides: model.Square(2)}),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -272,13 +282,16 @@ func TestFusionDoesNotChangeBits(t *testing.T) {
 			}
 			set := images(t, net, 64*2+29)
 			plan := device.Plan{Batch: 64, Training: &device.Training{Optimizer: device.SGD{Momentum: 0.9}}}
-			fusedMetrics, fused := learnt(t, 2, net, plan, set, 0.05)
-			plan.Trace = true // nothing is fused
-			metrics, unfused := learnt(t, 2, net, plan, set, 0.05)
-			if metrics != fusedMetrics {
-				t.Errorf("metrics %+v fused, %+v unfused", fusedMetrics, metrics)
+			traced := plan
+			traced.Trace = true // nothing is fused
+			metrics, unfused := learnt(t, 2, net, traced, set, 0.05)
+			for workers := 1; workers <= 3; workers++ {
+				fusedMetrics, fused := learnt(t, workers, net, plan, set, 0.05)
+				if metrics != fusedMetrics {
+					t.Errorf("%d workers: metrics %+v fused, %+v unfused", workers, fusedMetrics, metrics)
+				}
+				sameBits(t, fmt.Sprintf("fused with %d workers and unfused", workers), fused, unfused)
 			}
-			sameBits(t, "fused and unfused", fused, unfused)
 		})
 	}
 }

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"gcnn/model"
@@ -108,21 +109,23 @@ func BenchmarkToSamples(b *testing.B) {
 
 func BenchmarkChannels(b *testing.B) {
 	const c, positions = 16, 64
-	for _, name := range []string{"sum", "squares", "products", "affine", "deviations"} {
+	for _, name := range []string{"sum", "squares", "affine", "affine relu", "gradients", "gradients relu", "input gradient", "input gradient relu"} {
 		b.Run(name, func(b *testing.B) {
 			benchVectors(b, c*positions, func(_ *testing.B, k *Kernels) func() {
 				x, dy, y, acc, f := filled(c*positions*Lanes), filled(c*positions*Lanes), make([]float32, c*positions*Lanes), make([]float32, c*Lanes), filled(c)
-				switch name {
+				n := &Norm{Mean: f, Scale: f, Shift: f, Offset: f, Slope: f, ReLU: strings.HasSuffix(name, "relu")}
+				switch strings.TrimSuffix(name, " relu") {
 				case "sum":
 					return func() { k.AddPositions(acc, x, c, c, positions) }
 				case "squares":
 					return func() { k.AddSquares(acc, x, f, positions) }
-				case "products":
-					return func() { k.AddProducts(acc, dy, x, f, positions) }
 				case "affine":
-					return func() { k.Affine(y, x, f, f, positions) }
+					return func() { k.Affine(y, x, n, positions) }
+				case "gradients":
+					products := make([]float32, c*Lanes)
+					return func() { k.NormGrads(acc, products, dy, x, n, positions) }
 				default:
-					return func() { k.SubtractDeviations(y, x, f, f, positions) }
+					return func() { k.NormInputGrad(y, dy, x, n, positions) }
 				}
 			})
 		})

@@ -47,65 +47,6 @@ func addSquaresPortable(acc, x, mean []float32, positions int) {
 	}
 }
 
-// AddProducts adds products with distances: acc[c] += Σ_p dy[p][c]·(x[p][c] − mean[c]), over len(mean) channels.
-func (k *Kernels) AddProducts(acc, dy, x, mean []float32, positions int) {
-	n := len(mean)
-	acc, dy, x = vectors(acc, n), vectors(dy, n*positions), vectors(x, n*positions)
-	k.impl.addProducts(acc, dy, x, mean, positions)
-}
-
-func addProductsPortable(acc, dy, x, mean []float32, positions int) {
-	n := len(mean)
-	for p := range positions {
-		for c, m := range mean {
-			a, d, v := vec(acc, c*Lanes), vec(dy, (p*n+c)*Lanes), vec(x, (p*n+c)*Lanes)
-			for l := range a {
-				a[l] += d[l] * (v[l] - m)
-			}
-		}
-	}
-}
-
-// Affine computes y = x·scale[c] + shift[c] for each channel; y may be x.
-func (k *Kernels) Affine(y, x, scale, shift []float32, positions int) {
-	n := len(scale)
-	y, x, shift = vectors(y, n*positions), vectors(x, n*positions), shift[:n]
-	k.impl.affine(y, x, scale, shift, positions)
-}
-
-func affinePortable(y, x, scale, shift []float32, positions int) {
-	n := len(scale)
-	for p := range positions {
-		for c, s := range scale {
-			o, v, b := vec(y, (p*n+c)*Lanes), vec(x, (p*n+c)*Lanes), shift[c]
-			for l := range o {
-				o[l] = v[l]*s + b
-			}
-		}
-	}
-}
-
-// SubtractDeviations computes dx −= (x − mean[c])·slope[c] for each channel, the last part of batch normalisation's input gradient.
-func (k *Kernels) SubtractDeviations(dx, x, mean, slope []float32, positions int) {
-	n := len(mean)
-	_ = slope[:n]
-	dx, x = vectors(dx, positions*n), vectors(x, positions*n)
-	k.impl.deviations(dx, x, mean, slope, positions)
-}
-
-func deviationsPortable(dx, x, mean, slope []float32, positions int) {
-	n := len(mean)
-	for p := range positions {
-		for c, m := range mean {
-			i := (p*n + c) * Lanes
-			o, v, s := vec(dx, i), vec(x, i), slope[c]
-			for l := range o {
-				o[l] -= (v[l] - m) * s
-			}
-		}
-	}
-}
-
 // Add computes dst = a + b; dst may be a or b.
 func (k *Kernels) Add(dst, a, b []float32) {
 	if len(dst) > 0 {

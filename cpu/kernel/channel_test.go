@@ -11,40 +11,21 @@ func TestChannels(t *testing.T) {
 			const positions = 5
 			r := seeded(uint64(c))
 			n := c * positions * Lanes
-			x, dy, mean, b := data(r, n, false), data(r, n, false), data(r, c, false), data(r, c, false)
-			out, sums, squares, products := make([]float32, n), make([]float32, c*Lanes), make([]float32, c*Lanes), make([]float32, c*Lanes)
+			x, mean := data(r, n, false), data(r, c, false)
+			sums, squares := make([]float32, c*Lanes), make([]float32, c*Lanes)
 			k.AddPositions(sums, x, c, c, positions)
 			k.AddSquares(squares, x, mean, positions)
-			k.AddProducts(products, dy, x, mean, positions)
 			for ch := range c {
 				for l := range Lanes {
-					var s1, s2, s3 sum
+					var s1, s2 sum
 					for p := range positions {
 						i := (p*c+ch)*Lanes + l
 						s1.add(x[i], 1)
 						s2.add(x[i]-mean[ch], x[i]-mean[ch])
-						s3.add(dy[i], x[i]-mean[ch])
 					}
 					s1.check(t, "sum", ch, sums[ch*Lanes+l], false)
 					s2.check(t, "squares", ch, squares[ch*Lanes+l], false)
-					s3.check(t, "products", ch, products[ch*Lanes+l], false)
 				}
-			}
-			k.Affine(out, x, mean, b, positions)
-			for i, v := range out {
-				var s sum
-				s.add(x[i], mean[i/Lanes%c])
-				s.add(b[i/Lanes%c], 1)
-				s.check(t, "affine", i, v, false)
-			}
-			copy(out, dy)
-			k.SubtractDeviations(out, x, mean, b, positions)
-			for i, v := range out {
-				var s sum
-				s.add(dy[i], 1)
-				s.add(-x[i], b[i/Lanes%c])
-				s.add(mean[i/Lanes%c], b[i/Lanes%c])
-				s.check(t, "deviations", i, v, false)
 			}
 		}
 		for _, n := range []int{1, 16, 45} {
@@ -75,15 +56,11 @@ func TestIdenticalChannels(t *testing.T) {
 		const c, positions = 11, 7
 		r := seeded(3)
 		n := c * positions * Lanes
-		x, dy, mean, b := data(r, n, false), data(r, n, false), data(r, c, false), data(r, c, false)
-		out := make([]float32, 3*c*Lanes+3*n)
+		x, mean := data(r, n, false), data(r, c, false)
+		out := make([]float32, 2*c*Lanes+n)
 		k.AddPositions(out, x, c, c, positions)
 		k.AddSquares(out[c*Lanes:], x, mean, positions)
-		k.AddProducts(out[2*c*Lanes:], dy, x, mean, positions)
-		k.Affine(out[3*c*Lanes:], x, mean, b, positions)
-		copy(out[3*c*Lanes+n:], dy)
-		k.SubtractDeviations(out[3*c*Lanes+n:], x, mean, b, positions)
-		k.Softmax(out[3*c*Lanes+2*n:], x, c, positions)
+		k.Softmax(out[2*c*Lanes:], x, c, positions)
 		return out
 	})
 }

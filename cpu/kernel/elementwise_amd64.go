@@ -269,20 +269,35 @@ func channelSum1AVX2(a *byte)
 //go:noescape
 func channelSquaresAVX2(a *byte)
 
-// channelProductsAVX2 adds products: p0 += p1·(p2 − p3).
-//
-//go:noescape
-func channelProductsAVX2(a *byte)
-
 // channelAffineAVX2 computes p0 = p1·p2 + p3.
 //
 //go:noescape
 func channelAffineAVX2(a *byte)
 
-// channelDeviationsAVX2 subtracts deviations: p0 −= (p1 − p2)·p3.
+// channelGradsAVX2 adds gradients and products: p0 += p2, p1 += p2·(p3 − p4).
 //
 //go:noescape
-func channelDeviationsAVX2(a *byte)
+func channelGradsAVX2(a *byte)
+
+// channelInputGradAVX2 computes p0 = p1·p3 + p4 − (p2 − p5)·p6.
+//
+//go:noescape
+func channelInputGradAVX2(a *byte)
+
+// channelAffineReLUAVX2 computes p0 = max(p1·p2 + p3, 0).
+//
+//go:noescape
+func channelAffineReLUAVX2(a *byte)
+
+// channelGradsReLUAVX2 adds gradients and products where p3·p5 + p6 is above 0: p0 += p2, p1 += p2·(p3 − p4).
+//
+//go:noescape
+func channelGradsReLUAVX2(a *byte)
+
+// channelInputGradReLUAVX2 computes p0 = p1·p3 + p4 − (p2 − p5)·p6, p1 = 0 where p2·p3 + p7 is not above 0.
+//
+//go:noescape
+func channelInputGradReLUAVX2(a *byte)
 
 // channelExpAVX2 computes p0 = e^(p1 − p2), and adds to p3.
 //
@@ -304,20 +319,35 @@ func channelSum1AVX512(a *byte)
 //go:noescape
 func channelSquaresAVX512(a *byte)
 
-// channelProductsAVX512 adds products: p0 += p1·(p2 − p3).
-//
-//go:noescape
-func channelProductsAVX512(a *byte)
-
 // channelAffineAVX512 computes p0 = p1·p2 + p3.
 //
 //go:noescape
 func channelAffineAVX512(a *byte)
 
-// channelDeviationsAVX512 subtracts deviations: p0 −= (p1 − p2)·p3.
+// channelGradsAVX512 adds gradients and products: p0 += p2, p1 += p2·(p3 − p4).
 //
 //go:noescape
-func channelDeviationsAVX512(a *byte)
+func channelGradsAVX512(a *byte)
+
+// channelInputGradAVX512 computes p0 = p1·p3 + p4 − (p2 − p5)·p6.
+//
+//go:noescape
+func channelInputGradAVX512(a *byte)
+
+// channelAffineReLUAVX512 computes p0 = max(p1·p2 + p3, 0).
+//
+//go:noescape
+func channelAffineReLUAVX512(a *byte)
+
+// channelGradsReLUAVX512 adds gradients and products where p3·p5 + p6 is above 0: p0 += p2, p1 += p2·(p3 − p4).
+//
+//go:noescape
+func channelGradsReLUAVX512(a *byte)
+
+// channelInputGradReLUAVX512 computes p0 = p1·p3 + p4 − (p2 − p5)·p6, p1 = 0 where p2·p3 + p7 is not above 0.
+//
+//go:noescape
+func channelInputGradReLUAVX512(a *byte)
 
 // channelExpAVX512 computes p0 = e^(p1 − p2), and adds to p3.
 //
@@ -462,14 +492,17 @@ func elemCall(i int, a *byte) {
 
 // The kernels over channels of AVX2; those of AVX-512 are channelKinds later.
 const (
-	channelSum8       = 0
-	channelSum1       = 1
-	channelSquares    = 2
-	channelProducts   = 3
-	channelAffine     = 4
-	channelDeviations = 5
-	channelExp        = 6
-	channelKinds      = 7
+	channelSum8          = 0
+	channelSum1          = 1
+	channelSquares       = 2
+	channelAffine        = 3
+	channelGrads         = 4
+	channelInputGrad     = 5
+	channelAffineReLU    = 6
+	channelGradsReLU     = 7
+	channelInputGradReLU = 8
+	channelExp           = 9
+	channelKinds         = 10
 )
 
 // channelCall calls function i.
@@ -482,26 +515,38 @@ func channelCall(i int, a *byte) {
 	case 2:
 		channelSquaresAVX2(a)
 	case 3:
-		channelProductsAVX2(a)
-	case 4:
 		channelAffineAVX2(a)
+	case 4:
+		channelGradsAVX2(a)
 	case 5:
-		channelDeviationsAVX2(a)
+		channelInputGradAVX2(a)
 	case 6:
-		channelExpAVX2(a)
+		channelAffineReLUAVX2(a)
 	case 7:
-		channelSum8AVX512(a)
+		channelGradsReLUAVX2(a)
 	case 8:
-		channelSum1AVX512(a)
+		channelInputGradReLUAVX2(a)
 	case 9:
-		channelSquaresAVX512(a)
+		channelExpAVX2(a)
 	case 10:
-		channelProductsAVX512(a)
+		channelSum8AVX512(a)
 	case 11:
-		channelAffineAVX512(a)
+		channelSum1AVX512(a)
 	case 12:
-		channelDeviationsAVX512(a)
+		channelSquaresAVX512(a)
 	case 13:
+		channelAffineAVX512(a)
+	case 14:
+		channelGradsAVX512(a)
+	case 15:
+		channelInputGradAVX512(a)
+	case 16:
+		channelAffineReLUAVX512(a)
+	case 17:
+		channelGradsReLUAVX512(a)
+	case 18:
+		channelInputGradReLUAVX512(a)
+	case 19:
 		channelExpAVX512(a)
 	}
 }

@@ -11,7 +11,7 @@ TEXT ·elemAddAVX2(SB), NOSPLIT, $0-8
 	MOVQ (DI), SI
 	MOVQ 8(DI), DX
 	MOVQ 16(DI), BX
-	MOVQ 48(DI), CX
+	MOVQ 64(DI), CX
 	SHLQ $0x06, CX
 	XORQ AX, AX
 
@@ -35,7 +35,7 @@ TEXT ·elemMulAVX2(SB), NOSPLIT, $0-8
 	MOVQ (DI), SI
 	MOVQ 8(DI), DX
 	MOVQ 16(DI), BX
-	MOVQ 48(DI), CX
+	MOVQ 64(DI), CX
 	SHLQ $0x06, CX
 	XORQ AX, AX
 
@@ -58,8 +58,8 @@ TEXT ·elemScaleAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -80,8 +80,8 @@ TEXT ·elemReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -107,8 +107,8 @@ TEXT ·elemReLUGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -137,8 +137,8 @@ TEXT ·elemTanhAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -546,8 +546,8 @@ TEXT ·elemTanhGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -576,8 +576,8 @@ TEXT ·elemSigmoidAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -863,8 +863,8 @@ TEXT ·elemSigmoidGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -895,8 +895,8 @@ TEXT ·elemLeakyReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -928,8 +928,8 @@ TEXT ·elemLeakyReLUGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -962,8 +962,8 @@ TEXT ·elemELUAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -1053,8 +1053,8 @@ TEXT ·elemELUGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -1089,8 +1089,8 @@ TEXT ·elemSiLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -1182,8 +1182,8 @@ TEXT ·elemSiLUGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -1284,8 +1284,8 @@ TEXT ·elemGELUAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -1685,8 +1685,8 @@ TEXT ·elemGELUGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -1857,8 +1857,8 @@ TEXT ·elemSoftplusAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2054,8 +2054,8 @@ TEXT ·elemSoftplusGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Y15
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2122,15 +2122,15 @@ TEXT ·elemSGDAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Y15
-	VBROADCASTSS 76(DI), Y14
-	VBROADCASTSS 80(DI), Y13
-	VBROADCASTSS 84(DI), Y12
-	VBROADCASTSS 88(DI), Y11
-	VBROADCASTSS 92(DI), Y10
-	VBROADCASTSS 96(DI), Y9
-	VBROADCASTSS 100(DI), Y8
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	VBROADCASTSS 92(DI), Y14
+	VBROADCASTSS 96(DI), Y13
+	VBROADCASTSS 100(DI), Y12
+	VBROADCASTSS 104(DI), Y11
+	VBROADCASTSS 108(DI), Y10
+	VBROADCASTSS 112(DI), Y9
+	VBROADCASTSS 116(DI), Y8
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2160,15 +2160,15 @@ TEXT ·elemMomentumAVX2(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Y15
-	VBROADCASTSS 76(DI), Y14
-	VBROADCASTSS 80(DI), Y13
-	VBROADCASTSS 84(DI), Y12
-	VBROADCASTSS 88(DI), Y11
-	VBROADCASTSS 92(DI), Y10
-	VBROADCASTSS 96(DI), Y9
-	VBROADCASTSS 100(DI), Y8
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	VBROADCASTSS 92(DI), Y14
+	VBROADCASTSS 96(DI), Y13
+	VBROADCASTSS 100(DI), Y12
+	VBROADCASTSS 104(DI), Y11
+	VBROADCASTSS 108(DI), Y10
+	VBROADCASTSS 112(DI), Y9
+	VBROADCASTSS 116(DI), Y8
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2206,15 +2206,15 @@ TEXT ·elemNesterovAVX2(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Y15
-	VBROADCASTSS 76(DI), Y14
-	VBROADCASTSS 80(DI), Y13
-	VBROADCASTSS 84(DI), Y12
-	VBROADCASTSS 88(DI), Y11
-	VBROADCASTSS 92(DI), Y10
-	VBROADCASTSS 96(DI), Y9
-	VBROADCASTSS 100(DI), Y8
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	VBROADCASTSS 92(DI), Y14
+	VBROADCASTSS 96(DI), Y13
+	VBROADCASTSS 100(DI), Y12
+	VBROADCASTSS 104(DI), Y11
+	VBROADCASTSS 108(DI), Y10
+	VBROADCASTSS 112(DI), Y9
+	VBROADCASTSS 116(DI), Y8
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2255,15 +2255,15 @@ TEXT ·elemAdamAVX2(SB), NOSPLIT, $0-8
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
 	MOVQ         24(DI), R8
-	VBROADCASTSS 72(DI), Y15
-	VBROADCASTSS 76(DI), Y14
-	VBROADCASTSS 80(DI), Y13
-	VBROADCASTSS 84(DI), Y12
-	VBROADCASTSS 88(DI), Y11
-	VBROADCASTSS 92(DI), Y10
-	VBROADCASTSS 96(DI), Y9
-	VBROADCASTSS 100(DI), Y8
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	VBROADCASTSS 92(DI), Y14
+	VBROADCASTSS 96(DI), Y13
+	VBROADCASTSS 100(DI), Y12
+	VBROADCASTSS 104(DI), Y11
+	VBROADCASTSS 108(DI), Y10
+	VBROADCASTSS 112(DI), Y9
+	VBROADCASTSS 116(DI), Y8
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2317,15 +2317,15 @@ TEXT ·elemRMSpropAVX2(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Y15
-	VBROADCASTSS 76(DI), Y14
-	VBROADCASTSS 80(DI), Y13
-	VBROADCASTSS 84(DI), Y12
-	VBROADCASTSS 88(DI), Y11
-	VBROADCASTSS 92(DI), Y10
-	VBROADCASTSS 96(DI), Y9
-	VBROADCASTSS 100(DI), Y8
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	VBROADCASTSS 92(DI), Y14
+	VBROADCASTSS 96(DI), Y13
+	VBROADCASTSS 100(DI), Y12
+	VBROADCASTSS 104(DI), Y11
+	VBROADCASTSS 108(DI), Y10
+	VBROADCASTSS 112(DI), Y9
+	VBROADCASTSS 116(DI), Y8
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2374,15 +2374,15 @@ TEXT ·elemRMSpropMomentumAVX2(SB), NOSPLIT, $0-8
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
 	MOVQ         24(DI), R8
-	VBROADCASTSS 72(DI), Y15
-	VBROADCASTSS 76(DI), Y14
-	VBROADCASTSS 80(DI), Y13
-	VBROADCASTSS 84(DI), Y12
-	VBROADCASTSS 88(DI), Y11
-	VBROADCASTSS 92(DI), Y10
-	VBROADCASTSS 96(DI), Y9
-	VBROADCASTSS 100(DI), Y8
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Y15
+	VBROADCASTSS 92(DI), Y14
+	VBROADCASTSS 96(DI), Y13
+	VBROADCASTSS 100(DI), Y12
+	VBROADCASTSS 104(DI), Y11
+	VBROADCASTSS 108(DI), Y10
+	VBROADCASTSS 112(DI), Y9
+	VBROADCASTSS 116(DI), Y8
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2436,7 +2436,7 @@ TEXT ·elemAddAVX512(SB), NOSPLIT, $0-8
 	MOVQ (DI), SI
 	MOVQ 8(DI), DX
 	MOVQ 16(DI), BX
-	MOVQ 48(DI), CX
+	MOVQ 64(DI), CX
 	SHLQ $0x06, CX
 	XORQ AX, AX
 
@@ -2457,7 +2457,7 @@ TEXT ·elemMulAVX512(SB), NOSPLIT, $0-8
 	MOVQ (DI), SI
 	MOVQ 8(DI), DX
 	MOVQ 16(DI), BX
-	MOVQ 48(DI), CX
+	MOVQ 64(DI), CX
 	SHLQ $0x06, CX
 	XORQ AX, AX
 
@@ -2477,8 +2477,8 @@ TEXT ·elemScaleAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2497,8 +2497,8 @@ TEXT ·elemReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2520,8 +2520,8 @@ TEXT ·elemReLUGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2544,8 +2544,8 @@ TEXT ·elemTanhAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2596,8 +2596,8 @@ TEXT ·elemTanhGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2620,8 +2620,8 @@ TEXT ·elemSigmoidAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2666,8 +2666,8 @@ TEXT ·elemSigmoidGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2691,8 +2691,8 @@ TEXT ·elemLeakyReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2717,8 +2717,8 @@ TEXT ·elemLeakyReLUGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2743,8 +2743,8 @@ TEXT ·elemELUAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2789,8 +2789,8 @@ TEXT ·elemELUGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2816,8 +2816,8 @@ TEXT ·elemSiLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2864,8 +2864,8 @@ TEXT ·elemSiLUGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2916,8 +2916,8 @@ TEXT ·elemGELUAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -2992,8 +2992,8 @@ TEXT ·elemGELUGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -3070,8 +3070,8 @@ TEXT ·elemSoftplusAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -3125,8 +3125,8 @@ TEXT ·elemSoftplusGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Z31
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -3168,15 +3168,15 @@ TEXT ·elemSGDAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
-	VBROADCASTSS 72(DI), Z31
-	VBROADCASTSS 76(DI), Z30
-	VBROADCASTSS 80(DI), Z29
-	VBROADCASTSS 84(DI), Z28
-	VBROADCASTSS 88(DI), Z27
-	VBROADCASTSS 92(DI), Z26
-	VBROADCASTSS 96(DI), Z25
-	VBROADCASTSS 100(DI), Z24
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	VBROADCASTSS 92(DI), Z30
+	VBROADCASTSS 96(DI), Z29
+	VBROADCASTSS 100(DI), Z28
+	VBROADCASTSS 104(DI), Z27
+	VBROADCASTSS 108(DI), Z26
+	VBROADCASTSS 112(DI), Z25
+	VBROADCASTSS 116(DI), Z24
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -3200,15 +3200,15 @@ TEXT ·elemMomentumAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Z31
-	VBROADCASTSS 76(DI), Z30
-	VBROADCASTSS 80(DI), Z29
-	VBROADCASTSS 84(DI), Z28
-	VBROADCASTSS 88(DI), Z27
-	VBROADCASTSS 92(DI), Z26
-	VBROADCASTSS 96(DI), Z25
-	VBROADCASTSS 100(DI), Z24
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	VBROADCASTSS 92(DI), Z30
+	VBROADCASTSS 96(DI), Z29
+	VBROADCASTSS 100(DI), Z28
+	VBROADCASTSS 104(DI), Z27
+	VBROADCASTSS 108(DI), Z26
+	VBROADCASTSS 112(DI), Z25
+	VBROADCASTSS 116(DI), Z24
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -3236,15 +3236,15 @@ TEXT ·elemNesterovAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Z31
-	VBROADCASTSS 76(DI), Z30
-	VBROADCASTSS 80(DI), Z29
-	VBROADCASTSS 84(DI), Z28
-	VBROADCASTSS 88(DI), Z27
-	VBROADCASTSS 92(DI), Z26
-	VBROADCASTSS 96(DI), Z25
-	VBROADCASTSS 100(DI), Z24
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	VBROADCASTSS 92(DI), Z30
+	VBROADCASTSS 96(DI), Z29
+	VBROADCASTSS 100(DI), Z28
+	VBROADCASTSS 104(DI), Z27
+	VBROADCASTSS 108(DI), Z26
+	VBROADCASTSS 112(DI), Z25
+	VBROADCASTSS 116(DI), Z24
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -3274,15 +3274,15 @@ TEXT ·elemAdamAVX512(SB), NOSPLIT, $0-8
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
 	MOVQ         24(DI), R8
-	VBROADCASTSS 72(DI), Z31
-	VBROADCASTSS 76(DI), Z30
-	VBROADCASTSS 80(DI), Z29
-	VBROADCASTSS 84(DI), Z28
-	VBROADCASTSS 88(DI), Z27
-	VBROADCASTSS 92(DI), Z26
-	VBROADCASTSS 96(DI), Z25
-	VBROADCASTSS 100(DI), Z24
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	VBROADCASTSS 92(DI), Z30
+	VBROADCASTSS 96(DI), Z29
+	VBROADCASTSS 100(DI), Z28
+	VBROADCASTSS 104(DI), Z27
+	VBROADCASTSS 108(DI), Z26
+	VBROADCASTSS 112(DI), Z25
+	VBROADCASTSS 116(DI), Z24
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -3318,15 +3318,15 @@ TEXT ·elemRMSpropAVX512(SB), NOSPLIT, $0-8
 	MOVQ         (DI), SI
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
-	VBROADCASTSS 72(DI), Z31
-	VBROADCASTSS 76(DI), Z30
-	VBROADCASTSS 80(DI), Z29
-	VBROADCASTSS 84(DI), Z28
-	VBROADCASTSS 88(DI), Z27
-	VBROADCASTSS 92(DI), Z26
-	VBROADCASTSS 96(DI), Z25
-	VBROADCASTSS 100(DI), Z24
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	VBROADCASTSS 92(DI), Z30
+	VBROADCASTSS 96(DI), Z29
+	VBROADCASTSS 100(DI), Z28
+	VBROADCASTSS 104(DI), Z27
+	VBROADCASTSS 108(DI), Z26
+	VBROADCASTSS 112(DI), Z25
+	VBROADCASTSS 116(DI), Z24
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -3360,15 +3360,15 @@ TEXT ·elemRMSpropMomentumAVX512(SB), NOSPLIT, $0-8
 	MOVQ         8(DI), DX
 	MOVQ         16(DI), BX
 	MOVQ         24(DI), R8
-	VBROADCASTSS 72(DI), Z31
-	VBROADCASTSS 76(DI), Z30
-	VBROADCASTSS 80(DI), Z29
-	VBROADCASTSS 84(DI), Z28
-	VBROADCASTSS 88(DI), Z27
-	VBROADCASTSS 92(DI), Z26
-	VBROADCASTSS 96(DI), Z25
-	VBROADCASTSS 100(DI), Z24
-	MOVQ         48(DI), CX
+	VBROADCASTSS 88(DI), Z31
+	VBROADCASTSS 92(DI), Z30
+	VBROADCASTSS 96(DI), Z29
+	VBROADCASTSS 100(DI), Z28
+	VBROADCASTSS 104(DI), Z27
+	VBROADCASTSS 108(DI), Z26
+	VBROADCASTSS 112(DI), Z25
+	VBROADCASTSS 116(DI), Z24
+	MOVQ         64(DI), CX
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
@@ -3403,8 +3403,8 @@ TEXT ·channelSum8AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), SI
 	MOVQ    8(DI), DX
-	MOVQ    56(DI), CX
-	MOVQ    64(DI), R11
+	MOVQ    72(DI), CX
+	MOVQ    80(DI), R11
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 	VMOVUPS 64(SI), Y2
@@ -3443,8 +3443,8 @@ TEXT ·channelSum1AVX2(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), SI
 	MOVQ    8(DI), DX
-	MOVQ    56(DI), CX
-	MOVQ    64(DI), R11
+	MOVQ    72(DI), CX
+	MOVQ    80(DI), R11
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 
@@ -3466,11 +3466,8 @@ TEXT ·channelSquaresAVX2(SB), NOSPLIT, $0-8
 	MOVQ (DI), SI
 	MOVQ 8(DI), DX
 	MOVQ 16(DI), BX
-	MOVQ 24(DI), R8
-	MOVQ 32(DI), R9
-	MOVQ 40(DI), R10
-	MOVQ 56(DI), R11
-	MOVQ 48(DI), CX
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
 	SHLQ $0x02, CX
 	MOVQ CX, R12
 	SHLQ $0x04, R12
@@ -3501,18 +3498,16 @@ channel54:
 	VZEROUPPER
 	RET
 
-// func channelProductsAVX2(a *byte)
+// func channelAffineAVX2(a *byte)
 // Requires: AVX, FMA3
-TEXT ·channelProductsAVX2(SB), NOSPLIT, $0-8
+TEXT ·channelAffineAVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ (DI), SI
 	MOVQ 8(DI), DX
 	MOVQ 16(DI), BX
 	MOVQ 24(DI), R8
-	MOVQ 32(DI), R9
-	MOVQ 40(DI), R10
-	MOVQ 56(DI), R11
-	MOVQ 48(DI), CX
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
 	SHLQ $0x02, CX
 	MOVQ CX, R12
 	SHLQ $0x04, R12
@@ -3522,49 +3517,6 @@ position55:
 	XORQ R13, R13
 
 channel56:
-	VBROADCASTSS (R8)(R13*1), Y12
-	VMOVUPS      (BX)(AX*1), Y0
-	VSUBPS       Y12, Y0, Y0
-	VMOVUPS      (SI)(AX*1), Y1
-	VFMADD231PS  (DX)(AX*1), Y0, Y1
-	VMOVUPS      Y1, (SI)(AX*1)
-	VMOVUPS      32(BX)(AX*1), Y0
-	VSUBPS       Y12, Y0, Y0
-	VMOVUPS      32(SI)(AX*1), Y1
-	VFMADD231PS  32(DX)(AX*1), Y0, Y1
-	VMOVUPS      Y1, 32(SI)(AX*1)
-	ADDQ         $+64, AX
-	ADDQ         $+4, R13
-	CMPQ         R13, CX
-	JNE          channel56
-	ADDQ         R12, DX
-	ADDQ         R12, BX
-	DECQ         R11
-	JNZ          position55
-	VZEROUPPER
-	RET
-
-// func channelAffineAVX2(a *byte)
-// Requires: AVX, FMA3
-TEXT ·channelAffineAVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), DI
-	MOVQ (DI), SI
-	MOVQ 8(DI), DX
-	MOVQ 16(DI), BX
-	MOVQ 24(DI), R8
-	MOVQ 32(DI), R9
-	MOVQ 40(DI), R10
-	MOVQ 56(DI), R11
-	MOVQ 48(DI), CX
-	SHLQ $0x02, CX
-	MOVQ CX, R12
-	SHLQ $0x04, R12
-
-position57:
-	XORQ AX, AX
-	XORQ R13, R13
-
-channel58:
 	VBROADCASTSS (BX)(R13*1), Y13
 	VBROADCASTSS (R8)(R13*1), Y12
 	VMOVUPS      (DX)(AX*1), Y0
@@ -3576,17 +3528,65 @@ channel58:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel58
+	JNE          channel56
 	ADDQ         R12, SI
 	ADDQ         R12, DX
+	DECQ         R11
+	JNZ          position55
+	VZEROUPPER
+	RET
+
+// func channelGradsAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·channelGradsAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position57:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel58:
+	VBROADCASTSS (R9)(R13*1), Y11
+	VMOVUPS      (BX)(AX*1), Y0
+	VMOVUPS      (R8)(AX*1), Y1
+	VADDPS       (SI)(AX*1), Y0, Y2
+	VMOVUPS      Y2, (SI)(AX*1)
+	VSUBPS       Y11, Y1, Y1
+	VMOVUPS      (DX)(AX*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (DX)(AX*1)
+	VMOVUPS      32(BX)(AX*1), Y0
+	VMOVUPS      32(R8)(AX*1), Y1
+	VADDPS       32(SI)(AX*1), Y0, Y2
+	VMOVUPS      Y2, 32(SI)(AX*1)
+	VSUBPS       Y11, Y1, Y1
+	VMOVUPS      32(DX)(AX*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 32(DX)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel58
+	ADDQ         R12, BX
+	ADDQ         R12, R8
 	DECQ         R11
 	JNZ          position57
 	VZEROUPPER
 	RET
 
-// func channelDeviationsAVX2(a *byte)
+// func channelInputGradAVX2(a *byte)
 // Requires: AVX, FMA3
-TEXT ·channelDeviationsAVX2(SB), NOSPLIT, $0-8
+TEXT ·channelInputGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ (DI), SI
 	MOVQ 8(DI), DX
@@ -3594,8 +3594,9 @@ TEXT ·channelDeviationsAVX2(SB), NOSPLIT, $0-8
 	MOVQ 24(DI), R8
 	MOVQ 32(DI), R9
 	MOVQ 40(DI), R10
-	MOVQ 56(DI), R11
-	MOVQ 48(DI), CX
+	MOVQ 48(DI), R14
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
 	SHLQ $0x02, CX
 	MOVQ CX, R12
 	SHLQ $0x04, R12
@@ -3605,26 +3606,197 @@ position59:
 	XORQ R13, R13
 
 channel60:
-	VBROADCASTSS (BX)(R13*1), Y13
 	VBROADCASTSS (R8)(R13*1), Y12
+	VBROADCASTSS (R9)(R13*1), Y11
+	VBROADCASTSS (R10)(R13*1), Y10
+	VBROADCASTSS (R14)(R13*1), Y9
 	VMOVUPS      (DX)(AX*1), Y0
-	VSUBPS       Y13, Y0, Y0
-	VMOVUPS      (SI)(AX*1), Y1
-	VFNMADD231PS Y12, Y0, Y1
-	VMOVUPS      Y1, (SI)(AX*1)
+	VMOVUPS      (BX)(AX*1), Y1
+	VFMADD213PS  Y11, Y12, Y0
+	VSUBPS       Y10, Y1, Y1
+	VFNMADD231PS Y9, Y1, Y0
+	VMOVUPS      Y0, (SI)(AX*1)
 	VMOVUPS      32(DX)(AX*1), Y0
-	VSUBPS       Y13, Y0, Y0
-	VMOVUPS      32(SI)(AX*1), Y1
-	VFNMADD231PS Y12, Y0, Y1
-	VMOVUPS      Y1, 32(SI)(AX*1)
+	VMOVUPS      32(BX)(AX*1), Y1
+	VFMADD213PS  Y11, Y12, Y0
+	VSUBPS       Y10, Y1, Y1
+	VFNMADD231PS Y9, Y1, Y0
+	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
 	JNE          channel60
 	ADDQ         R12, SI
 	ADDQ         R12, DX
+	ADDQ         R12, BX
 	DECQ         R11
 	JNZ          position59
+	VZEROUPPER
+	RET
+
+// func channelAffineReLUAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·channelAffineReLUAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position61:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel62:
+	VBROADCASTSS (BX)(R13*1), Y13
+	VBROADCASTSS (R8)(R13*1), Y12
+	VMOVUPS      (DX)(AX*1), Y0
+	VFMADD213PS  Y12, Y13, Y0
+	VXORPS       Y1, Y1, Y1
+	VMAXPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (SI)(AX*1)
+	VMOVUPS      32(DX)(AX*1), Y0
+	VFMADD213PS  Y12, Y13, Y0
+	VXORPS       Y1, Y1, Y1
+	VMAXPS       Y0, Y1, Y0
+	VMOVUPS      Y0, 32(SI)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel62
+	ADDQ         R12, SI
+	ADDQ         R12, DX
+	DECQ         R11
+	JNZ          position61
+	VZEROUPPER
+	RET
+
+// func channelGradsReLUAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·channelGradsReLUAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 40(DI), R10
+	MOVQ 48(DI), R14
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position63:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel64:
+	VBROADCASTSS (R9)(R13*1), Y11
+	VBROADCASTSS (R10)(R13*1), Y10
+	VBROADCASTSS (R14)(R13*1), Y9
+	VMOVUPS      (BX)(AX*1), Y0
+	VMOVUPS      (R8)(AX*1), Y1
+	VMOVAPS      Y1, Y2
+	VFMADD213PS  Y9, Y10, Y2
+	VXORPS       Y3, Y3, Y3
+	VCMPPS       $0x1e, Y3, Y2, Y4
+	VANDPS       Y0, Y4, Y0
+	VADDPS       (SI)(AX*1), Y0, Y2
+	VMOVUPS      Y2, (SI)(AX*1)
+	VSUBPS       Y11, Y1, Y1
+	VMOVUPS      (DX)(AX*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, (DX)(AX*1)
+	VMOVUPS      32(BX)(AX*1), Y0
+	VMOVUPS      32(R8)(AX*1), Y1
+	VMOVAPS      Y1, Y2
+	VFMADD213PS  Y9, Y10, Y2
+	VXORPS       Y3, Y3, Y3
+	VCMPPS       $0x1e, Y3, Y2, Y4
+	VANDPS       Y0, Y4, Y0
+	VADDPS       32(SI)(AX*1), Y0, Y2
+	VMOVUPS      Y2, 32(SI)(AX*1)
+	VSUBPS       Y11, Y1, Y1
+	VMOVUPS      32(DX)(AX*1), Y2
+	VFMADD231PS  Y0, Y1, Y2
+	VMOVUPS      Y2, 32(DX)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel64
+	ADDQ         R12, BX
+	ADDQ         R12, R8
+	DECQ         R11
+	JNZ          position63
+	VZEROUPPER
+	RET
+
+// func channelInputGradReLUAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·channelInputGradReLUAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 40(DI), R10
+	MOVQ 48(DI), R14
+	MOVQ 56(DI), R15
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position65:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel66:
+	VBROADCASTSS (R8)(R13*1), Y12
+	VBROADCASTSS (R9)(R13*1), Y11
+	VBROADCASTSS (R10)(R13*1), Y10
+	VBROADCASTSS (R14)(R13*1), Y9
+	VBROADCASTSS (R15)(R13*1), Y8
+	VMOVUPS      (DX)(AX*1), Y0
+	VMOVUPS      (BX)(AX*1), Y1
+	VMOVAPS      Y1, Y2
+	VFMADD213PS  Y8, Y12, Y2
+	VXORPS       Y3, Y3, Y3
+	VCMPPS       $0x1e, Y3, Y2, Y4
+	VANDPS       Y0, Y4, Y0
+	VFMADD213PS  Y11, Y12, Y0
+	VSUBPS       Y10, Y1, Y1
+	VFNMADD231PS Y9, Y1, Y0
+	VMOVUPS      Y0, (SI)(AX*1)
+	VMOVUPS      32(DX)(AX*1), Y0
+	VMOVUPS      32(BX)(AX*1), Y1
+	VMOVAPS      Y1, Y2
+	VFMADD213PS  Y8, Y12, Y2
+	VXORPS       Y3, Y3, Y3
+	VCMPPS       $0x1e, Y3, Y2, Y4
+	VANDPS       Y0, Y4, Y0
+	VFMADD213PS  Y11, Y12, Y0
+	VSUBPS       Y10, Y1, Y1
+	VFNMADD231PS Y9, Y1, Y0
+	VMOVUPS      Y0, 32(SI)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel66
+	ADDQ         R12, SI
+	ADDQ         R12, DX
+	ADDQ         R12, BX
+	DECQ         R11
+	JNZ          position65
 	VZEROUPPER
 	RET
 
@@ -3636,9 +3808,9 @@ TEXT ·channelExpAVX2(SB), NOSPLIT, $0-8
 	MOVQ 8(DI), DX
 	MOVQ 16(DI), BX
 	MOVQ 24(DI), R8
-	MOVQ 48(DI), CX
+	MOVQ 64(DI), CX
 
-loop61:
+loop67:
 	VMOVUPS      (DX), Y0
 	VSUBPS       (BX), Y0, Y0
 	VMOVUPS      word_42b20000<>+0(SB), Y1
@@ -3706,7 +3878,7 @@ loop61:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         CX
-	JNZ          loop61
+	JNZ          loop67
 	VZEROUPPER
 	RET
 
@@ -3716,8 +3888,8 @@ TEXT ·channelSum8AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), SI
 	MOVQ    8(DI), DX
-	MOVQ    56(DI), CX
-	MOVQ    64(DI), R11
+	MOVQ    72(DI), CX
+	MOVQ    80(DI), R11
 	VMOVUPS (SI), Z0
 	VMOVUPS 64(SI), Z1
 	VMOVUPS 128(SI), Z2
@@ -3727,7 +3899,7 @@ TEXT ·channelSum8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS 384(SI), Z6
 	VMOVUPS 448(SI), Z7
 
-loop62:
+loop68:
 	VADDPS  (DX), Z0, Z0
 	VADDPS  64(DX), Z1, Z1
 	VADDPS  128(DX), Z2, Z2
@@ -3738,7 +3910,7 @@ loop62:
 	VADDPS  448(DX), Z7, Z7
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop62
+	JNZ     loop68
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	VMOVUPS Z2, 128(SI)
@@ -3756,15 +3928,15 @@ TEXT ·channelSum1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), SI
 	MOVQ    8(DI), DX
-	MOVQ    56(DI), CX
-	MOVQ    64(DI), R11
+	MOVQ    72(DI), CX
+	MOVQ    80(DI), R11
 	VMOVUPS (SI), Z0
 
-loop63:
+loop69:
 	VADDPS  (DX), Z0, Z0
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop63
+	JNZ     loop69
 	VMOVUPS Z0, (SI)
 	VZEROUPPER
 	RET
@@ -3776,20 +3948,17 @@ TEXT ·channelSquaresAVX512(SB), NOSPLIT, $0-8
 	MOVQ (DI), SI
 	MOVQ 8(DI), DX
 	MOVQ 16(DI), BX
-	MOVQ 24(DI), R8
-	MOVQ 32(DI), R9
-	MOVQ 40(DI), R10
-	MOVQ 56(DI), R11
-	MOVQ 48(DI), CX
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
 	SHLQ $0x02, CX
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position64:
+position70:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel65:
+channel71:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VMOVUPS      (DX)(AX*1), Z0
 	VSUBPS       Z29, Z0, Z0
@@ -3799,48 +3968,10 @@ channel65:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel65
+	JNE          channel71
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position64
-	VZEROUPPER
-	RET
-
-// func channelProductsAVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·channelProductsAVX512(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), DI
-	MOVQ (DI), SI
-	MOVQ 8(DI), DX
-	MOVQ 16(DI), BX
-	MOVQ 24(DI), R8
-	MOVQ 32(DI), R9
-	MOVQ 40(DI), R10
-	MOVQ 56(DI), R11
-	MOVQ 48(DI), CX
-	SHLQ $0x02, CX
-	MOVQ CX, R12
-	SHLQ $0x04, R12
-
-position66:
-	XORQ AX, AX
-	XORQ R13, R13
-
-channel67:
-	VBROADCASTSS (R8)(R13*1), Z28
-	VMOVUPS      (BX)(AX*1), Z0
-	VSUBPS       Z28, Z0, Z0
-	VMOVUPS      (SI)(AX*1), Z1
-	VFMADD231PS  (DX)(AX*1), Z0, Z1
-	VMOVUPS      Z1, (SI)(AX*1)
-	ADDQ         $+64, AX
-	ADDQ         $+4, R13
-	CMPQ         R13, CX
-	JNE          channel67
-	ADDQ         R12, DX
-	ADDQ         R12, BX
-	DECQ         R11
-	JNZ          position66
+	JNZ          position70
 	VZEROUPPER
 	RET
 
@@ -3852,19 +3983,17 @@ TEXT ·channelAffineAVX512(SB), NOSPLIT, $0-8
 	MOVQ 8(DI), DX
 	MOVQ 16(DI), BX
 	MOVQ 24(DI), R8
-	MOVQ 32(DI), R9
-	MOVQ 40(DI), R10
-	MOVQ 56(DI), R11
-	MOVQ 48(DI), CX
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
 	SHLQ $0x02, CX
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position68:
+position72:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel69:
+channel73:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VBROADCASTSS (R8)(R13*1), Z28
 	VMOVUPS      (DX)(AX*1), Z0
@@ -3873,17 +4002,57 @@ channel69:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel69
+	JNE          channel73
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position68
+	JNZ          position72
 	VZEROUPPER
 	RET
 
-// func channelDeviationsAVX512(a *byte)
+// func channelGradsAVX512(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·channelDeviationsAVX512(SB), NOSPLIT, $0-8
+TEXT ·channelGradsAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position74:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel75:
+	VBROADCASTSS (R9)(R13*1), Z27
+	VMOVUPS      (BX)(AX*1), Z0
+	VMOVUPS      (R8)(AX*1), Z1
+	VADDPS       (SI)(AX*1), Z0, Z2
+	VMOVUPS      Z2, (SI)(AX*1)
+	VSUBPS       Z27, Z1, Z1
+	VMOVUPS      (DX)(AX*1), Z2
+	VFMADD231PS  Z0, Z1, Z2
+	VMOVUPS      Z2, (DX)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel75
+	ADDQ         R12, BX
+	ADDQ         R12, R8
+	DECQ         R11
+	JNZ          position74
+	VZEROUPPER
+	RET
+
+// func channelInputGradAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelInputGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
 	MOVQ (DI), SI
 	MOVQ 8(DI), DX
@@ -3891,32 +4060,174 @@ TEXT ·channelDeviationsAVX512(SB), NOSPLIT, $0-8
 	MOVQ 24(DI), R8
 	MOVQ 32(DI), R9
 	MOVQ 40(DI), R10
-	MOVQ 56(DI), R11
-	MOVQ 48(DI), CX
+	MOVQ 48(DI), R14
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
 	SHLQ $0x02, CX
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position70:
+position76:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel71:
-	VBROADCASTSS (BX)(R13*1), Z29
+channel77:
 	VBROADCASTSS (R8)(R13*1), Z28
+	VBROADCASTSS (R9)(R13*1), Z27
+	VBROADCASTSS (R10)(R13*1), Z26
+	VBROADCASTSS (R14)(R13*1), Z25
 	VMOVUPS      (DX)(AX*1), Z0
-	VSUBPS       Z29, Z0, Z0
-	VMOVUPS      (SI)(AX*1), Z1
-	VFNMADD231PS Z28, Z0, Z1
-	VMOVUPS      Z1, (SI)(AX*1)
+	VMOVUPS      (BX)(AX*1), Z1
+	VFMADD213PS  Z27, Z28, Z0
+	VSUBPS       Z26, Z1, Z1
+	VFNMADD231PS Z25, Z1, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel71
+	JNE          channel77
+	ADDQ         R12, SI
+	ADDQ         R12, DX
+	ADDQ         R12, BX
+	DECQ         R11
+	JNZ          position76
+	VZEROUPPER
+	RET
+
+// func channelAffineReLUAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelAffineReLUAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position78:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel79:
+	VBROADCASTSS (BX)(R13*1), Z29
+	VBROADCASTSS (R8)(R13*1), Z28
+	VMOVUPS      (DX)(AX*1), Z0
+	VFMADD213PS  Z28, Z29, Z0
+	VPXORD       Z1, Z1, Z1
+	VMAXPS       Z0, Z1, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel79
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position70
+	JNZ          position78
+	VZEROUPPER
+	RET
+
+// func channelGradsReLUAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelGradsReLUAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 40(DI), R10
+	MOVQ 48(DI), R14
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position80:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel81:
+	VBROADCASTSS (R9)(R13*1), Z27
+	VBROADCASTSS (R10)(R13*1), Z26
+	VBROADCASTSS (R14)(R13*1), Z25
+	VMOVUPS      (BX)(AX*1), Z0
+	VMOVUPS      (R8)(AX*1), Z1
+	VMOVAPS      Z1, Z2
+	VFMADD213PS  Z25, Z26, Z2
+	VPXORD       Z3, Z3, Z3
+	VCMPPS       $0x1e, Z3, Z2, K1
+	VMOVAPS.Z    Z0, K1, Z0
+	VADDPS       (SI)(AX*1), Z0, Z2
+	VMOVUPS      Z2, (SI)(AX*1)
+	VSUBPS       Z27, Z1, Z1
+	VMOVUPS      (DX)(AX*1), Z2
+	VFMADD231PS  Z0, Z1, Z2
+	VMOVUPS      Z2, (DX)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel81
+	ADDQ         R12, BX
+	ADDQ         R12, R8
+	DECQ         R11
+	JNZ          position80
+	VZEROUPPER
+	RET
+
+// func channelInputGradReLUAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelInputGradReLUAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 40(DI), R10
+	MOVQ 48(DI), R14
+	MOVQ 56(DI), R15
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position82:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel83:
+	VBROADCASTSS (R8)(R13*1), Z28
+	VBROADCASTSS (R9)(R13*1), Z27
+	VBROADCASTSS (R10)(R13*1), Z26
+	VBROADCASTSS (R14)(R13*1), Z25
+	VBROADCASTSS (R15)(R13*1), Z24
+	VMOVUPS      (DX)(AX*1), Z0
+	VMOVUPS      (BX)(AX*1), Z1
+	VMOVAPS      Z1, Z2
+	VFMADD213PS  Z24, Z28, Z2
+	VPXORD       Z3, Z3, Z3
+	VCMPPS       $0x1e, Z3, Z2, K1
+	VMOVAPS.Z    Z0, K1, Z0
+	VFMADD213PS  Z27, Z28, Z0
+	VSUBPS       Z26, Z1, Z1
+	VFNMADD231PS Z25, Z1, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel83
+	ADDQ         R12, SI
+	ADDQ         R12, DX
+	ADDQ         R12, BX
+	DECQ         R11
+	JNZ          position82
 	VZEROUPPER
 	RET
 
@@ -3928,9 +4239,9 @@ TEXT ·channelExpAVX512(SB), NOSPLIT, $0-8
 	MOVQ 8(DI), DX
 	MOVQ 16(DI), BX
 	MOVQ 24(DI), R8
-	MOVQ 48(DI), CX
+	MOVQ 64(DI), CX
 
-loop72:
+loop84:
 	VMOVUPS      (DX), Z0
 	VSUBPS       (BX), Z0, Z0
 	VMOVUPS      word_42b20000<>+0(SB), Z1
@@ -3958,6 +4269,6 @@ loop72:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         CX
-	JNZ          loop72
+	JNZ          loop84
 	VZEROUPPER
 	RET

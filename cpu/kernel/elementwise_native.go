@@ -6,7 +6,7 @@ import "unsafe"
 
 // elemArgs is what the assembly of the elementwise loops reads. The generator knows the offsets.
 type elemArgs struct {
-	p                    [6]unsafe.Pointer
+	p                    [8]unsafe.Pointer
 	n, positions, stride int
 	f                    [8]float32
 }

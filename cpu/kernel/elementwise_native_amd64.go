@@ -47,20 +47,20 @@ func setElementwise(i *implementation, kind int) {
 		}
 	}
 	i.addSquares = func(acc, x, mean []float32, positions int) {
-		a := elemArgs{p: [6]unsafe.Pointer{base(acc), base(x), base(mean)}}
+		a := elemArgs{p: [8]unsafe.Pointer{base(acc), base(x), base(mean)}}
 		channel(channelSquares, &a, len(mean), positions)
 	}
-	i.addProducts = func(acc, dy, x, mean []float32, positions int) {
-		a := elemArgs{p: [6]unsafe.Pointer{base(acc), base(dy), base(x), base(mean)}}
-		channel(channelProducts, &a, len(mean), positions)
+	i.affine = func(y, x []float32, n *Norm, positions int) {
+		a := elemArgs{p: [8]unsafe.Pointer{base(y), base(x), base(n.Scale), base(n.Shift)}}
+		channel(n.kernel(channelAffine, channelAffineReLU), &a, len(n.Scale), positions)
 	}
-	i.affine = func(y, x, scale, shift []float32, positions int) {
-		a := elemArgs{p: [6]unsafe.Pointer{base(y), base(x), base(scale), base(shift)}}
-		channel(channelAffine, &a, len(scale), positions)
+	i.normGrads = func(sums, products, dy, x []float32, n *Norm, positions int) {
+		a := elemArgs{p: [8]unsafe.Pointer{base(sums), base(products), base(dy), base(x), base(n.Mean), base(n.Scale), base(n.Shift)}}
+		channel(n.kernel(channelGrads, channelGradsReLU), &a, len(n.Scale), positions)
 	}
-	i.deviations = func(dx, x, mean, slope []float32, positions int) {
-		a := elemArgs{p: [6]unsafe.Pointer{base(dx), base(x), base(mean), base(slope)}}
-		channel(channelDeviations, &a, len(mean), positions)
+	i.normInputGrad = func(dx, dy, x []float32, n *Norm, positions int) {
+		a := elemArgs{p: [8]unsafe.Pointer{base(dx), base(dy), base(x), base(n.Scale), base(n.Offset), base(n.Mean), base(n.Slope), base(n.Shift)}}
+		channel(n.kernel(channelInputGrad, channelInputGradReLU), &a, len(n.Scale), positions)
 	}
 	i.exp = kind + 1
 }
@@ -72,9 +72,17 @@ func expShifted(kind int, e, z []float32, max, sum *[Lanes]float32) {
 		return
 	}
 	if len(z) > 0 {
-		a := elemArgs{p: [6]unsafe.Pointer{base(e), base(z), unsafe.Pointer(max), unsafe.Pointer(sum)}, n: len(z) / Lanes}
+		a := elemArgs{p: [8]unsafe.Pointer{base(e), base(z), unsafe.Pointer(max), unsafe.Pointer(sum)}, n: len(z) / Lanes}
 		channelCall((kind-1)*channelKinds+channelExp, (*byte)(unsafe.Pointer(&a)))
 	}
+}
+
+// kernel picks the kernel with a ReLU or the one without.
+func (n *Norm) kernel(plain, relu int) int {
+	if n.ReLU {
+		return relu
+	}
+	return plain
 }
 
 func forwardKernel(f model.ActivationFunc) (id int, ok bool) {

@@ -2,9 +2,9 @@ package main
 
 import "fmt"
 
-// Offsets in kernel.elemArgs: six pointers, the number of vectors, positions and their stride, then floats.
+// Offsets in kernel.elemArgs: eight pointers, the number of vectors, positions and their stride, then floats.
 const (
-	elemN, elemPositions, elemStride, elemFloats = 48, 56, 64, 72
+	elemN, elemPositions, elemStride, elemFloats = 64, 72, 80, 88
 )
 
 // quarter is what a body sees: a quarter of a vector, with registers of its own.
