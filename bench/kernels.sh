@@ -10,6 +10,6 @@ model = next(d["model"] for d in json.load(sys.stdin) if d["name"] == "cpu")
 print(re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-"))')
 file=bench/results/kernels-$processor.txt
 mkdir -p bench/results
-go test -run '^$' -bench . -benchmem -count "${1:-6}" ./cpu/kernel ./cpu | tee "$file.part"
+go test -run "^$" -bench . -benchtime 50ms -benchmem -count "${1:-6}" ./cpu/kernel ./cpu | tee "$file.part"
 mv "$file.part" "$file"
 echo "kept as $file"
