@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 			t.Setenv("GCNN_CPU", string(path))
 			devicetest.RunAll(t, open(2))
 		})
-		if raceDetector {
+		if cpu.RaceDetector {
 			break
 		}
 	}

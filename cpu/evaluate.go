@@ -118,8 +118,8 @@ type inferenceRun struct {
 	sums    []float64 // by group, the few samples after them last: of the losses
 	correct []int64   // by group
 	next    atomic.Int64
-	round   uint64 // of the spread plan, before the call
-	stop    bool   // written by worker 0 before a barrier
+	round   uint64       // of the spread plan, before the call
+	last    atomic.Int64 // how many groups are gone through, once that is settled; a late worker may read it after the next group
 }
 
 // forward computes the outputs of a set, and its loss where it is labelled. Groups of 16 images pass through the network one by
@@ -149,6 +149,7 @@ func (p *program) forward(ctx context.Context, set *data.Set) (*tensor.Dense, de
 	case groups > 0:
 		p.passes.spread.begin()
 		r.round = p.passes.spread.round
+		r.last.Store(int64(groups))
 		p.crew.run(r.together)
 	}
 	if done := int(r.next.Load()); done < groups {
@@ -233,10 +234,12 @@ func (r *inferenceRun) together(w *worker) {
 			r.collect(g, pl.output.copy(0), &pl.losses[0], n)
 			pl.round = round
 			r.next.Add(1)
-			r.stop = r.ctx.Err() != nil
+			if r.ctx.Err() != nil {
+				r.last.Store(int64(g + 1))
+			}
 		}
 		p.crew.barrier.wait()
-		if r.stop {
+		if int64(g+1) >= r.last.Load() {
 			return
 		}
 	}

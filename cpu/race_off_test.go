@@ -1,5 +1,6 @@
 //go:build !race
 
-package cpu_test
+package cpu
 
-const raceDetector = false
+// RaceDetector is on with -race, whose bookkeeping allocates.
+const RaceDetector = false

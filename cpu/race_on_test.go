@@ -1,6 +1,6 @@
 //go:build race
 
-package cpu_test
+package cpu
 
-// raceDetector is on: its bookkeeping allocates.
-const raceDetector = true
+// RaceDetector is on: its bookkeeping allocates.
+const RaceDetector = true

@@ -313,7 +313,7 @@ func TestStepsAllocateNothing(t *testing.T) {
 			})
 		}
 		// A worker that falls asleep at a barrier may make the runtime allocate for it: not once a step.
-		if short, long := allocations(1), allocations(16); long-short >= 15 && !raceDetector {
+		if short, long := allocations(1), allocations(16); long-short >= 15 && !cpu.RaceDetector {
 			t.Errorf("%s: %v allocations in an epoch of 1 step, %v in one of 16", name, short, long)
 		}
 	}

@@ -338,18 +338,17 @@ func gemmPacked(g *Gemm, y, x, w, bias []float32, rows int) {
 
 // pack copies outs weights of each tap of the runs, ld bytes apart, side by side.
 func pack(buffer *[packTaps * packOuts]float32, w unsafe.Pointer, runs []gemmRun, ld, outs int) {
-	d := unsafe.Pointer(buffer)
+	to := 0
 	for _, r := range runs {
-		s := unsafe.Add(w, r.w)
-		for range r.n {
-			i := 0
+		for t := range r.n {
+			s, d, i := unsafe.Add(w, r.w+t*ld), unsafe.Pointer(&buffer[to]), 0
+			to += outs
 			for ; i+4 <= outs; i += 4 {
 				*(*[4]float32)(unsafe.Add(d, i*4)) = *(*[4]float32)(unsafe.Add(s, i*4))
 			}
 			for ; i < outs; i++ {
 				*(*float32)(unsafe.Add(d, i*4)) = *(*float32)(unsafe.Add(s, i*4))
 			}
-			s, d = unsafe.Add(s, ld), unsafe.Add(d, outs*4)
 		}
 	}
 }
