@@ -174,6 +174,21 @@ func gemmAVX2StridedP4J2(a *byte)
 //go:noescape
 func gemmAVX2StridedP4J3(a *byte)
 
+// gemmAVX2WindowJ1 computes the maxima of windows of 4 positions and 1 outputs.
+//
+//go:noescape
+func gemmAVX2WindowJ1(a *byte)
+
+// gemmAVX2WindowJ2 computes the maxima of windows of 4 positions and 2 outputs.
+//
+//go:noescape
+func gemmAVX2WindowJ2(a *byte)
+
+// gemmAVX2WindowJ3 computes the maxima of windows of 4 positions and 3 outputs.
+//
+//go:noescape
+func gemmAVX2WindowJ3(a *byte)
+
 // gemmAVX512P1J1 computes tiles of 1 positions and 1 outputs.
 //
 //go:noescape
@@ -534,6 +549,36 @@ func gemmAVX512StridedP4J4(a *byte)
 //go:noescape
 func gemmAVX512StridedP4J6(a *byte)
 
+// gemmAVX512WindowJ1 computes the maxima of windows of 4 positions and 1 outputs.
+//
+//go:noescape
+func gemmAVX512WindowJ1(a *byte)
+
+// gemmAVX512WindowJ2 computes the maxima of windows of 4 positions and 2 outputs.
+//
+//go:noescape
+func gemmAVX512WindowJ2(a *byte)
+
+// gemmAVX512WindowJ3 computes the maxima of windows of 4 positions and 3 outputs.
+//
+//go:noescape
+func gemmAVX512WindowJ3(a *byte)
+
+// gemmAVX512WindowJ4 computes the maxima of windows of 4 positions and 4 outputs.
+//
+//go:noescape
+func gemmAVX512WindowJ4(a *byte)
+
+// gemmAVX512WindowJ5 computes the maxima of windows of 4 positions and 5 outputs.
+//
+//go:noescape
+func gemmAVX512WindowJ5(a *byte)
+
+// gemmAVX512WindowJ6 computes the maxima of windows of 4 positions and 6 outputs.
+//
+//go:noescape
+func gemmAVX512WindowJ6(a *byte)
+
 // gemmAVX2 are the tiles, by positions and outputs.
 var gemmAVX2 = []gemmTile{
 	{1, 1, 0},
@@ -576,84 +621,101 @@ var gemmAVX2Strided = []gemmTile{
 	{4, 3, 33},
 }
 
-// gemmAVX512 are the tiles, by positions and outputs.
-var gemmAVX512 = []gemmTile{
+// gemmAVX2Window are the tiles of windows, by outputs.
+var gemmAVX2Window = []gemmTile{
 	{1, 1, 34},
 	{1, 2, 35},
 	{1, 3, 36},
-	{1, 4, 37},
-	{1, 5, 38},
-	{1, 6, 39},
-	{1, 7, 40},
-	{1, 8, 41},
-	{1, 10, 42},
-	{1, 12, 43},
-	{1, 14, 44},
-	{1, 16, 45},
-	{1, 20, 46},
-	{1, 24, 47},
-	{1, 28, 48},
-	{2, 1, 49},
-	{2, 2, 50},
-	{2, 3, 51},
-	{2, 4, 52},
-	{2, 5, 53},
-	{2, 6, 54},
-	{2, 7, 55},
-	{2, 8, 56},
-	{2, 10, 57},
-	{2, 12, 58},
-	{2, 14, 59},
-	{3, 1, 60},
-	{3, 2, 61},
-	{3, 3, 62},
-	{3, 4, 63},
-	{3, 5, 64},
-	{3, 6, 65},
-	{3, 7, 66},
-	{3, 8, 67},
-	{3, 9, 68},
-	{4, 1, 69},
-	{4, 2, 70},
-	{4, 3, 71},
-	{4, 4, 72},
-	{4, 5, 73},
-	{4, 6, 74},
-	{6, 1, 75},
-	{6, 2, 76},
-	{6, 3, 77},
-	{6, 4, 78},
+}
+
+// gemmAVX512 are the tiles, by positions and outputs.
+var gemmAVX512 = []gemmTile{
+	{1, 1, 37},
+	{1, 2, 38},
+	{1, 3, 39},
+	{1, 4, 40},
+	{1, 5, 41},
+	{1, 6, 42},
+	{1, 7, 43},
+	{1, 8, 44},
+	{1, 10, 45},
+	{1, 12, 46},
+	{1, 14, 47},
+	{1, 16, 48},
+	{1, 20, 49},
+	{1, 24, 50},
+	{1, 28, 51},
+	{2, 1, 52},
+	{2, 2, 53},
+	{2, 3, 54},
+	{2, 4, 55},
+	{2, 5, 56},
+	{2, 6, 57},
+	{2, 7, 58},
+	{2, 8, 59},
+	{2, 10, 60},
+	{2, 12, 61},
+	{2, 14, 62},
+	{3, 1, 63},
+	{3, 2, 64},
+	{3, 3, 65},
+	{3, 4, 66},
+	{3, 5, 67},
+	{3, 6, 68},
+	{3, 7, 69},
+	{3, 8, 70},
+	{3, 9, 71},
+	{4, 1, 72},
+	{4, 2, 73},
+	{4, 3, 74},
+	{4, 4, 75},
+	{4, 5, 76},
+	{4, 6, 77},
+	{6, 1, 78},
+	{6, 2, 79},
+	{6, 3, 80},
+	{6, 4, 81},
 }
 
 // gemmAVX512Strided are the tiles, by positions and outputs.
 var gemmAVX512Strided = []gemmTile{
-	{1, 1, 79},
-	{1, 2, 80},
-	{1, 3, 81},
-	{1, 4, 82},
-	{1, 6, 83},
-	{1, 8, 84},
-	{1, 12, 85},
-	{1, 16, 86},
-	{1, 24, 87},
-	{2, 1, 88},
-	{2, 2, 89},
-	{2, 3, 90},
-	{2, 4, 91},
-	{2, 6, 92},
-	{2, 8, 93},
-	{2, 12, 94},
-	{3, 1, 95},
-	{3, 2, 96},
-	{3, 3, 97},
-	{3, 4, 98},
-	{3, 6, 99},
-	{3, 8, 100},
-	{4, 1, 101},
-	{4, 2, 102},
-	{4, 3, 103},
-	{4, 4, 104},
-	{4, 6, 105},
+	{1, 1, 82},
+	{1, 2, 83},
+	{1, 3, 84},
+	{1, 4, 85},
+	{1, 6, 86},
+	{1, 8, 87},
+	{1, 12, 88},
+	{1, 16, 89},
+	{1, 24, 90},
+	{2, 1, 91},
+	{2, 2, 92},
+	{2, 3, 93},
+	{2, 4, 94},
+	{2, 6, 95},
+	{2, 8, 96},
+	{2, 12, 97},
+	{3, 1, 98},
+	{3, 2, 99},
+	{3, 3, 100},
+	{3, 4, 101},
+	{3, 6, 102},
+	{3, 8, 103},
+	{4, 1, 104},
+	{4, 2, 105},
+	{4, 3, 106},
+	{4, 4, 107},
+	{4, 6, 108},
+}
+
+// gemmAVX512Window are the tiles of windows, by outputs.
+var gemmAVX512Window = []gemmTile{
+	{1, 1, 109},
+	{1, 2, 110},
+	{1, 3, 111},
+	{1, 4, 112},
+	{1, 5, 113},
+	{1, 6, 114},
 }
 
 // gemmCall calls function i.
@@ -728,148 +790,166 @@ func gemmCall(i int, a *byte) {
 	case 33:
 		gemmAVX2StridedP4J3(a)
 	case 34:
-		gemmAVX512P1J1(a)
+		gemmAVX2WindowJ1(a)
 	case 35:
-		gemmAVX512P1J2(a)
+		gemmAVX2WindowJ2(a)
 	case 36:
-		gemmAVX512P1J3(a)
+		gemmAVX2WindowJ3(a)
 	case 37:
-		gemmAVX512P1J4(a)
+		gemmAVX512P1J1(a)
 	case 38:
-		gemmAVX512P1J5(a)
+		gemmAVX512P1J2(a)
 	case 39:
-		gemmAVX512P1J6(a)
+		gemmAVX512P1J3(a)
 	case 40:
-		gemmAVX512P1J7(a)
+		gemmAVX512P1J4(a)
 	case 41:
-		gemmAVX512P1J8(a)
+		gemmAVX512P1J5(a)
 	case 42:
-		gemmAVX512P1J10(a)
+		gemmAVX512P1J6(a)
 	case 43:
-		gemmAVX512P1J12(a)
+		gemmAVX512P1J7(a)
 	case 44:
-		gemmAVX512P1J14(a)
+		gemmAVX512P1J8(a)
 	case 45:
-		gemmAVX512P1J16(a)
+		gemmAVX512P1J10(a)
 	case 46:
-		gemmAVX512P1J20(a)
+		gemmAVX512P1J12(a)
 	case 47:
-		gemmAVX512P1J24(a)
+		gemmAVX512P1J14(a)
 	case 48:
-		gemmAVX512P1J28(a)
+		gemmAVX512P1J16(a)
 	case 49:
-		gemmAVX512P2J1(a)
+		gemmAVX512P1J20(a)
 	case 50:
-		gemmAVX512P2J2(a)
+		gemmAVX512P1J24(a)
 	case 51:
-		gemmAVX512P2J3(a)
+		gemmAVX512P1J28(a)
 	case 52:
-		gemmAVX512P2J4(a)
+		gemmAVX512P2J1(a)
 	case 53:
-		gemmAVX512P2J5(a)
+		gemmAVX512P2J2(a)
 	case 54:
-		gemmAVX512P2J6(a)
+		gemmAVX512P2J3(a)
 	case 55:
-		gemmAVX512P2J7(a)
+		gemmAVX512P2J4(a)
 	case 56:
-		gemmAVX512P2J8(a)
+		gemmAVX512P2J5(a)
 	case 57:
-		gemmAVX512P2J10(a)
+		gemmAVX512P2J6(a)
 	case 58:
-		gemmAVX512P2J12(a)
+		gemmAVX512P2J7(a)
 	case 59:
-		gemmAVX512P2J14(a)
+		gemmAVX512P2J8(a)
 	case 60:
-		gemmAVX512P3J1(a)
+		gemmAVX512P2J10(a)
 	case 61:
-		gemmAVX512P3J2(a)
+		gemmAVX512P2J12(a)
 	case 62:
-		gemmAVX512P3J3(a)
+		gemmAVX512P2J14(a)
 	case 63:
-		gemmAVX512P3J4(a)
+		gemmAVX512P3J1(a)
 	case 64:
-		gemmAVX512P3J5(a)
+		gemmAVX512P3J2(a)
 	case 65:
-		gemmAVX512P3J6(a)
+		gemmAVX512P3J3(a)
 	case 66:
-		gemmAVX512P3J7(a)
+		gemmAVX512P3J4(a)
 	case 67:
-		gemmAVX512P3J8(a)
+		gemmAVX512P3J5(a)
 	case 68:
-		gemmAVX512P3J9(a)
+		gemmAVX512P3J6(a)
 	case 69:
-		gemmAVX512P4J1(a)
+		gemmAVX512P3J7(a)
 	case 70:
-		gemmAVX512P4J2(a)
+		gemmAVX512P3J8(a)
 	case 71:
-		gemmAVX512P4J3(a)
+		gemmAVX512P3J9(a)
 	case 72:
-		gemmAVX512P4J4(a)
+		gemmAVX512P4J1(a)
 	case 73:
-		gemmAVX512P4J5(a)
+		gemmAVX512P4J2(a)
 	case 74:
-		gemmAVX512P4J6(a)
+		gemmAVX512P4J3(a)
 	case 75:
-		gemmAVX512P6J1(a)
+		gemmAVX512P4J4(a)
 	case 76:
-		gemmAVX512P6J2(a)
+		gemmAVX512P4J5(a)
 	case 77:
-		gemmAVX512P6J3(a)
+		gemmAVX512P4J6(a)
 	case 78:
-		gemmAVX512P6J4(a)
+		gemmAVX512P6J1(a)
 	case 79:
-		gemmAVX512StridedP1J1(a)
+		gemmAVX512P6J2(a)
 	case 80:
-		gemmAVX512StridedP1J2(a)
+		gemmAVX512P6J3(a)
 	case 81:
-		gemmAVX512StridedP1J3(a)
+		gemmAVX512P6J4(a)
 	case 82:
-		gemmAVX512StridedP1J4(a)
+		gemmAVX512StridedP1J1(a)
 	case 83:
-		gemmAVX512StridedP1J6(a)
+		gemmAVX512StridedP1J2(a)
 	case 84:
-		gemmAVX512StridedP1J8(a)
+		gemmAVX512StridedP1J3(a)
 	case 85:
-		gemmAVX512StridedP1J12(a)
+		gemmAVX512StridedP1J4(a)
 	case 86:
-		gemmAVX512StridedP1J16(a)
+		gemmAVX512StridedP1J6(a)
 	case 87:
-		gemmAVX512StridedP1J24(a)
+		gemmAVX512StridedP1J8(a)
 	case 88:
-		gemmAVX512StridedP2J1(a)
+		gemmAVX512StridedP1J12(a)
 	case 89:
-		gemmAVX512StridedP2J2(a)
+		gemmAVX512StridedP1J16(a)
 	case 90:
-		gemmAVX512StridedP2J3(a)
+		gemmAVX512StridedP1J24(a)
 	case 91:
-		gemmAVX512StridedP2J4(a)
+		gemmAVX512StridedP2J1(a)
 	case 92:
-		gemmAVX512StridedP2J6(a)
+		gemmAVX512StridedP2J2(a)
 	case 93:
-		gemmAVX512StridedP2J8(a)
+		gemmAVX512StridedP2J3(a)
 	case 94:
-		gemmAVX512StridedP2J12(a)
+		gemmAVX512StridedP2J4(a)
 	case 95:
-		gemmAVX512StridedP3J1(a)
+		gemmAVX512StridedP2J6(a)
 	case 96:
-		gemmAVX512StridedP3J2(a)
+		gemmAVX512StridedP2J8(a)
 	case 97:
-		gemmAVX512StridedP3J3(a)
+		gemmAVX512StridedP2J12(a)
 	case 98:
-		gemmAVX512StridedP3J4(a)
+		gemmAVX512StridedP3J1(a)
 	case 99:
-		gemmAVX512StridedP3J6(a)
+		gemmAVX512StridedP3J2(a)
 	case 100:
-		gemmAVX512StridedP3J8(a)
+		gemmAVX512StridedP3J3(a)
 	case 101:
-		gemmAVX512StridedP4J1(a)
+		gemmAVX512StridedP3J4(a)
 	case 102:
-		gemmAVX512StridedP4J2(a)
+		gemmAVX512StridedP3J6(a)
 	case 103:
-		gemmAVX512StridedP4J3(a)
+		gemmAVX512StridedP3J8(a)
 	case 104:
-		gemmAVX512StridedP4J4(a)
+		gemmAVX512StridedP4J1(a)
 	case 105:
+		gemmAVX512StridedP4J2(a)
+	case 106:
+		gemmAVX512StridedP4J3(a)
+	case 107:
+		gemmAVX512StridedP4J4(a)
+	case 108:
 		gemmAVX512StridedP4J6(a)
+	case 109:
+		gemmAVX512WindowJ1(a)
+	case 110:
+		gemmAVX512WindowJ2(a)
+	case 111:
+		gemmAVX512WindowJ3(a)
+	case 112:
+		gemmAVX512WindowJ4(a)
+	case 113:
+		gemmAVX512WindowJ5(a)
+	case 114:
+		gemmAVX512WindowJ6(a)
 	}
 }

@@ -4853,11 +4853,13 @@ again322:
 	VZEROUPPER
 	RET
 
-// func gemmAVX512P1J1(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·gemmAVX512P1J1(SB), NOSPLIT, $0-8
+// func gemmAVX2WindowJ1(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowJ1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
-	MOVQ 72(DI), R8
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
 	MOVQ 120(DI), R13
 	MOVQ 8(DI), BX
 	MOVQ BX, 152(DI)
@@ -4872,20 +4874,23 @@ row323:
 	MOVQ BX, 168(DI)
 
 tile324:
+	MOVQ $0x00000002, 184(DI)
+
+half325:
 	CMPQ   136(DI), $+1
 	JEQ    bias328
-	JGT    accumulate329
-	VPXORD Z0, Z0, Z0
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
 	JMP    start330
 
 bias328:
 	MOVQ         24(DI), BX
-	VBROADCASTSS (BX), Z0
-	JMP          start330
-
-accumulate329:
-	MOVQ    176(DI), DX
-	VMOVUPS (DX), Z0
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y3
 
 start330:
 	MOVQ 32(DI), R12
@@ -4898,34 +4903,806 @@ run326:
 	ADDQ 16(DI), CX
 
 tap327:
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      (AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      (AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      (AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      (AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	ADDQ         $+64, AX
+	ADDQ         R13, CX
+	DECQ         R11
+	JNZ          tap327
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run326
+	CMPQ         144(DI), $+0
+	JEQ          linear331
+	VXORPS       Y4, Y4, Y4
+	VMAXPS       Y0, Y4, Y0
+
+linear331:
+	MOVQ         176(DI), DX
+	MOVQ         208(DI), R14
+	VCMPPS       $0x03, Y0, Y1, Y4
+	VCMPPS       $0x03, Y2, Y3, Y6
+	VORPS        Y4, Y6, Y4
+	VTESTPS      Y4, Y4
+	JNZ          nan332
+	TESTQ        R14, R14
+	JZ           values333
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y5, Y5, Y5
+	VPADDD       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y0, Y1, Y4
+	VMAXPS       Y0, Y1, Y0
+	VCMPPS       $0x1e, Y2, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y0, Y2, Y3
+	VMAXPS       Y0, Y2, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y5, Y1, Y1
+	VBLENDVPS    Y3, Y1, Y4, Y4
+	VPABSD       Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKUSDW    X6, X4, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R15)
+	JMP          done334
+
+values333:
+	VMAXPS  Y0, Y1, Y0
+	VMAXPS  Y2, Y3, Y2
+	VMAXPS  Y0, Y2, Y0
+	VMOVUPS Y0, (DX)
+	JMP     done334
+
+nan332:
+	TESTQ        R14, R14
+	JZ           values335
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y5, Y5, Y5
+	VPADDD       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y0, Y1, Y4
+	VCMPPS       $0x03, Y1, Y1, Y6
+	VORPS        Y6, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y0, Y0
+	VCMPPS       $0x1e, Y2, Y3, Y1
+	VCMPPS       $0x03, Y3, Y3, Y6
+	VORPS        Y6, Y1, Y1
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VCMPPS       $0x1e, Y0, Y2, Y3
+	VCMPPS       $0x03, Y2, Y2, Y6
+	VORPS        Y6, Y3, Y3
+	VBLENDVPS    Y3, Y2, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y5, Y1, Y1
+	VBLENDVPS    Y3, Y1, Y4, Y4
+	VPABSD       Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKUSDW    X6, X4, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R15)
+	JMP          done334
+
+values335:
+	VCMPPS    $0x1e, Y0, Y1, Y4
+	VCMPPS    $0x03, Y1, Y1, Y6
+	VORPS     Y6, Y4, Y4
+	VBLENDVPS Y4, Y1, Y0, Y0
+	VCMPPS    $0x1e, Y2, Y3, Y1
+	VCMPPS    $0x03, Y3, Y3, Y6
+	VORPS     Y6, Y1, Y1
+	VBLENDVPS Y1, Y3, Y2, Y2
+	VCMPPS    $0x1e, Y0, Y2, Y3
+	VCMPPS    $0x03, Y2, Y2, Y6
+	VORPS     Y6, Y3, Y3
+	VBLENDVPS Y3, Y2, Y0, Y0
+	VMOVUPS   Y0, (DX)
+
+done334:
+	DECQ 184(DI)
+	JZ   again336
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half325
+
+again336:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile324
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row323
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowJ2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowJ2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row337:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+
+tile338:
+	MOVQ $0x00000002, 184(DI)
+
+half339:
+	CMPQ   136(DI), $+1
+	JEQ    bias342
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	JMP    start344
+
+bias342:
+	MOVQ         24(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y4
+	VMOVAPS      Y0, Y6
+	VBROADCASTSS 4(BX), Y1
+	VMOVAPS      Y1, Y3
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y1, Y7
+
+start344:
+	MOVQ 32(DI), R12
+
+run340:
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), R11
+	ADDQ SI, AX
+	ADDQ 16(DI), CX
+
+tap341:
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	VMOVUPS      (AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      (AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      (AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      (AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	ADDQ         $+64, AX
+	ADDQ         R13, CX
+	DECQ         R11
+	JNZ          tap341
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run340
+	CMPQ         144(DI), $+0
+	JEQ          linear345
+	VXORPS       Y8, Y8, Y8
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+
+linear345:
+	MOVQ         176(DI), DX
+	MOVQ         208(DI), R14
+	VCMPPS       $0x03, Y0, Y2, Y8
+	VCMPPS       $0x03, Y4, Y6, Y10
+	VORPS        Y8, Y10, Y8
+	VCMPPS       $0x03, Y1, Y3, Y9
+	VCMPPS       $0x03, Y5, Y7, Y10
+	VORPS        Y9, Y10, Y9
+	VORPS        Y9, Y8, Y8
+	VTESTPS      Y8, Y8
+	JNZ          nan346
+	TESTQ        R14, R14
+	JZ           values347
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y9, Y9, Y9
+	VPADDD       Y9, Y9, Y9
+	VCMPPS       $0x1e, Y0, Y2, Y8
+	VMAXPS       Y0, Y2, Y0
+	VCMPPS       $0x1e, Y4, Y6, Y2
+	VMAXPS       Y4, Y6, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y6
+	VMAXPS       Y0, Y4, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y9, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y3, Y8
+	VMAXPS       Y1, Y3, Y1
+	VCMPPS       $0x1e, Y5, Y7, Y3
+	VMAXPS       Y5, Y7, Y5
+	VCMPPS       $0x1e, Y1, Y5, Y7
+	VMAXPS       Y1, Y5, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y9, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	JMP          done348
+
+values347:
+	VMAXPS  Y0, Y2, Y0
+	VMAXPS  Y4, Y6, Y4
+	VMAXPS  Y0, Y4, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y1, Y3, Y1
+	VMAXPS  Y5, Y7, Y5
+	VMAXPS  Y1, Y5, Y1
+	VMOVUPS Y1, (DX)
+	JMP     done348
+
+nan346:
+	TESTQ        R14, R14
+	JZ           values349
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y9, Y9, Y9
+	VPADDD       Y9, Y9, Y9
+	VCMPPS       $0x1e, Y0, Y2, Y8
+	VCMPPS       $0x03, Y2, Y2, Y10
+	VORPS        Y10, Y8, Y8
+	VBLENDVPS    Y8, Y2, Y0, Y0
+	VCMPPS       $0x1e, Y4, Y6, Y2
+	VCMPPS       $0x03, Y6, Y6, Y10
+	VORPS        Y10, Y2, Y2
+	VBLENDVPS    Y2, Y6, Y4, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y6
+	VCMPPS       $0x03, Y4, Y4, Y10
+	VORPS        Y10, Y6, Y6
+	VBLENDVPS    Y6, Y4, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y9, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y3, Y8
+	VCMPPS       $0x03, Y3, Y3, Y10
+	VORPS        Y10, Y8, Y8
+	VBLENDVPS    Y8, Y3, Y1, Y1
+	VCMPPS       $0x1e, Y5, Y7, Y3
+	VCMPPS       $0x03, Y7, Y7, Y10
+	VORPS        Y10, Y3, Y3
+	VBLENDVPS    Y3, Y7, Y5, Y5
+	VCMPPS       $0x1e, Y1, Y5, Y7
+	VCMPPS       $0x03, Y5, Y5, Y10
+	VORPS        Y10, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y9, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	JMP          done348
+
+values349:
+	VCMPPS    $0x1e, Y0, Y2, Y8
+	VCMPPS    $0x03, Y2, Y2, Y10
+	VORPS     Y10, Y8, Y8
+	VBLENDVPS Y8, Y2, Y0, Y0
+	VCMPPS    $0x1e, Y4, Y6, Y2
+	VCMPPS    $0x03, Y6, Y6, Y10
+	VORPS     Y10, Y2, Y2
+	VBLENDVPS Y2, Y6, Y4, Y4
+	VCMPPS    $0x1e, Y0, Y4, Y6
+	VCMPPS    $0x03, Y4, Y4, Y10
+	VORPS     Y10, Y6, Y6
+	VBLENDVPS Y6, Y4, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y1, Y3, Y8
+	VCMPPS    $0x03, Y3, Y3, Y10
+	VORPS     Y10, Y8, Y8
+	VBLENDVPS Y8, Y3, Y1, Y1
+	VCMPPS    $0x1e, Y5, Y7, Y3
+	VCMPPS    $0x03, Y7, Y7, Y10
+	VORPS     Y10, Y3, Y3
+	VBLENDVPS Y3, Y7, Y5, Y5
+	VCMPPS    $0x1e, Y1, Y5, Y7
+	VCMPPS    $0x03, Y5, Y5, Y10
+	VORPS     Y10, Y7, Y7
+	VBLENDVPS Y7, Y5, Y1, Y1
+	VMOVUPS   Y1, (DX)
+
+done348:
+	DECQ 184(DI)
+	JZ   again350
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half339
+
+again350:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile338
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row337
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowJ3(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowJ3(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row351:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+
+tile352:
+	MOVQ $0x00000002, 184(DI)
+
+half353:
+	CMPQ   136(DI), $+1
+	JEQ    bias356
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	JMP    start358
+
+bias356:
+	MOVQ         24(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y3
+	VMOVAPS      Y0, Y6
+	VMOVAPS      Y0, Y9
+	VBROADCASTSS 4(BX), Y1
+	VMOVAPS      Y1, Y4
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y1, Y10
+	VBROADCASTSS 8(BX), Y2
+	VMOVAPS      Y2, Y5
+	VMOVAPS      Y2, Y8
+	VMOVAPS      Y2, Y11
+
+start358:
+	MOVQ 32(DI), R12
+
+run354:
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), R11
+	ADDQ SI, AX
+	ADDQ 16(DI), CX
+
+tap355:
+	VBROADCASTSS (CX), Y12
+	VBROADCASTSS 4(CX), Y13
+	VBROADCASTSS 8(CX), Y14
+	VMOVUPS      (AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      (AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      (AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      (AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	ADDQ         $+64, AX
+	ADDQ         R13, CX
+	DECQ         R11
+	JNZ          tap355
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run354
+	CMPQ         144(DI), $+0
+	JEQ          linear359
+	VXORPS       Y12, Y12, Y12
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y12, Y2
+
+linear359:
+	MOVQ         176(DI), DX
+	MOVQ         208(DI), R14
+	VCMPPS       $0x03, Y0, Y3, Y12
+	VCMPPS       $0x03, Y6, Y9, Y14
+	VORPS        Y12, Y14, Y12
+	VCMPPS       $0x03, Y1, Y4, Y13
+	VCMPPS       $0x03, Y7, Y10, Y14
+	VORPS        Y13, Y14, Y13
+	VORPS        Y13, Y12, Y12
+	VCMPPS       $0x03, Y2, Y5, Y13
+	VCMPPS       $0x03, Y8, Y11, Y14
+	VORPS        Y13, Y14, Y13
+	VORPS        Y13, Y12, Y12
+	VTESTPS      Y12, Y12
+	JNZ          nan360
+	TESTQ        R14, R14
+	JZ           values361
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y13, Y13, Y13
+	VPADDD       Y13, Y13, Y13
+	VCMPPS       $0x1e, Y0, Y3, Y12
+	VMAXPS       Y0, Y3, Y0
+	VCMPPS       $0x1e, Y6, Y9, Y3
+	VMAXPS       Y6, Y9, Y6
+	VCMPPS       $0x1e, Y0, Y6, Y9
+	VMAXPS       Y0, Y6, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y13, Y3, Y3
+	VBLENDVPS    Y9, Y3, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y4, Y12
+	VMAXPS       Y1, Y4, Y1
+	VCMPPS       $0x1e, Y7, Y10, Y4
+	VMAXPS       Y7, Y10, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y10
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y13, Y4, Y4
+	VBLENDVPS    Y10, Y4, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y2, Y5, Y12
+	VMAXPS       Y2, Y5, Y2
+	VCMPPS       $0x1e, Y8, Y11, Y5
+	VMAXPS       Y8, Y11, Y8
+	VCMPPS       $0x1e, Y2, Y8, Y11
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      Y2, (DX)
+	VPADDD       Y13, Y5, Y5
+	VBLENDVPS    Y11, Y5, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	JMP          done362
+
+values361:
+	VMAXPS  Y0, Y3, Y0
+	VMAXPS  Y6, Y9, Y6
+	VMAXPS  Y0, Y6, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y1, Y4, Y1
+	VMAXPS  Y7, Y10, Y7
+	VMAXPS  Y1, Y7, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y2, Y5, Y2
+	VMAXPS  Y8, Y11, Y8
+	VMAXPS  Y2, Y8, Y2
+	VMOVUPS Y2, (DX)
+	JMP     done362
+
+nan360:
+	TESTQ        R14, R14
+	JZ           values363
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y13, Y13, Y13
+	VPADDD       Y13, Y13, Y13
+	VCMPPS       $0x1e, Y0, Y3, Y12
+	VCMPPS       $0x03, Y3, Y3, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y3, Y0, Y0
+	VCMPPS       $0x1e, Y6, Y9, Y3
+	VCMPPS       $0x03, Y9, Y9, Y14
+	VORPS        Y14, Y3, Y3
+	VBLENDVPS    Y3, Y9, Y6, Y6
+	VCMPPS       $0x1e, Y0, Y6, Y9
+	VCMPPS       $0x03, Y6, Y6, Y14
+	VORPS        Y14, Y9, Y9
+	VBLENDVPS    Y9, Y6, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y13, Y3, Y3
+	VBLENDVPS    Y9, Y3, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y4, Y12
+	VCMPPS       $0x03, Y4, Y4, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y4, Y1, Y1
+	VCMPPS       $0x1e, Y7, Y10, Y4
+	VCMPPS       $0x03, Y10, Y10, Y14
+	VORPS        Y14, Y4, Y4
+	VBLENDVPS    Y4, Y10, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y10
+	VCMPPS       $0x03, Y7, Y7, Y14
+	VORPS        Y14, Y10, Y10
+	VBLENDVPS    Y10, Y7, Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y13, Y4, Y4
+	VBLENDVPS    Y10, Y4, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y2, Y5, Y12
+	VCMPPS       $0x03, Y5, Y5, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y5, Y2, Y2
+	VCMPPS       $0x1e, Y8, Y11, Y5
+	VCMPPS       $0x03, Y11, Y11, Y14
+	VORPS        Y14, Y5, Y5
+	VBLENDVPS    Y5, Y11, Y8, Y8
+	VCMPPS       $0x1e, Y2, Y8, Y11
+	VCMPPS       $0x03, Y8, Y8, Y14
+	VORPS        Y14, Y11, Y11
+	VBLENDVPS    Y11, Y8, Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VPADDD       Y13, Y5, Y5
+	VBLENDVPS    Y11, Y5, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	JMP          done362
+
+values363:
+	VCMPPS    $0x1e, Y0, Y3, Y12
+	VCMPPS    $0x03, Y3, Y3, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y3, Y0, Y0
+	VCMPPS    $0x1e, Y6, Y9, Y3
+	VCMPPS    $0x03, Y9, Y9, Y14
+	VORPS     Y14, Y3, Y3
+	VBLENDVPS Y3, Y9, Y6, Y6
+	VCMPPS    $0x1e, Y0, Y6, Y9
+	VCMPPS    $0x03, Y6, Y6, Y14
+	VORPS     Y14, Y9, Y9
+	VBLENDVPS Y9, Y6, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y1, Y4, Y12
+	VCMPPS    $0x03, Y4, Y4, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y4, Y1, Y1
+	VCMPPS    $0x1e, Y7, Y10, Y4
+	VCMPPS    $0x03, Y10, Y10, Y14
+	VORPS     Y14, Y4, Y4
+	VBLENDVPS Y4, Y10, Y7, Y7
+	VCMPPS    $0x1e, Y1, Y7, Y10
+	VCMPPS    $0x03, Y7, Y7, Y14
+	VORPS     Y14, Y10, Y10
+	VBLENDVPS Y10, Y7, Y1, Y1
+	VMOVUPS   Y1, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y2, Y5, Y12
+	VCMPPS    $0x03, Y5, Y5, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y5, Y2, Y2
+	VCMPPS    $0x1e, Y8, Y11, Y5
+	VCMPPS    $0x03, Y11, Y11, Y14
+	VORPS     Y14, Y5, Y5
+	VBLENDVPS Y5, Y11, Y8, Y8
+	VCMPPS    $0x1e, Y2, Y8, Y11
+	VCMPPS    $0x03, Y8, Y8, Y14
+	VORPS     Y14, Y11, Y11
+	VBLENDVPS Y11, Y8, Y2, Y2
+	VMOVUPS   Y2, (DX)
+
+done362:
+	DECQ 184(DI)
+	JZ   again364
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half353
+
+again364:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile352
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row351
+	VZEROUPPER
+	RET
+
+// func gemmAVX512P1J1(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·gemmAVX512P1J1(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 72(DI), R8
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row365:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+
+tile366:
+	CMPQ   136(DI), $+1
+	JEQ    bias370
+	JGT    accumulate371
+	VPXORD Z0, Z0, Z0
+	JMP    start372
+
+bias370:
+	MOVQ         24(DI), BX
+	VBROADCASTSS (BX), Z0
+	JMP          start372
+
+accumulate371:
+	MOVQ    176(DI), DX
+	VMOVUPS (DX), Z0
+
+start372:
+	MOVQ 32(DI), R12
+
+run368:
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), R11
+	ADDQ SI, AX
+	ADDQ 16(DI), CX
+
+tap369:
 	VMOVUPS          (AX), Z1
 	VFMADD231PS.BCST (CX), Z1, Z0
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap327
+	JNZ              tap369
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run326
+	JNE              run368
 	CMPQ             144(DI), $+0
-	JEQ              store331
+	JEQ              store373
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 
-store331:
+store373:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile324
+	JNZ     tile366
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row323
+	JNZ     row365
 	VZEROUPPER
 	RET
 
@@ -4940,61 +5717,61 @@ TEXT ·gemmAVX512P1J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row332:
+row374:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile333:
+tile375:
 	CMPQ   136(DI), $+1
-	JEQ    bias337
-	JGT    accumulate338
+	JEQ    bias379
+	JGT    accumulate380
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	JMP    start339
+	JMP    start381
 
-bias337:
+bias379:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
-	JMP          start339
+	JMP          start381
 
-accumulate338:
+accumulate380:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
 
-start339:
+start381:
 	MOVQ 32(DI), R12
 
-run335:
+run377:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap336:
+tap378:
 	VMOVUPS          (AX), Z2
 	VFMADD231PS.BCST (CX), Z2, Z0
 	VFMADD231PS.BCST 4(CX), Z2, Z1
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap336
+	JNZ              tap378
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run335
+	JNE              run377
 	CMPQ             144(DI), $+0
-	JEQ              store340
+	JEQ              store382
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
 
-store340:
+store382:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -5003,13 +5780,13 @@ store340:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile333
+	JNZ     tile375
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row332
+	JNZ     row374
 	VZEROUPPER
 	RET
 
@@ -5024,30 +5801,30 @@ TEXT ·gemmAVX512P1J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row341:
+row383:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile342:
+tile384:
 	CMPQ   136(DI), $+1
-	JEQ    bias346
-	JGT    accumulate347
+	JEQ    bias388
+	JGT    accumulate389
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	JMP    start348
+	JMP    start390
 
-bias346:
+bias388:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
-	JMP          start348
+	JMP          start390
 
-accumulate347:
+accumulate389:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -5055,17 +5832,17 @@ accumulate347:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z2
 
-start348:
+start390:
 	MOVQ 32(DI), R12
 
-run344:
+run386:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap345:
+tap387:
 	VMOVUPS          (AX), Z3
 	VFMADD231PS.BCST (CX), Z3, Z0
 	VFMADD231PS.BCST 4(CX), Z3, Z1
@@ -5073,18 +5850,18 @@ tap345:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap345
+	JNZ              tap387
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run344
+	JNE              run386
 	CMPQ             144(DI), $+0
-	JEQ              store349
+	JEQ              store391
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
 	VMAXPS           Z2, Z31, Z2
 
-store349:
+store391:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -5095,13 +5872,13 @@ store349:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile342
+	JNZ     tile384
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row341
+	JNZ     row383
 	VZEROUPPER
 	RET
 
@@ -5116,32 +5893,32 @@ TEXT ·gemmAVX512P1J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row350:
+row392:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile351:
+tile393:
 	CMPQ   136(DI), $+1
-	JEQ    bias355
-	JGT    accumulate356
+	JEQ    bias397
+	JGT    accumulate398
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start357
+	JMP    start399
 
-bias355:
+bias397:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	VBROADCASTSS 12(BX), Z3
-	JMP          start357
+	JMP          start399
 
-accumulate356:
+accumulate398:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -5151,17 +5928,17 @@ accumulate356:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
 
-start357:
+start399:
 	MOVQ 32(DI), R12
 
-run353:
+run395:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap354:
+tap396:
 	VMOVUPS          (AX), Z4
 	VFMADD231PS.BCST (CX), Z4, Z0
 	VFMADD231PS.BCST 4(CX), Z4, Z1
@@ -5170,19 +5947,19 @@ tap354:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap354
+	JNZ              tap396
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run353
+	JNE              run395
 	CMPQ             144(DI), $+0
-	JEQ              store358
+	JEQ              store400
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
 	VMAXPS           Z2, Z31, Z2
 	VMAXPS           Z3, Z31, Z3
 
-store358:
+store400:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -5195,13 +5972,13 @@ store358:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile351
+	JNZ     tile393
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row350
+	JNZ     row392
 	VZEROUPPER
 	RET
 
@@ -5216,34 +5993,34 @@ TEXT ·gemmAVX512P1J5(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row359:
+row401:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile360:
+tile402:
 	CMPQ   136(DI), $+1
-	JEQ    bias364
-	JGT    accumulate365
+	JEQ    bias406
+	JGT    accumulate407
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	JMP    start366
+	JMP    start408
 
-bias364:
+bias406:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	VBROADCASTSS 12(BX), Z3
 	VBROADCASTSS 16(BX), Z4
-	JMP          start366
+	JMP          start408
 
-accumulate365:
+accumulate407:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -5255,17 +6032,17 @@ accumulate365:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
 
-start366:
+start408:
 	MOVQ 32(DI), R12
 
-run362:
+run404:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap363:
+tap405:
 	VMOVUPS          (AX), Z5
 	VFMADD231PS.BCST (CX), Z5, Z0
 	VFMADD231PS.BCST 4(CX), Z5, Z1
@@ -5275,12 +6052,12 @@ tap363:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap363
+	JNZ              tap405
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run362
+	JNE              run404
 	CMPQ             144(DI), $+0
-	JEQ              store367
+	JEQ              store409
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -5288,7 +6065,7 @@ tap363:
 	VMAXPS           Z3, Z31, Z3
 	VMAXPS           Z4, Z31, Z4
 
-store367:
+store409:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -5303,13 +6080,13 @@ store367:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile360
+	JNZ     tile402
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row359
+	JNZ     row401
 	VZEROUPPER
 	RET
 
@@ -5324,26 +6101,26 @@ TEXT ·gemmAVX512P1J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row368:
+row410:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile369:
+tile411:
 	CMPQ   136(DI), $+1
-	JEQ    bias373
-	JGT    accumulate374
+	JEQ    bias415
+	JGT    accumulate416
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start375
+	JMP    start417
 
-bias373:
+bias415:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -5351,9 +6128,9 @@ bias373:
 	VBROADCASTSS 12(BX), Z3
 	VBROADCASTSS 16(BX), Z4
 	VBROADCASTSS 20(BX), Z5
-	JMP          start375
+	JMP          start417
 
-accumulate374:
+accumulate416:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -5367,17 +6144,17 @@ accumulate374:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start375:
+start417:
 	MOVQ 32(DI), R12
 
-run371:
+run413:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap372:
+tap414:
 	VMOVUPS          (AX), Z6
 	VFMADD231PS.BCST (CX), Z6, Z0
 	VFMADD231PS.BCST 4(CX), Z6, Z1
@@ -5388,12 +6165,12 @@ tap372:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap372
+	JNZ              tap414
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run371
+	JNE              run413
 	CMPQ             144(DI), $+0
-	JEQ              store376
+	JEQ              store418
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -5402,7 +6179,7 @@ tap372:
 	VMAXPS           Z4, Z31, Z4
 	VMAXPS           Z5, Z31, Z5
 
-store376:
+store418:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -5419,13 +6196,13 @@ store376:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile369
+	JNZ     tile411
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row368
+	JNZ     row410
 	VZEROUPPER
 	RET
 
@@ -5440,17 +6217,17 @@ TEXT ·gemmAVX512P1J7(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row377:
+row419:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile378:
+tile420:
 	CMPQ   136(DI), $+1
-	JEQ    bias382
-	JGT    accumulate383
+	JEQ    bias424
+	JGT    accumulate425
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5458,9 +6235,9 @@ tile378:
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
-	JMP    start384
+	JMP    start426
 
-bias382:
+bias424:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -5469,9 +6246,9 @@ bias382:
 	VBROADCASTSS 16(BX), Z4
 	VBROADCASTSS 20(BX), Z5
 	VBROADCASTSS 24(BX), Z6
-	JMP          start384
+	JMP          start426
 
-accumulate383:
+accumulate425:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -5487,17 +6264,17 @@ accumulate383:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z6
 
-start384:
+start426:
 	MOVQ 32(DI), R12
 
-run380:
+run422:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap381:
+tap423:
 	VMOVUPS          (AX), Z7
 	VFMADD231PS.BCST (CX), Z7, Z0
 	VFMADD231PS.BCST 4(CX), Z7, Z1
@@ -5509,12 +6286,12 @@ tap381:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap381
+	JNZ              tap423
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run380
+	JNE              run422
 	CMPQ             144(DI), $+0
-	JEQ              store385
+	JEQ              store427
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -5524,7 +6301,7 @@ tap381:
 	VMAXPS           Z5, Z31, Z5
 	VMAXPS           Z6, Z31, Z6
 
-store385:
+store427:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -5543,13 +6320,13 @@ store385:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile378
+	JNZ     tile420
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row377
+	JNZ     row419
 	VZEROUPPER
 	RET
 
@@ -5564,17 +6341,17 @@ TEXT ·gemmAVX512P1J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row386:
+row428:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile387:
+tile429:
 	CMPQ   136(DI), $+1
-	JEQ    bias391
-	JGT    accumulate392
+	JEQ    bias433
+	JGT    accumulate434
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5583,9 +6360,9 @@ tile387:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start393
+	JMP    start435
 
-bias391:
+bias433:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -5595,9 +6372,9 @@ bias391:
 	VBROADCASTSS 20(BX), Z5
 	VBROADCASTSS 24(BX), Z6
 	VBROADCASTSS 28(BX), Z7
-	JMP          start393
+	JMP          start435
 
-accumulate392:
+accumulate434:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -5615,17 +6392,17 @@ accumulate392:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start393:
+start435:
 	MOVQ 32(DI), R12
 
-run389:
+run431:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap390:
+tap432:
 	VMOVUPS          (AX), Z8
 	VFMADD231PS.BCST (CX), Z8, Z0
 	VFMADD231PS.BCST 4(CX), Z8, Z1
@@ -5638,12 +6415,12 @@ tap390:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap390
+	JNZ              tap432
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run389
+	JNE              run431
 	CMPQ             144(DI), $+0
-	JEQ              store394
+	JEQ              store436
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -5654,7 +6431,7 @@ tap390:
 	VMAXPS           Z6, Z31, Z6
 	VMAXPS           Z7, Z31, Z7
 
-store394:
+store436:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -5675,13 +6452,13 @@ store394:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile387
+	JNZ     tile429
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row386
+	JNZ     row428
 	VZEROUPPER
 	RET
 
@@ -5696,17 +6473,17 @@ TEXT ·gemmAVX512P1J10(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row395:
+row437:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile396:
+tile438:
 	CMPQ   136(DI), $+1
-	JEQ    bias400
-	JGT    accumulate401
+	JEQ    bias442
+	JGT    accumulate443
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5717,9 +6494,9 @@ tile396:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	JMP    start402
+	JMP    start444
 
-bias400:
+bias442:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -5731,9 +6508,9 @@ bias400:
 	VBROADCASTSS 28(BX), Z7
 	VBROADCASTSS 32(BX), Z8
 	VBROADCASTSS 36(BX), Z9
-	JMP          start402
+	JMP          start444
 
-accumulate401:
+accumulate443:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -5755,17 +6532,17 @@ accumulate401:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
 
-start402:
+start444:
 	MOVQ 32(DI), R12
 
-run398:
+run440:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap399:
+tap441:
 	VMOVUPS          (AX), Z10
 	VFMADD231PS.BCST (CX), Z10, Z0
 	VFMADD231PS.BCST 4(CX), Z10, Z1
@@ -5780,12 +6557,12 @@ tap399:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap399
+	JNZ              tap441
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run398
+	JNE              run440
 	CMPQ             144(DI), $+0
-	JEQ              store403
+	JEQ              store445
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -5798,7 +6575,7 @@ tap399:
 	VMAXPS           Z8, Z31, Z8
 	VMAXPS           Z9, Z31, Z9
 
-store403:
+store445:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -5823,13 +6600,13 @@ store403:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile396
+	JNZ     tile438
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row395
+	JNZ     row437
 	VZEROUPPER
 	RET
 
@@ -5844,17 +6621,17 @@ TEXT ·gemmAVX512P1J12(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row404:
+row446:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile405:
+tile447:
 	CMPQ   136(DI), $+1
-	JEQ    bias409
-	JGT    accumulate410
+	JEQ    bias451
+	JGT    accumulate452
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -5867,9 +6644,9 @@ tile405:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start411
+	JMP    start453
 
-bias409:
+bias451:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -5883,9 +6660,9 @@ bias409:
 	VBROADCASTSS 36(BX), Z9
 	VBROADCASTSS 40(BX), Z10
 	VBROADCASTSS 44(BX), Z11
-	JMP          start411
+	JMP          start453
 
-accumulate410:
+accumulate452:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -5911,17 +6688,17 @@ accumulate410:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start411:
+start453:
 	MOVQ 32(DI), R12
 
-run407:
+run449:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap408:
+tap450:
 	VMOVUPS          (AX), Z12
 	VFMADD231PS.BCST (CX), Z12, Z0
 	VFMADD231PS.BCST 4(CX), Z12, Z1
@@ -5938,12 +6715,12 @@ tap408:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap408
+	JNZ              tap450
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run407
+	JNE              run449
 	CMPQ             144(DI), $+0
-	JEQ              store412
+	JEQ              store454
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -5958,7 +6735,7 @@ tap408:
 	VMAXPS           Z10, Z31, Z10
 	VMAXPS           Z11, Z31, Z11
 
-store412:
+store454:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -5987,13 +6764,13 @@ store412:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile405
+	JNZ     tile447
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row404
+	JNZ     row446
 	VZEROUPPER
 	RET
 
@@ -6008,17 +6785,17 @@ TEXT ·gemmAVX512P1J14(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row413:
+row455:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile414:
+tile456:
 	CMPQ   136(DI), $+1
-	JEQ    bias418
-	JGT    accumulate419
+	JEQ    bias460
+	JGT    accumulate461
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6033,9 +6810,9 @@ tile414:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	JMP    start420
+	JMP    start462
 
-bias418:
+bias460:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -6051,9 +6828,9 @@ bias418:
 	VBROADCASTSS 44(BX), Z11
 	VBROADCASTSS 48(BX), Z12
 	VBROADCASTSS 52(BX), Z13
-	JMP          start420
+	JMP          start462
 
-accumulate419:
+accumulate461:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -6083,17 +6860,17 @@ accumulate419:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
 
-start420:
+start462:
 	MOVQ 32(DI), R12
 
-run416:
+run458:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap417:
+tap459:
 	VMOVUPS          (AX), Z14
 	VFMADD231PS.BCST (CX), Z14, Z0
 	VFMADD231PS.BCST 4(CX), Z14, Z1
@@ -6112,12 +6889,12 @@ tap417:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap417
+	JNZ              tap459
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run416
+	JNE              run458
 	CMPQ             144(DI), $+0
-	JEQ              store421
+	JEQ              store463
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -6134,7 +6911,7 @@ tap417:
 	VMAXPS           Z12, Z31, Z12
 	VMAXPS           Z13, Z31, Z13
 
-store421:
+store463:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -6167,13 +6944,13 @@ store421:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile414
+	JNZ     tile456
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row413
+	JNZ     row455
 	VZEROUPPER
 	RET
 
@@ -6188,17 +6965,17 @@ TEXT ·gemmAVX512P1J16(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row422:
+row464:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile423:
+tile465:
 	CMPQ   136(DI), $+1
-	JEQ    bias427
-	JGT    accumulate428
+	JEQ    bias469
+	JGT    accumulate470
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6215,9 +6992,9 @@ tile423:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start429
+	JMP    start471
 
-bias427:
+bias469:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -6235,9 +7012,9 @@ bias427:
 	VBROADCASTSS 52(BX), Z13
 	VBROADCASTSS 56(BX), Z14
 	VBROADCASTSS 60(BX), Z15
-	JMP          start429
+	JMP          start471
 
-accumulate428:
+accumulate470:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -6271,17 +7048,17 @@ accumulate428:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start429:
+start471:
 	MOVQ 32(DI), R12
 
-run425:
+run467:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap426:
+tap468:
 	VMOVUPS          (AX), Z16
 	VFMADD231PS.BCST (CX), Z16, Z0
 	VFMADD231PS.BCST 4(CX), Z16, Z1
@@ -6302,12 +7079,12 @@ tap426:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap426
+	JNZ              tap468
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run425
+	JNE              run467
 	CMPQ             144(DI), $+0
-	JEQ              store430
+	JEQ              store472
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -6326,7 +7103,7 @@ tap426:
 	VMAXPS           Z14, Z31, Z14
 	VMAXPS           Z15, Z31, Z15
 
-store430:
+store472:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -6363,13 +7140,13 @@ store430:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile423
+	JNZ     tile465
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row422
+	JNZ     row464
 	VZEROUPPER
 	RET
 
@@ -6384,17 +7161,17 @@ TEXT ·gemmAVX512P1J20(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row431:
+row473:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile432:
+tile474:
 	CMPQ   136(DI), $+1
-	JEQ    bias436
-	JGT    accumulate437
+	JEQ    bias478
+	JGT    accumulate479
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6415,9 +7192,9 @@ tile432:
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
-	JMP    start438
+	JMP    start480
 
-bias436:
+bias478:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -6439,9 +7216,9 @@ bias436:
 	VBROADCASTSS 68(BX), Z17
 	VBROADCASTSS 72(BX), Z18
 	VBROADCASTSS 76(BX), Z19
-	JMP          start438
+	JMP          start480
 
-accumulate437:
+accumulate479:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -6483,17 +7260,17 @@ accumulate437:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z19
 
-start438:
+start480:
 	MOVQ 32(DI), R12
 
-run434:
+run476:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap435:
+tap477:
 	VMOVUPS          (AX), Z20
 	VFMADD231PS.BCST (CX), Z20, Z0
 	VFMADD231PS.BCST 4(CX), Z20, Z1
@@ -6518,12 +7295,12 @@ tap435:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap435
+	JNZ              tap477
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run434
+	JNE              run476
 	CMPQ             144(DI), $+0
-	JEQ              store439
+	JEQ              store481
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -6546,7 +7323,7 @@ tap435:
 	VMAXPS           Z18, Z31, Z18
 	VMAXPS           Z19, Z31, Z19
 
-store439:
+store481:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -6591,13 +7368,13 @@ store439:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile432
+	JNZ     tile474
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row431
+	JNZ     row473
 	VZEROUPPER
 	RET
 
@@ -6612,17 +7389,17 @@ TEXT ·gemmAVX512P1J24(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row440:
+row482:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile441:
+tile483:
 	CMPQ   136(DI), $+1
-	JEQ    bias445
-	JGT    accumulate446
+	JEQ    bias487
+	JGT    accumulate488
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6647,9 +7424,9 @@ tile441:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start447
+	JMP    start489
 
-bias445:
+bias487:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -6675,9 +7452,9 @@ bias445:
 	VBROADCASTSS 84(BX), Z21
 	VBROADCASTSS 88(BX), Z22
 	VBROADCASTSS 92(BX), Z23
-	JMP          start447
+	JMP          start489
 
-accumulate446:
+accumulate488:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -6727,17 +7504,17 @@ accumulate446:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start447:
+start489:
 	MOVQ 32(DI), R12
 
-run443:
+run485:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap444:
+tap486:
 	VMOVUPS          (AX), Z24
 	VFMADD231PS.BCST (CX), Z24, Z0
 	VFMADD231PS.BCST 4(CX), Z24, Z1
@@ -6766,12 +7543,12 @@ tap444:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap444
+	JNZ              tap486
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run443
+	JNE              run485
 	CMPQ             144(DI), $+0
-	JEQ              store448
+	JEQ              store490
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -6798,7 +7575,7 @@ tap444:
 	VMAXPS           Z22, Z31, Z22
 	VMAXPS           Z23, Z31, Z23
 
-store448:
+store490:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -6851,13 +7628,13 @@ store448:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile441
+	JNZ     tile483
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row440
+	JNZ     row482
 	VZEROUPPER
 	RET
 
@@ -6872,17 +7649,17 @@ TEXT ·gemmAVX512P1J28(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row449:
+row491:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile450:
+tile492:
 	CMPQ   136(DI), $+1
-	JEQ    bias454
-	JGT    accumulate455
+	JEQ    bias496
+	JGT    accumulate497
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6911,9 +7688,9 @@ tile450:
 	VPXORD Z25, Z25, Z25
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
-	JMP    start456
+	JMP    start498
 
-bias454:
+bias496:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -6943,9 +7720,9 @@ bias454:
 	VBROADCASTSS 100(BX), Z25
 	VBROADCASTSS 104(BX), Z26
 	VBROADCASTSS 108(BX), Z27
-	JMP          start456
+	JMP          start498
 
-accumulate455:
+accumulate497:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -7003,17 +7780,17 @@ accumulate455:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z27
 
-start456:
+start498:
 	MOVQ 32(DI), R12
 
-run452:
+run494:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap453:
+tap495:
 	VMOVUPS          (AX), Z28
 	VFMADD231PS.BCST (CX), Z28, Z0
 	VFMADD231PS.BCST 4(CX), Z28, Z1
@@ -7046,12 +7823,12 @@ tap453:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap453
+	JNZ              tap495
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run452
+	JNE              run494
 	CMPQ             144(DI), $+0
-	JEQ              store457
+	JEQ              store499
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -7082,7 +7859,7 @@ tap453:
 	VMAXPS           Z26, Z31, Z26
 	VMAXPS           Z27, Z31, Z27
 
-store457:
+store499:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -7143,13 +7920,13 @@ store457:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile450
+	JNZ     tile492
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row449
+	JNZ     row491
 	VZEROUPPER
 	RET
 
@@ -7164,45 +7941,45 @@ TEXT ·gemmAVX512P2J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row458:
+row500:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile459:
+tile501:
 	CMPQ   136(DI), $+1
-	JEQ    bias463
-	JGT    accumulate464
+	JEQ    bias505
+	JGT    accumulate506
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	JMP    start465
+	JMP    start507
 
-bias463:
+bias505:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
-	JMP          start465
+	JMP          start507
 
-accumulate464:
+accumulate506:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	MOVQ    176(DI), DX
 	ADDQ    96(DI), DX
 	VMOVUPS (DX), Z1
 
-start465:
+start507:
 	MOVQ 32(DI), R12
 
-run461:
+run503:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap462:
+tap504:
 	VBROADCASTSS (CX), Z2
 	VMOVUPS      (AX), Z3
 	VFMADD231PS  Z3, Z2, Z0
@@ -7211,17 +7988,17 @@ tap462:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap462
+	JNZ          tap504
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run461
+	JNE          run503
 	CMPQ         144(DI), $+0
-	JEQ          store466
+	JEQ          store508
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 
-store466:
+store508:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	MOVQ    176(DI), DX
@@ -7231,13 +8008,13 @@ store466:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile459
+	JNZ     tile501
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row458
+	JNZ     row500
 	VZEROUPPER
 	RET
 
@@ -7252,32 +8029,32 @@ TEXT ·gemmAVX512P2J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row467:
+row509:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile468:
+tile510:
 	CMPQ   136(DI), $+1
-	JEQ    bias472
-	JGT    accumulate473
+	JEQ    bias514
+	JGT    accumulate515
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start474
+	JMP    start516
 
-bias472:
+bias514:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VBROADCASTSS 4(BX), Z1
 	VMOVAPS      Z1, Z3
-	JMP          start474
+	JMP          start516
 
-accumulate473:
+accumulate515:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -7288,17 +8065,17 @@ accumulate473:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
 
-start474:
+start516:
 	MOVQ 32(DI), R12
 
-run470:
+run512:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap471:
+tap513:
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R8*1), Z5
 	VBROADCASTSS (CX), Z6
@@ -7310,19 +8087,19 @@ tap471:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap471
+	JNZ          tap513
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run470
+	JNE          run512
 	CMPQ         144(DI), $+0
-	JEQ          store475
+	JEQ          store517
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 	VMAXPS       Z3, Z31, Z3
 
-store475:
+store517:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -7336,13 +8113,13 @@ store475:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile468
+	JNZ     tile510
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row467
+	JNZ     row509
 	VZEROUPPER
 	RET
 
@@ -7357,26 +8134,26 @@ TEXT ·gemmAVX512P2J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row476:
+row518:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile477:
+tile519:
 	CMPQ   136(DI), $+1
-	JEQ    bias481
-	JGT    accumulate482
+	JEQ    bias523
+	JGT    accumulate524
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start483
+	JMP    start525
 
-bias481:
+bias523:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -7384,9 +8161,9 @@ bias481:
 	VMOVAPS      Z1, Z4
 	VBROADCASTSS 8(BX), Z2
 	VMOVAPS      Z2, Z5
-	JMP          start483
+	JMP          start525
 
-accumulate482:
+accumulate524:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -7401,17 +8178,17 @@ accumulate482:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start483:
+start525:
 	MOVQ 32(DI), R12
 
-run479:
+run521:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap480:
+tap522:
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R8*1), Z7
 	VBROADCASTSS (CX), Z8
@@ -7426,12 +8203,12 @@ tap480:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap480
+	JNZ          tap522
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run479
+	JNE          run521
 	CMPQ         144(DI), $+0
-	JEQ          store484
+	JEQ          store526
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -7440,7 +8217,7 @@ tap480:
 	VMAXPS       Z4, Z31, Z4
 	VMAXPS       Z5, Z31, Z5
 
-store484:
+store526:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -7458,13 +8235,13 @@ store484:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile477
+	JNZ     tile519
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row476
+	JNZ     row518
 	VZEROUPPER
 	RET
 
@@ -7479,17 +8256,17 @@ TEXT ·gemmAVX512P2J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row485:
+row527:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile486:
+tile528:
 	CMPQ   136(DI), $+1
-	JEQ    bias490
-	JGT    accumulate491
+	JEQ    bias532
+	JGT    accumulate533
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7498,9 +8275,9 @@ tile486:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start492
+	JMP    start534
 
-bias490:
+bias532:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -7510,9 +8287,9 @@ bias490:
 	VMOVAPS      Z2, Z6
 	VBROADCASTSS 12(BX), Z3
 	VMOVAPS      Z3, Z7
-	JMP          start492
+	JMP          start534
 
-accumulate491:
+accumulate533:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -7531,17 +8308,17 @@ accumulate491:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start492:
+start534:
 	MOVQ 32(DI), R12
 
-run488:
+run530:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap489:
+tap531:
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R8*1), Z9
 	VBROADCASTSS (CX), Z10
@@ -7559,12 +8336,12 @@ tap489:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap489
+	JNZ          tap531
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run488
+	JNE          run530
 	CMPQ         144(DI), $+0
-	JEQ          store493
+	JEQ          store535
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -7575,7 +8352,7 @@ tap489:
 	VMAXPS       Z6, Z31, Z6
 	VMAXPS       Z7, Z31, Z7
 
-store493:
+store535:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -7597,13 +8374,13 @@ store493:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile486
+	JNZ     tile528
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row485
+	JNZ     row527
 	VZEROUPPER
 	RET
 
@@ -7618,17 +8395,17 @@ TEXT ·gemmAVX512P2J5(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row494:
+row536:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile495:
+tile537:
 	CMPQ   136(DI), $+1
-	JEQ    bias499
-	JGT    accumulate500
+	JEQ    bias541
+	JGT    accumulate542
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7639,9 +8416,9 @@ tile495:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	JMP    start501
+	JMP    start543
 
-bias499:
+bias541:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z5
@@ -7653,9 +8430,9 @@ bias499:
 	VMOVAPS      Z3, Z8
 	VBROADCASTSS 16(BX), Z4
 	VMOVAPS      Z4, Z9
-	JMP          start501
+	JMP          start543
 
-accumulate500:
+accumulate542:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -7678,17 +8455,17 @@ accumulate500:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
 
-start501:
+start543:
 	MOVQ 32(DI), R12
 
-run497:
+run539:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap498:
+tap540:
 	VMOVUPS      (AX), Z10
 	VMOVUPS      (AX)(R8*1), Z11
 	VBROADCASTSS (CX), Z12
@@ -7709,12 +8486,12 @@ tap498:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap498
+	JNZ          tap540
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run497
+	JNE          run539
 	CMPQ         144(DI), $+0
-	JEQ          store502
+	JEQ          store544
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -7727,7 +8504,7 @@ tap498:
 	VMAXPS       Z8, Z31, Z8
 	VMAXPS       Z9, Z31, Z9
 
-store502:
+store544:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -7753,13 +8530,13 @@ store502:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile495
+	JNZ     tile537
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row494
+	JNZ     row536
 	VZEROUPPER
 	RET
 
@@ -7774,17 +8551,17 @@ TEXT ·gemmAVX512P2J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row503:
+row545:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile504:
+tile546:
 	CMPQ   136(DI), $+1
-	JEQ    bias508
-	JGT    accumulate509
+	JEQ    bias550
+	JGT    accumulate551
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7797,9 +8574,9 @@ tile504:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start510
+	JMP    start552
 
-bias508:
+bias550:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -7813,9 +8590,9 @@ bias508:
 	VMOVAPS      Z4, Z10
 	VBROADCASTSS 20(BX), Z5
 	VMOVAPS      Z5, Z11
-	JMP          start510
+	JMP          start552
 
-accumulate509:
+accumulate551:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -7842,17 +8619,17 @@ accumulate509:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start510:
+start552:
 	MOVQ 32(DI), R12
 
-run506:
+run548:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap507:
+tap549:
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R8*1), Z13
 	VBROADCASTSS (CX), Z14
@@ -7876,12 +8653,12 @@ tap507:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap507
+	JNZ          tap549
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run506
+	JNE          run548
 	CMPQ         144(DI), $+0
-	JEQ          store511
+	JEQ          store553
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -7896,7 +8673,7 @@ tap507:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store511:
+store553:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -7926,13 +8703,13 @@ store511:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile504
+	JNZ     tile546
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row503
+	JNZ     row545
 	VZEROUPPER
 	RET
 
@@ -7947,17 +8724,17 @@ TEXT ·gemmAVX512P2J7(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row512:
+row554:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile513:
+tile555:
 	CMPQ   136(DI), $+1
-	JEQ    bias517
-	JGT    accumulate518
+	JEQ    bias559
+	JGT    accumulate560
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7972,9 +8749,9 @@ tile513:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	JMP    start519
+	JMP    start561
 
-bias517:
+bias559:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z7
@@ -7990,9 +8767,9 @@ bias517:
 	VMOVAPS      Z5, Z12
 	VBROADCASTSS 24(BX), Z6
 	VMOVAPS      Z6, Z13
-	JMP          start519
+	JMP          start561
 
-accumulate518:
+accumulate560:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -8023,17 +8800,17 @@ accumulate518:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
 
-start519:
+start561:
 	MOVQ 32(DI), R12
 
-run515:
+run557:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap516:
+tap558:
 	VMOVUPS      (AX), Z14
 	VMOVUPS      (AX)(R8*1), Z15
 	VBROADCASTSS (CX), Z16
@@ -8060,12 +8837,12 @@ tap516:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap516
+	JNZ          tap558
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run515
+	JNE          run557
 	CMPQ         144(DI), $+0
-	JEQ          store520
+	JEQ          store562
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -8082,7 +8859,7 @@ tap516:
 	VMAXPS       Z12, Z31, Z12
 	VMAXPS       Z13, Z31, Z13
 
-store520:
+store562:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -8116,13 +8893,13 @@ store520:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile513
+	JNZ     tile555
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row512
+	JNZ     row554
 	VZEROUPPER
 	RET
 
@@ -8137,17 +8914,17 @@ TEXT ·gemmAVX512P2J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row521:
+row563:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile522:
+tile564:
 	CMPQ   136(DI), $+1
-	JEQ    bias526
-	JGT    accumulate527
+	JEQ    bias568
+	JGT    accumulate569
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8164,9 +8941,9 @@ tile522:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start528
+	JMP    start570
 
-bias526:
+bias568:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
@@ -8184,9 +8961,9 @@ bias526:
 	VMOVAPS      Z6, Z14
 	VBROADCASTSS 28(BX), Z7
 	VMOVAPS      Z7, Z15
-	JMP          start528
+	JMP          start570
 
-accumulate527:
+accumulate569:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -8221,17 +8998,17 @@ accumulate527:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start528:
+start570:
 	MOVQ 32(DI), R12
 
-run524:
+run566:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap525:
+tap567:
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R8*1), Z17
 	VBROADCASTSS (CX), Z18
@@ -8261,12 +9038,12 @@ tap525:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap525
+	JNZ          tap567
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run524
+	JNE          run566
 	CMPQ         144(DI), $+0
-	JEQ          store529
+	JEQ          store571
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -8285,7 +9062,7 @@ tap525:
 	VMAXPS       Z14, Z31, Z14
 	VMAXPS       Z15, Z31, Z15
 
-store529:
+store571:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -8323,13 +9100,13 @@ store529:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile522
+	JNZ     tile564
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row521
+	JNZ     row563
 	VZEROUPPER
 	RET
 
@@ -8344,17 +9121,17 @@ TEXT ·gemmAVX512P2J10(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row530:
+row572:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile531:
+tile573:
 	CMPQ   136(DI), $+1
-	JEQ    bias535
-	JGT    accumulate536
+	JEQ    bias577
+	JGT    accumulate578
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8375,9 +9152,9 @@ tile531:
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
-	JMP    start537
+	JMP    start579
 
-bias535:
+bias577:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z10
@@ -8399,9 +9176,9 @@ bias535:
 	VMOVAPS      Z8, Z18
 	VBROADCASTSS 36(BX), Z9
 	VMOVAPS      Z9, Z19
-	JMP          start537
+	JMP          start579
 
-accumulate536:
+accumulate578:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -8444,17 +9221,17 @@ accumulate536:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z19
 
-start537:
+start579:
 	MOVQ 32(DI), R12
 
-run533:
+run575:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap534:
+tap576:
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R8*1), Z21
 	VBROADCASTSS (CX), Z22
@@ -8490,12 +9267,12 @@ tap534:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap534
+	JNZ          tap576
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run533
+	JNE          run575
 	CMPQ         144(DI), $+0
-	JEQ          store538
+	JEQ          store580
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -8518,7 +9295,7 @@ tap534:
 	VMAXPS       Z18, Z31, Z18
 	VMAXPS       Z19, Z31, Z19
 
-store538:
+store580:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -8564,13 +9341,13 @@ store538:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile531
+	JNZ     tile573
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row530
+	JNZ     row572
 	VZEROUPPER
 	RET
 
@@ -8585,17 +9362,17 @@ TEXT ·gemmAVX512P2J12(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row539:
+row581:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile540:
+tile582:
 	CMPQ   136(DI), $+1
-	JEQ    bias544
-	JGT    accumulate545
+	JEQ    bias586
+	JGT    accumulate587
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8620,9 +9397,9 @@ tile540:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start546
+	JMP    start588
 
-bias544:
+bias586:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z12
@@ -8648,9 +9425,9 @@ bias544:
 	VMOVAPS      Z10, Z22
 	VBROADCASTSS 44(BX), Z11
 	VMOVAPS      Z11, Z23
-	JMP          start546
+	JMP          start588
 
-accumulate545:
+accumulate587:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -8701,17 +9478,17 @@ accumulate545:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start546:
+start588:
 	MOVQ 32(DI), R12
 
-run542:
+run584:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap543:
+tap585:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VBROADCASTSS (CX), Z26
@@ -8753,12 +9530,12 @@ tap543:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap543
+	JNZ          tap585
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run542
+	JNE          run584
 	CMPQ         144(DI), $+0
-	JEQ          store547
+	JEQ          store589
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -8785,7 +9562,7 @@ tap543:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store547:
+store589:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -8839,13 +9616,13 @@ store547:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile540
+	JNZ     tile582
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row539
+	JNZ     row581
 	VZEROUPPER
 	RET
 
@@ -8860,17 +9637,17 @@ TEXT ·gemmAVX512P2J14(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row548:
+row590:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile549:
+tile591:
 	CMPQ   136(DI), $+1
-	JEQ    bias553
-	JGT    accumulate554
+	JEQ    bias595
+	JGT    accumulate596
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8899,9 +9676,9 @@ tile549:
 	VPXORD Z25, Z25, Z25
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
-	JMP    start555
+	JMP    start597
 
-bias553:
+bias595:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z14
@@ -8931,9 +9708,9 @@ bias553:
 	VMOVAPS      Z12, Z26
 	VBROADCASTSS 52(BX), Z13
 	VMOVAPS      Z13, Z27
-	JMP          start555
+	JMP          start597
 
-accumulate554:
+accumulate596:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -8992,17 +9769,17 @@ accumulate554:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z27
 
-start555:
+start597:
 	MOVQ 32(DI), R12
 
-run551:
+run593:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap552:
+tap594:
 	VMOVUPS      (AX), Z28
 	VMOVUPS      (AX)(R8*1), Z29
 	VBROADCASTSS (CX), Z30
@@ -9050,12 +9827,12 @@ tap552:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap552
+	JNZ          tap594
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run551
+	JNE          run593
 	CMPQ         144(DI), $+0
-	JEQ          store556
+	JEQ          store598
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -9086,7 +9863,7 @@ tap552:
 	VMAXPS       Z26, Z31, Z26
 	VMAXPS       Z27, Z31, Z27
 
-store556:
+store598:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -9148,13 +9925,13 @@ store556:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile549
+	JNZ     tile591
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row548
+	JNZ     row590
 	VZEROUPPER
 	RET
 
@@ -9169,30 +9946,30 @@ TEXT ·gemmAVX512P3J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row557:
+row599:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile558:
+tile600:
 	CMPQ   136(DI), $+1
-	JEQ    bias562
-	JGT    accumulate563
+	JEQ    bias604
+	JGT    accumulate605
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	JMP    start564
+	JMP    start606
 
-bias562:
+bias604:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
-	JMP          start564
+	JMP          start606
 
-accumulate563:
+accumulate605:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	MOVQ    176(DI), DX
@@ -9203,17 +9980,17 @@ accumulate563:
 	ADDQ    96(DI), DX
 	VMOVUPS (DX), Z2
 
-start564:
+start606:
 	MOVQ 32(DI), R12
 
-run560:
+run602:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap561:
+tap603:
 	VBROADCASTSS (CX), Z3
 	VMOVUPS      (AX), Z4
 	VFMADD231PS  Z4, Z3, Z0
@@ -9224,18 +10001,18 @@ tap561:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap561
+	JNZ          tap603
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run560
+	JNE          run602
 	CMPQ         144(DI), $+0
-	JEQ          store565
+	JEQ          store607
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 
-store565:
+store607:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	MOVQ    176(DI), DX
@@ -9249,13 +10026,13 @@ store565:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile558
+	JNZ     tile600
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row557
+	JNZ     row599
 	VZEROUPPER
 	RET
 
@@ -9270,26 +10047,26 @@ TEXT ·gemmAVX512P3J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row566:
+row608:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile567:
+tile609:
 	CMPQ   136(DI), $+1
-	JEQ    bias571
-	JGT    accumulate572
+	JEQ    bias613
+	JGT    accumulate614
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start573
+	JMP    start615
 
-bias571:
+bias613:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
@@ -9297,9 +10074,9 @@ bias571:
 	VBROADCASTSS 4(BX), Z1
 	VMOVAPS      Z1, Z3
 	VMOVAPS      Z1, Z5
-	JMP          start573
+	JMP          start615
 
-accumulate572:
+accumulate614:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -9316,17 +10093,17 @@ accumulate572:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start573:
+start615:
 	MOVQ 32(DI), R12
 
-run569:
+run611:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap570:
+tap612:
 	VBROADCASTSS (CX), Z6
 	VBROADCASTSS 4(CX), Z7
 	VMOVUPS      (AX), Z8
@@ -9341,12 +10118,12 @@ tap570:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap570
+	JNZ          tap612
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run569
+	JNE          run611
 	CMPQ         144(DI), $+0
-	JEQ          store574
+	JEQ          store616
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -9355,7 +10132,7 @@ tap570:
 	VMAXPS       Z4, Z31, Z4
 	VMAXPS       Z5, Z31, Z5
 
-store574:
+store616:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -9375,13 +10152,13 @@ store574:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile567
+	JNZ     tile609
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row566
+	JNZ     row608
 	VZEROUPPER
 	RET
 
@@ -9396,17 +10173,17 @@ TEXT ·gemmAVX512P3J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row575:
+row617:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile576:
+tile618:
 	CMPQ   136(DI), $+1
-	JEQ    bias580
-	JGT    accumulate581
+	JEQ    bias622
+	JGT    accumulate623
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9416,9 +10193,9 @@ tile576:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
-	JMP    start582
+	JMP    start624
 
-bias580:
+bias622:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -9429,9 +10206,9 @@ bias580:
 	VBROADCASTSS 8(BX), Z2
 	VMOVAPS      Z2, Z5
 	VMOVAPS      Z2, Z8
-	JMP          start582
+	JMP          start624
 
-accumulate581:
+accumulate623:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -9454,17 +10231,17 @@ accumulate581:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z8
 
-start582:
+start624:
 	MOVQ 32(DI), R12
 
-run578:
+run620:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap579:
+tap621:
 	VMOVUPS      (AX), Z9
 	VMOVUPS      (AX)(R8*1), Z10
 	VMOVUPS      (AX)(R8*2), Z11
@@ -9483,12 +10260,12 @@ tap579:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap579
+	JNZ          tap621
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run578
+	JNE          run620
 	CMPQ         144(DI), $+0
-	JEQ          store583
+	JEQ          store625
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -9500,7 +10277,7 @@ tap579:
 	VMAXPS       Z7, Z31, Z7
 	VMAXPS       Z8, Z31, Z8
 
-store583:
+store625:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -9526,13 +10303,13 @@ store583:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile576
+	JNZ     tile618
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row575
+	JNZ     row617
 	VZEROUPPER
 	RET
 
@@ -9547,17 +10324,17 @@ TEXT ·gemmAVX512P3J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row584:
+row626:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile585:
+tile627:
 	CMPQ   136(DI), $+1
-	JEQ    bias589
-	JGT    accumulate590
+	JEQ    bias631
+	JGT    accumulate632
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9570,9 +10347,9 @@ tile585:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start591
+	JMP    start633
 
-bias589:
+bias631:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -9586,9 +10363,9 @@ bias589:
 	VBROADCASTSS 12(BX), Z3
 	VMOVAPS      Z3, Z7
 	VMOVAPS      Z3, Z11
-	JMP          start591
+	JMP          start633
 
-accumulate590:
+accumulate632:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -9617,17 +10394,17 @@ accumulate590:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start591:
+start633:
 	MOVQ 32(DI), R12
 
-run587:
+run629:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap588:
+tap630:
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R8*1), Z13
 	VMOVUPS      (AX)(R8*2), Z14
@@ -9650,12 +10427,12 @@ tap588:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap588
+	JNZ          tap630
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run587
+	JNE          run629
 	CMPQ         144(DI), $+0
-	JEQ          store592
+	JEQ          store634
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -9670,7 +10447,7 @@ tap588:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store592:
+store634:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -9702,13 +10479,13 @@ store592:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile585
+	JNZ     tile627
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row584
+	JNZ     row626
 	VZEROUPPER
 	RET
 
@@ -9723,17 +10500,17 @@ TEXT ·gemmAVX512P3J5(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row593:
+row635:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile594:
+tile636:
 	CMPQ   136(DI), $+1
-	JEQ    bias598
-	JGT    accumulate599
+	JEQ    bias640
+	JGT    accumulate641
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9749,9 +10526,9 @@ tile594:
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
-	JMP    start600
+	JMP    start642
 
-bias598:
+bias640:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z5
@@ -9768,9 +10545,9 @@ bias598:
 	VBROADCASTSS 16(BX), Z4
 	VMOVAPS      Z4, Z9
 	VMOVAPS      Z4, Z14
-	JMP          start600
+	JMP          start642
 
-accumulate599:
+accumulate641:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -9805,17 +10582,17 @@ accumulate599:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z14
 
-start600:
+start642:
 	MOVQ 32(DI), R12
 
-run596:
+run638:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap597:
+tap639:
 	VMOVUPS      (AX), Z15
 	VMOVUPS      (AX)(R8*1), Z16
 	VMOVUPS      (AX)(R8*2), Z17
@@ -9842,12 +10619,12 @@ tap597:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap597
+	JNZ          tap639
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run596
+	JNE          run638
 	CMPQ         144(DI), $+0
-	JEQ          store601
+	JEQ          store643
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -9865,7 +10642,7 @@ tap597:
 	VMAXPS       Z13, Z31, Z13
 	VMAXPS       Z14, Z31, Z14
 
-store601:
+store643:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -9903,13 +10680,13 @@ store601:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile594
+	JNZ     tile636
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row593
+	JNZ     row635
 	VZEROUPPER
 	RET
 
@@ -9924,17 +10701,17 @@ TEXT ·gemmAVX512P3J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row602:
+row644:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile603:
+tile645:
 	CMPQ   136(DI), $+1
-	JEQ    bias607
-	JGT    accumulate608
+	JEQ    bias649
+	JGT    accumulate650
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9953,9 +10730,9 @@ tile603:
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
-	JMP    start609
+	JMP    start651
 
-bias607:
+bias649:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -9975,9 +10752,9 @@ bias607:
 	VBROADCASTSS 20(BX), Z5
 	VMOVAPS      Z5, Z11
 	VMOVAPS      Z5, Z17
-	JMP          start609
+	JMP          start651
 
-accumulate608:
+accumulate650:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -10018,17 +10795,17 @@ accumulate608:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
 
-start609:
+start651:
 	MOVQ 32(DI), R12
 
-run605:
+run647:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap606:
+tap648:
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R8*1), Z19
 	VMOVUPS      (AX)(R8*2), Z20
@@ -10059,12 +10836,12 @@ tap606:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap606
+	JNZ          tap648
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run605
+	JNE          run647
 	CMPQ         144(DI), $+0
-	JEQ          store610
+	JEQ          store652
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -10085,7 +10862,7 @@ tap606:
 	VMAXPS       Z16, Z31, Z16
 	VMAXPS       Z17, Z31, Z17
 
-store610:
+store652:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -10129,13 +10906,13 @@ store610:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile603
+	JNZ     tile645
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row602
+	JNZ     row644
 	VZEROUPPER
 	RET
 
@@ -10150,17 +10927,17 @@ TEXT ·gemmAVX512P3J7(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row611:
+row653:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile612:
+tile654:
 	CMPQ   136(DI), $+1
-	JEQ    bias616
-	JGT    accumulate617
+	JEQ    bias658
+	JGT    accumulate659
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10182,9 +10959,9 @@ tile612:
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
 	VPXORD Z20, Z20, Z20
-	JMP    start618
+	JMP    start660
 
-bias616:
+bias658:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z7
@@ -10207,9 +10984,9 @@ bias616:
 	VBROADCASTSS 24(BX), Z6
 	VMOVAPS      Z6, Z13
 	VMOVAPS      Z6, Z20
-	JMP          start618
+	JMP          start660
 
-accumulate617:
+accumulate659:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -10256,17 +11033,17 @@ accumulate617:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z20
 
-start618:
+start660:
 	MOVQ 32(DI), R12
 
-run614:
+run656:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap615:
+tap657:
 	VMOVUPS      (AX), Z21
 	VMOVUPS      (AX)(R8*1), Z22
 	VMOVUPS      (AX)(R8*2), Z23
@@ -10301,12 +11078,12 @@ tap615:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap615
+	JNZ          tap657
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run614
+	JNE          run656
 	CMPQ         144(DI), $+0
-	JEQ          store619
+	JEQ          store661
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -10330,7 +11107,7 @@ tap615:
 	VMAXPS       Z19, Z31, Z19
 	VMAXPS       Z20, Z31, Z20
 
-store619:
+store661:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -10380,13 +11157,13 @@ store619:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile612
+	JNZ     tile654
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row611
+	JNZ     row653
 	VZEROUPPER
 	RET
 
@@ -10401,17 +11178,17 @@ TEXT ·gemmAVX512P3J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row620:
+row662:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile621:
+tile663:
 	CMPQ   136(DI), $+1
-	JEQ    bias625
-	JGT    accumulate626
+	JEQ    bias667
+	JGT    accumulate668
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10436,9 +11213,9 @@ tile621:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start627
+	JMP    start669
 
-bias625:
+bias667:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
@@ -10464,9 +11241,9 @@ bias625:
 	VBROADCASTSS 28(BX), Z7
 	VMOVAPS      Z7, Z15
 	VMOVAPS      Z7, Z23
-	JMP          start627
+	JMP          start669
 
-accumulate626:
+accumulate668:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -10519,17 +11296,17 @@ accumulate626:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start627:
+start669:
 	MOVQ 32(DI), R12
 
-run623:
+run665:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap624:
+tap666:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VMOVUPS      (AX)(R8*2), Z26
@@ -10568,12 +11345,12 @@ tap624:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap624
+	JNZ          tap666
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run623
+	JNE          run665
 	CMPQ         144(DI), $+0
-	JEQ          store628
+	JEQ          store670
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -10600,7 +11377,7 @@ tap624:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store628:
+store670:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -10656,13 +11433,13 @@ store628:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile621
+	JNZ     tile663
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row620
+	JNZ     row662
 	VZEROUPPER
 	RET
 
@@ -10677,17 +11454,17 @@ TEXT ·gemmAVX512P3J9(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row629:
+row671:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile630:
+tile672:
 	CMPQ   136(DI), $+1
-	JEQ    bias634
-	JGT    accumulate635
+	JEQ    bias676
+	JGT    accumulate677
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10715,9 +11492,9 @@ tile630:
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 	VPXORD Z26, Z26, Z26
-	JMP    start636
+	JMP    start678
 
-bias634:
+bias676:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z9
@@ -10746,9 +11523,9 @@ bias634:
 	VBROADCASTSS 32(BX), Z8
 	VMOVAPS      Z8, Z17
 	VMOVAPS      Z8, Z26
-	JMP          start636
+	JMP          start678
 
-accumulate635:
+accumulate677:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -10807,17 +11584,17 @@ accumulate635:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z26
 
-start636:
+start678:
 	MOVQ 32(DI), R12
 
-run632:
+run674:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap633:
+tap675:
 	VMOVUPS      (AX), Z27
 	VMOVUPS      (AX)(R8*1), Z28
 	VMOVUPS      (AX)(R8*2), Z29
@@ -10860,12 +11637,12 @@ tap633:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap633
+	JNZ          tap675
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run632
+	JNE          run674
 	CMPQ         144(DI), $+0
-	JEQ          store637
+	JEQ          store679
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -10895,7 +11672,7 @@ tap633:
 	VMAXPS       Z25, Z31, Z25
 	VMAXPS       Z26, Z31, Z26
 
-store637:
+store679:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -10957,13 +11734,13 @@ store637:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile630
+	JNZ     tile672
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row629
+	JNZ     row671
 	VZEROUPPER
 	RET
 
@@ -10979,32 +11756,32 @@ TEXT ·gemmAVX512P4J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row638:
+row680:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile639:
+tile681:
 	CMPQ   136(DI), $+1
-	JEQ    bias643
-	JGT    accumulate644
+	JEQ    bias685
+	JGT    accumulate686
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start645
+	JMP    start687
 
-bias643:
+bias685:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z3
-	JMP          start645
+	JMP          start687
 
-accumulate644:
+accumulate686:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	MOVQ    176(DI), DX
@@ -11020,17 +11797,17 @@ accumulate644:
 	ADDQ    96(DI), DX
 	VMOVUPS (DX), Z3
 
-start645:
+start687:
 	MOVQ 32(DI), R12
 
-run641:
+run683:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap642:
+tap684:
 	VBROADCASTSS (CX), Z4
 	VMOVUPS      (AX), Z5
 	VFMADD231PS  Z5, Z4, Z0
@@ -11043,19 +11820,19 @@ tap642:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap642
+	JNZ          tap684
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run641
+	JNE          run683
 	CMPQ         144(DI), $+0
-	JEQ          store646
+	JEQ          store688
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 	VMAXPS       Z3, Z31, Z3
 
-store646:
+store688:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	MOVQ    176(DI), DX
@@ -11074,13 +11851,13 @@ store646:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile639
+	JNZ     tile681
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row638
+	JNZ     row680
 	VZEROUPPER
 	RET
 
@@ -11096,17 +11873,17 @@ TEXT ·gemmAVX512P4J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row647:
+row689:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile648:
+tile690:
 	CMPQ   136(DI), $+1
-	JEQ    bias652
-	JGT    accumulate653
+	JEQ    bias694
+	JGT    accumulate695
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11115,9 +11892,9 @@ tile648:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start654
+	JMP    start696
 
-bias652:
+bias694:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
@@ -11127,9 +11904,9 @@ bias652:
 	VMOVAPS      Z1, Z3
 	VMOVAPS      Z1, Z5
 	VMOVAPS      Z1, Z7
-	JMP          start654
+	JMP          start696
 
-accumulate653:
+accumulate695:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -11153,17 +11930,17 @@ accumulate653:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start654:
+start696:
 	MOVQ 32(DI), R12
 
-run650:
+run692:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap651:
+tap693:
 	VBROADCASTSS (CX), Z8
 	VBROADCASTSS 4(CX), Z9
 	VMOVUPS      (AX), Z10
@@ -11181,12 +11958,12 @@ tap651:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap651
+	JNZ          tap693
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run650
+	JNE          run692
 	CMPQ         144(DI), $+0
-	JEQ          store655
+	JEQ          store697
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -11197,7 +11974,7 @@ tap651:
 	VMAXPS       Z6, Z31, Z6
 	VMAXPS       Z7, Z31, Z7
 
-store655:
+store697:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -11224,13 +12001,13 @@ store655:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile648
+	JNZ     tile690
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row647
+	JNZ     row689
 	VZEROUPPER
 	RET
 
@@ -11246,17 +12023,17 @@ TEXT ·gemmAVX512P4J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row656:
+row698:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile657:
+tile699:
 	CMPQ   136(DI), $+1
-	JEQ    bias661
-	JGT    accumulate662
+	JEQ    bias703
+	JGT    accumulate704
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11269,9 +12046,9 @@ tile657:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start663
+	JMP    start705
 
-bias661:
+bias703:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -11285,9 +12062,9 @@ bias661:
 	VMOVAPS      Z2, Z5
 	VMOVAPS      Z2, Z8
 	VMOVAPS      Z2, Z11
-	JMP          start663
+	JMP          start705
 
-accumulate662:
+accumulate704:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -11319,17 +12096,17 @@ accumulate662:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start663:
+start705:
 	MOVQ 32(DI), R12
 
-run659:
+run701:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap660:
+tap702:
 	VBROADCASTSS (CX), Z12
 	VBROADCASTSS 4(CX), Z13
 	VBROADCASTSS 8(CX), Z14
@@ -11352,12 +12129,12 @@ tap660:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap660
+	JNZ          tap702
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run659
+	JNE          run701
 	CMPQ         144(DI), $+0
-	JEQ          store664
+	JEQ          store706
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -11372,7 +12149,7 @@ tap660:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store664:
+store706:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -11407,13 +12184,13 @@ store664:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile657
+	JNZ     tile699
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row656
+	JNZ     row698
 	VZEROUPPER
 	RET
 
@@ -11429,17 +12206,17 @@ TEXT ·gemmAVX512P4J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row665:
+row707:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile666:
+tile708:
 	CMPQ   136(DI), $+1
-	JEQ    bias670
-	JGT    accumulate671
+	JEQ    bias712
+	JGT    accumulate713
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11456,9 +12233,9 @@ tile666:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start672
+	JMP    start714
 
-bias670:
+bias712:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -11476,9 +12253,9 @@ bias670:
 	VMOVAPS      Z3, Z7
 	VMOVAPS      Z3, Z11
 	VMOVAPS      Z3, Z15
-	JMP          start672
+	JMP          start714
 
-accumulate671:
+accumulate713:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -11518,17 +12295,17 @@ accumulate671:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start672:
+start714:
 	MOVQ 32(DI), R12
 
-run668:
+run710:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap669:
+tap711:
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R8*1), Z17
 	VMOVUPS      (AX)(R8*2), Z18
@@ -11556,12 +12333,12 @@ tap669:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap669
+	JNZ          tap711
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run668
+	JNE          run710
 	CMPQ         144(DI), $+0
-	JEQ          store673
+	JEQ          store715
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -11580,7 +12357,7 @@ tap669:
 	VMAXPS       Z14, Z31, Z14
 	VMAXPS       Z15, Z31, Z15
 
-store673:
+store715:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -11623,13 +12400,13 @@ store673:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile666
+	JNZ     tile708
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row665
+	JNZ     row707
 	VZEROUPPER
 	RET
 
@@ -11645,17 +12422,17 @@ TEXT ·gemmAVX512P4J5(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row674:
+row716:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile675:
+tile717:
 	CMPQ   136(DI), $+1
-	JEQ    bias679
-	JGT    accumulate680
+	JEQ    bias721
+	JGT    accumulate722
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11676,9 +12453,9 @@ tile675:
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
-	JMP    start681
+	JMP    start723
 
-bias679:
+bias721:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z5
@@ -11700,9 +12477,9 @@ bias679:
 	VMOVAPS      Z4, Z9
 	VMOVAPS      Z4, Z14
 	VMOVAPS      Z4, Z19
-	JMP          start681
+	JMP          start723
 
-accumulate680:
+accumulate722:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -11750,17 +12527,17 @@ accumulate680:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z19
 
-start681:
+start723:
 	MOVQ 32(DI), R12
 
-run677:
+run719:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap678:
+tap720:
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R8*1), Z21
 	VMOVUPS      (AX)(R8*2), Z22
@@ -11793,12 +12570,12 @@ tap678:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap678
+	JNZ          tap720
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run677
+	JNE          run719
 	CMPQ         144(DI), $+0
-	JEQ          store682
+	JEQ          store724
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -11821,7 +12598,7 @@ tap678:
 	VMAXPS       Z18, Z31, Z18
 	VMAXPS       Z19, Z31, Z19
 
-store682:
+store724:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -11872,13 +12649,13 @@ store682:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile675
+	JNZ     tile717
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row674
+	JNZ     row716
 	VZEROUPPER
 	RET
 
@@ -11894,17 +12671,17 @@ TEXT ·gemmAVX512P4J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row683:
+row725:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile684:
+tile726:
 	CMPQ   136(DI), $+1
-	JEQ    bias688
-	JGT    accumulate689
+	JEQ    bias730
+	JGT    accumulate731
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11929,9 +12706,9 @@ tile684:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start690
+	JMP    start732
 
-bias688:
+bias730:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -11957,9 +12734,9 @@ bias688:
 	VMOVAPS      Z5, Z11
 	VMOVAPS      Z5, Z17
 	VMOVAPS      Z5, Z23
-	JMP          start690
+	JMP          start732
 
-accumulate689:
+accumulate731:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -12015,17 +12792,17 @@ accumulate689:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start690:
+start732:
 	MOVQ 32(DI), R12
 
-run686:
+run728:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap687:
+tap729:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VMOVUPS      (AX)(R8*2), Z26
@@ -12063,12 +12840,12 @@ tap687:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap687
+	JNZ          tap729
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run686
+	JNE          run728
 	CMPQ         144(DI), $+0
-	JEQ          store691
+	JEQ          store733
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -12095,7 +12872,7 @@ tap687:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store691:
+store733:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -12154,13 +12931,13 @@ store691:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile684
+	JNZ     tile726
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row683
+	JNZ     row725
 	VZEROUPPER
 	RET
 
@@ -12177,26 +12954,26 @@ TEXT ·gemmAVX512P6J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row692:
+row734:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile693:
+tile735:
 	CMPQ   136(DI), $+1
-	JEQ    bias697
-	JGT    accumulate698
+	JEQ    bias739
+	JGT    accumulate740
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start699
+	JMP    start741
 
-bias697:
+bias739:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
@@ -12204,9 +12981,9 @@ bias697:
 	VMOVAPS      Z0, Z3
 	VMOVAPS      Z0, Z4
 	VMOVAPS      Z0, Z5
-	JMP          start699
+	JMP          start741
 
-accumulate698:
+accumulate740:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	MOVQ    176(DI), DX
@@ -12235,17 +13012,17 @@ accumulate698:
 	ADDQ    96(DI), DX
 	VMOVUPS (DX), Z5
 
-start699:
+start741:
 	MOVQ 32(DI), R12
 
-run695:
+run737:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap696:
+tap738:
 	VBROADCASTSS (CX), Z6
 	VMOVUPS      (AX), Z7
 	VFMADD231PS  Z7, Z6, Z0
@@ -12262,12 +13039,12 @@ tap696:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap696
+	JNZ          tap738
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run695
+	JNE          run737
 	CMPQ         144(DI), $+0
-	JEQ          store700
+	JEQ          store742
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -12276,7 +13053,7 @@ tap696:
 	VMAXPS       Z4, Z31, Z4
 	VMAXPS       Z5, Z31, Z5
 
-store700:
+store742:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	MOVQ    176(DI), DX
@@ -12308,13 +13085,13 @@ store700:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile693
+	JNZ     tile735
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row692
+	JNZ     row734
 	VZEROUPPER
 	RET
 
@@ -12331,17 +13108,17 @@ TEXT ·gemmAVX512P6J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row701:
+row743:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile702:
+tile744:
 	CMPQ   136(DI), $+1
-	JEQ    bias706
-	JGT    accumulate707
+	JEQ    bias748
+	JGT    accumulate749
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12354,9 +13131,9 @@ tile702:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start708
+	JMP    start750
 
-bias706:
+bias748:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
@@ -12370,9 +13147,9 @@ bias706:
 	VMOVAPS      Z1, Z7
 	VMOVAPS      Z1, Z9
 	VMOVAPS      Z1, Z11
-	JMP          start708
+	JMP          start750
 
-accumulate707:
+accumulate749:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -12413,17 +13190,17 @@ accumulate707:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start708:
+start750:
 	MOVQ 32(DI), R12
 
-run704:
+run746:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap705:
+tap747:
 	VBROADCASTSS (CX), Z12
 	VBROADCASTSS 4(CX), Z13
 	VMOVUPS      (AX), Z14
@@ -12447,12 +13224,12 @@ tap705:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap705
+	JNZ          tap747
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run704
+	JNE          run746
 	CMPQ         144(DI), $+0
-	JEQ          store709
+	JEQ          store751
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -12467,7 +13244,7 @@ tap705:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store709:
+store751:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -12511,13 +13288,13 @@ store709:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile702
+	JNZ     tile744
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row701
+	JNZ     row743
 	VZEROUPPER
 	RET
 
@@ -12534,17 +13311,17 @@ TEXT ·gemmAVX512P6J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row710:
+row752:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile711:
+tile753:
 	CMPQ   136(DI), $+1
-	JEQ    bias715
-	JGT    accumulate716
+	JEQ    bias757
+	JGT    accumulate758
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12563,9 +13340,9 @@ tile711:
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
-	JMP    start717
+	JMP    start759
 
-bias715:
+bias757:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -12585,9 +13362,9 @@ bias715:
 	VMOVAPS      Z2, Z11
 	VMOVAPS      Z2, Z14
 	VMOVAPS      Z2, Z17
-	JMP          start717
+	JMP          start759
 
-accumulate716:
+accumulate758:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -12640,17 +13417,17 @@ accumulate716:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
 
-start717:
+start759:
 	MOVQ 32(DI), R12
 
-run713:
+run755:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap714:
+tap756:
 	VBROADCASTSS (CX), Z18
 	VBROADCASTSS 4(CX), Z19
 	VBROADCASTSS 8(CX), Z20
@@ -12681,12 +13458,12 @@ tap714:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap714
+	JNZ          tap756
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run713
+	JNE          run755
 	CMPQ         144(DI), $+0
-	JEQ          store718
+	JEQ          store760
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -12707,7 +13484,7 @@ tap714:
 	VMAXPS       Z16, Z31, Z16
 	VMAXPS       Z17, Z31, Z17
 
-store718:
+store760:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -12763,13 +13540,13 @@ store718:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile711
+	JNZ     tile753
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row710
+	JNZ     row752
 	VZEROUPPER
 	RET
 
@@ -12786,17 +13563,17 @@ TEXT ·gemmAVX512P6J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row719:
+row761:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile720:
+tile762:
 	CMPQ   136(DI), $+1
-	JEQ    bias724
-	JGT    accumulate725
+	JEQ    bias766
+	JGT    accumulate767
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12821,9 +13598,9 @@ tile720:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start726
+	JMP    start768
 
-bias724:
+bias766:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -12849,9 +13626,9 @@ bias724:
 	VMOVAPS      Z3, Z15
 	VMOVAPS      Z3, Z19
 	VMOVAPS      Z3, Z23
-	JMP          start726
+	JMP          start768
 
-accumulate725:
+accumulate767:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -12916,17 +13693,17 @@ accumulate725:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start726:
+start768:
 	MOVQ 32(DI), R12
 
-run722:
+run764:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap723:
+tap765:
 	VBROADCASTSS (CX), Z24
 	VBROADCASTSS 4(CX), Z25
 	VBROADCASTSS 8(CX), Z26
@@ -12964,12 +13741,12 @@ tap723:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap723
+	JNZ          tap765
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run722
+	JNE          run764
 	CMPQ         144(DI), $+0
-	JEQ          store727
+	JEQ          store769
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -12996,7 +13773,7 @@ tap723:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store727:
+store769:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -13064,13 +13841,13 @@ store727:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile720
+	JNZ     tile762
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row719
+	JNZ     row761
 	VZEROUPPER
 	RET
 
@@ -13088,68 +13865,68 @@ TEXT ·gemmAVX512StridedP1J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row728:
+row770:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile729:
+tile771:
 	CMPQ   136(DI), $+1
-	JEQ    bias733
-	JGT    accumulate734
+	JEQ    bias775
+	JGT    accumulate776
 	VPXORD Z0, Z0, Z0
-	JMP    start735
+	JMP    start777
 
-bias733:
+bias775:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
-	JMP          start735
+	JMP          start777
 
-accumulate734:
+accumulate776:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 
-start735:
+start777:
 	MOVQ 32(DI), R12
 
-run731:
+run773:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap732:
+tap774:
 	VMOVUPS          (AX), Z1
 	VFMADD231PS.BCST (CX), Z1, Z0
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap732
+	JNZ              tap774
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run731
+	JNE              run773
 	CMPQ             144(DI), $+0
-	JEQ              store736
+	JEQ              store778
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 
-store736:
+store778:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile729
+	JNZ     tile771
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row728
+	JNZ     row770
 	VZEROUPPER
 	RET
 
@@ -13167,61 +13944,61 @@ TEXT ·gemmAVX512StridedP1J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row737:
+row779:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile738:
+tile780:
 	CMPQ   136(DI), $+1
-	JEQ    bias742
-	JGT    accumulate743
+	JEQ    bias784
+	JGT    accumulate785
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	JMP    start744
+	JMP    start786
 
-bias742:
+bias784:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
-	JMP          start744
+	JMP          start786
 
-accumulate743:
+accumulate785:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
 
-start744:
+start786:
 	MOVQ 32(DI), R12
 
-run740:
+run782:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap741:
+tap783:
 	VMOVUPS          (AX), Z2
 	VFMADD231PS.BCST (CX), Z2, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z2, Z1
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap741
+	JNZ              tap783
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run740
+	JNE              run782
 	CMPQ             144(DI), $+0
-	JEQ              store745
+	JEQ              store787
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
 
-store745:
+store787:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -13230,13 +14007,13 @@ store745:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile738
+	JNZ     tile780
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row737
+	JNZ     row779
 	VZEROUPPER
 	RET
 
@@ -13254,30 +14031,30 @@ TEXT ·gemmAVX512StridedP1J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row746:
+row788:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile747:
+tile789:
 	CMPQ   136(DI), $+1
-	JEQ    bias751
-	JGT    accumulate752
+	JEQ    bias793
+	JGT    accumulate794
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	JMP    start753
+	JMP    start795
 
-bias751:
+bias793:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
-	JMP          start753
+	JMP          start795
 
-accumulate752:
+accumulate794:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -13285,17 +14062,17 @@ accumulate752:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z2
 
-start753:
+start795:
 	MOVQ 32(DI), R12
 
-run749:
+run791:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap750:
+tap792:
 	VMOVUPS          (AX), Z3
 	VFMADD231PS.BCST (CX), Z3, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z3, Z1
@@ -13303,18 +14080,18 @@ tap750:
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap750
+	JNZ              tap792
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run749
+	JNE              run791
 	CMPQ             144(DI), $+0
-	JEQ              store754
+	JEQ              store796
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
 	VMAXPS           Z2, Z31, Z2
 
-store754:
+store796:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -13325,13 +14102,13 @@ store754:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile747
+	JNZ     tile789
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row746
+	JNZ     row788
 	VZEROUPPER
 	RET
 
@@ -13349,32 +14126,32 @@ TEXT ·gemmAVX512StridedP1J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row755:
+row797:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile756:
+tile798:
 	CMPQ   136(DI), $+1
-	JEQ    bias760
-	JGT    accumulate761
+	JEQ    bias802
+	JGT    accumulate803
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start762
+	JMP    start804
 
-bias760:
+bias802:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	VBROADCASTSS 12(BX), Z3
-	JMP          start762
+	JMP          start804
 
-accumulate761:
+accumulate803:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -13384,17 +14161,17 @@ accumulate761:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
 
-start762:
+start804:
 	MOVQ 32(DI), R12
 
-run758:
+run800:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap759:
+tap801:
 	VMOVUPS          (AX), Z4
 	VFMADD231PS.BCST (CX), Z4, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z4, Z1
@@ -13403,19 +14180,19 @@ tap759:
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap759
+	JNZ              tap801
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run758
+	JNE              run800
 	CMPQ             144(DI), $+0
-	JEQ              store763
+	JEQ              store805
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
 	VMAXPS           Z2, Z31, Z2
 	VMAXPS           Z3, Z31, Z3
 
-store763:
+store805:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -13428,13 +14205,13 @@ store763:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile756
+	JNZ     tile798
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row755
+	JNZ     row797
 	VZEROUPPER
 	RET
 
@@ -13452,26 +14229,26 @@ TEXT ·gemmAVX512StridedP1J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row764:
+row806:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile765:
+tile807:
 	CMPQ   136(DI), $+1
-	JEQ    bias769
-	JGT    accumulate770
+	JEQ    bias811
+	JGT    accumulate812
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start771
+	JMP    start813
 
-bias769:
+bias811:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -13479,9 +14256,9 @@ bias769:
 	VBROADCASTSS 12(BX), Z3
 	VBROADCASTSS 16(BX), Z4
 	VBROADCASTSS 20(BX), Z5
-	JMP          start771
+	JMP          start813
 
-accumulate770:
+accumulate812:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -13495,17 +14272,17 @@ accumulate770:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start771:
+start813:
 	MOVQ 32(DI), R12
 
-run767:
+run809:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap768:
+tap810:
 	VMOVUPS          (AX), Z6
 	VFMADD231PS.BCST (CX), Z6, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z6, Z1
@@ -13516,12 +14293,12 @@ tap768:
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap768
+	JNZ              tap810
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run767
+	JNE              run809
 	CMPQ             144(DI), $+0
-	JEQ              store772
+	JEQ              store814
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -13530,7 +14307,7 @@ tap768:
 	VMAXPS           Z4, Z31, Z4
 	VMAXPS           Z5, Z31, Z5
 
-store772:
+store814:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -13547,13 +14324,13 @@ store772:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile765
+	JNZ     tile807
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row764
+	JNZ     row806
 	VZEROUPPER
 	RET
 
@@ -13571,17 +14348,17 @@ TEXT ·gemmAVX512StridedP1J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row773:
+row815:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile774:
+tile816:
 	CMPQ   136(DI), $+1
-	JEQ    bias778
-	JGT    accumulate779
+	JEQ    bias820
+	JGT    accumulate821
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13590,9 +14367,9 @@ tile774:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start780
+	JMP    start822
 
-bias778:
+bias820:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -13602,9 +14379,9 @@ bias778:
 	VBROADCASTSS 20(BX), Z5
 	VBROADCASTSS 24(BX), Z6
 	VBROADCASTSS 28(BX), Z7
-	JMP          start780
+	JMP          start822
 
-accumulate779:
+accumulate821:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -13622,17 +14399,17 @@ accumulate779:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start780:
+start822:
 	MOVQ 32(DI), R12
 
-run776:
+run818:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap777:
+tap819:
 	VMOVUPS          (AX), Z8
 	VFMADD231PS.BCST (CX), Z8, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z8, Z1
@@ -13645,12 +14422,12 @@ tap777:
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap777
+	JNZ              tap819
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run776
+	JNE              run818
 	CMPQ             144(DI), $+0
-	JEQ              store781
+	JEQ              store823
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -13661,7 +14438,7 @@ tap777:
 	VMAXPS           Z6, Z31, Z6
 	VMAXPS           Z7, Z31, Z7
 
-store781:
+store823:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -13682,13 +14459,13 @@ store781:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile774
+	JNZ     tile816
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row773
+	JNZ     row815
 	VZEROUPPER
 	RET
 
@@ -13706,17 +14483,17 @@ TEXT ·gemmAVX512StridedP1J12(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row782:
+row824:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile783:
+tile825:
 	CMPQ   136(DI), $+1
-	JEQ    bias787
-	JGT    accumulate788
+	JEQ    bias829
+	JGT    accumulate830
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13729,9 +14506,9 @@ tile783:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start789
+	JMP    start831
 
-bias787:
+bias829:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -13745,9 +14522,9 @@ bias787:
 	VBROADCASTSS 36(BX), Z9
 	VBROADCASTSS 40(BX), Z10
 	VBROADCASTSS 44(BX), Z11
-	JMP          start789
+	JMP          start831
 
-accumulate788:
+accumulate830:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -13773,10 +14550,10 @@ accumulate788:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start789:
+start831:
 	MOVQ 32(DI), R12
 
-run785:
+run827:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
@@ -13784,7 +14561,7 @@ run785:
 	ADDQ 16(DI), CX
 	LEAQ (CX)(R10*8), BX
 
-tap786:
+tap828:
 	VMOVUPS          (AX), Z12
 	VFMADD231PS.BCST (CX), Z12, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z12, Z1
@@ -13802,12 +14579,12 @@ tap786:
 	ADDQ             120(DI), CX
 	ADDQ             120(DI), BX
 	DECQ             R11
-	JNZ              tap786
+	JNZ              tap828
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run785
+	JNE              run827
 	CMPQ             144(DI), $+0
-	JEQ              store790
+	JEQ              store832
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -13822,7 +14599,7 @@ tap786:
 	VMAXPS           Z10, Z31, Z10
 	VMAXPS           Z11, Z31, Z11
 
-store790:
+store832:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -13851,13 +14628,13 @@ store790:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile783
+	JNZ     tile825
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row782
+	JNZ     row824
 	VZEROUPPER
 	RET
 
@@ -13875,17 +14652,17 @@ TEXT ·gemmAVX512StridedP1J16(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row791:
+row833:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile792:
+tile834:
 	CMPQ   136(DI), $+1
-	JEQ    bias796
-	JGT    accumulate797
+	JEQ    bias838
+	JGT    accumulate839
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13902,9 +14679,9 @@ tile792:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start798
+	JMP    start840
 
-bias796:
+bias838:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -13922,9 +14699,9 @@ bias796:
 	VBROADCASTSS 52(BX), Z13
 	VBROADCASTSS 56(BX), Z14
 	VBROADCASTSS 60(BX), Z15
-	JMP          start798
+	JMP          start840
 
-accumulate797:
+accumulate839:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -13958,10 +14735,10 @@ accumulate797:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start798:
+start840:
 	MOVQ 32(DI), R12
 
-run794:
+run836:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
@@ -13969,7 +14746,7 @@ run794:
 	ADDQ 16(DI), CX
 	LEAQ (CX)(R10*8), BX
 
-tap795:
+tap837:
 	VMOVUPS          (AX), Z16
 	VFMADD231PS.BCST (CX), Z16, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z16, Z1
@@ -13991,12 +14768,12 @@ tap795:
 	ADDQ             120(DI), CX
 	ADDQ             120(DI), BX
 	DECQ             R11
-	JNZ              tap795
+	JNZ              tap837
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run794
+	JNE              run836
 	CMPQ             144(DI), $+0
-	JEQ              store799
+	JEQ              store841
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -14015,7 +14792,7 @@ tap795:
 	VMAXPS           Z14, Z31, Z14
 	VMAXPS           Z15, Z31, Z15
 
-store799:
+store841:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -14052,13 +14829,13 @@ store799:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile792
+	JNZ     tile834
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row791
+	JNZ     row833
 	VZEROUPPER
 	RET
 
@@ -14076,17 +14853,17 @@ TEXT ·gemmAVX512StridedP1J24(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row800:
+row842:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile801:
+tile843:
 	CMPQ   136(DI), $+1
-	JEQ    bias805
-	JGT    accumulate806
+	JEQ    bias847
+	JGT    accumulate848
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14111,9 +14888,9 @@ tile801:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start807
+	JMP    start849
 
-bias805:
+bias847:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -14139,9 +14916,9 @@ bias805:
 	VBROADCASTSS 84(BX), Z21
 	VBROADCASTSS 88(BX), Z22
 	VBROADCASTSS 92(BX), Z23
-	JMP          start807
+	JMP          start849
 
-accumulate806:
+accumulate848:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -14191,10 +14968,10 @@ accumulate806:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start807:
+start849:
 	MOVQ 32(DI), R12
 
-run803:
+run845:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
@@ -14203,7 +14980,7 @@ run803:
 	LEAQ (CX)(R10*8), BX
 	LEAQ (BX)(R10*8), DX
 
-tap804:
+tap846:
 	VMOVUPS          (AX), Z24
 	VFMADD231PS.BCST (CX), Z24, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z24, Z1
@@ -14234,12 +15011,12 @@ tap804:
 	ADDQ             120(DI), BX
 	ADDQ             120(DI), DX
 	DECQ             R11
-	JNZ              tap804
+	JNZ              tap846
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run803
+	JNE              run845
 	CMPQ             144(DI), $+0
-	JEQ              store808
+	JEQ              store850
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -14266,7 +15043,7 @@ tap804:
 	VMAXPS           Z22, Z31, Z22
 	VMAXPS           Z23, Z31, Z23
 
-store808:
+store850:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -14319,13 +15096,13 @@ store808:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile801
+	JNZ     tile843
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row800
+	JNZ     row842
 	VZEROUPPER
 	RET
 
@@ -14343,45 +15120,45 @@ TEXT ·gemmAVX512StridedP2J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row809:
+row851:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile810:
+tile852:
 	CMPQ   136(DI), $+1
-	JEQ    bias814
-	JGT    accumulate815
+	JEQ    bias856
+	JGT    accumulate857
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	JMP    start816
+	JMP    start858
 
-bias814:
+bias856:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
-	JMP          start816
+	JMP          start858
 
-accumulate815:
+accumulate857:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	MOVQ    176(DI), DX
 	ADDQ    96(DI), DX
 	VMOVUPS (DX), Z1
 
-start816:
+start858:
 	MOVQ 32(DI), R12
 
-run812:
+run854:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap813:
+tap855:
 	VBROADCASTSS (CX), Z2
 	VMOVUPS      (AX), Z3
 	VFMADD231PS  Z3, Z2, Z0
@@ -14390,17 +15167,17 @@ tap813:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap813
+	JNZ          tap855
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run812
+	JNE          run854
 	CMPQ         144(DI), $+0
-	JEQ          store817
+	JEQ          store859
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 
-store817:
+store859:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	MOVQ    176(DI), DX
@@ -14410,13 +15187,13 @@ store817:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile810
+	JNZ     tile852
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row809
+	JNZ     row851
 	VZEROUPPER
 	RET
 
@@ -14434,32 +15211,32 @@ TEXT ·gemmAVX512StridedP2J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row818:
+row860:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile819:
+tile861:
 	CMPQ   136(DI), $+1
-	JEQ    bias823
-	JGT    accumulate824
+	JEQ    bias865
+	JGT    accumulate866
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start825
+	JMP    start867
 
-bias823:
+bias865:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VBROADCASTSS 4(BX), Z1
 	VMOVAPS      Z1, Z3
-	JMP          start825
+	JMP          start867
 
-accumulate824:
+accumulate866:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -14470,17 +15247,17 @@ accumulate824:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
 
-start825:
+start867:
 	MOVQ 32(DI), R12
 
-run821:
+run863:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap822:
+tap864:
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R8*1), Z5
 	VBROADCASTSS (CX), Z6
@@ -14492,19 +15269,19 @@ tap822:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap822
+	JNZ          tap864
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run821
+	JNE          run863
 	CMPQ         144(DI), $+0
-	JEQ          store826
+	JEQ          store868
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 	VMAXPS       Z3, Z31, Z3
 
-store826:
+store868:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -14518,13 +15295,13 @@ store826:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile819
+	JNZ     tile861
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row818
+	JNZ     row860
 	VZEROUPPER
 	RET
 
@@ -14542,26 +15319,26 @@ TEXT ·gemmAVX512StridedP2J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row827:
+row869:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile828:
+tile870:
 	CMPQ   136(DI), $+1
-	JEQ    bias832
-	JGT    accumulate833
+	JEQ    bias874
+	JGT    accumulate875
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start834
+	JMP    start876
 
-bias832:
+bias874:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -14569,9 +15346,9 @@ bias832:
 	VMOVAPS      Z1, Z4
 	VBROADCASTSS 8(BX), Z2
 	VMOVAPS      Z2, Z5
-	JMP          start834
+	JMP          start876
 
-accumulate833:
+accumulate875:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -14586,17 +15363,17 @@ accumulate833:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start834:
+start876:
 	MOVQ 32(DI), R12
 
-run830:
+run872:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap831:
+tap873:
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R8*1), Z7
 	VBROADCASTSS (CX), Z8
@@ -14611,12 +15388,12 @@ tap831:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap831
+	JNZ          tap873
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run830
+	JNE          run872
 	CMPQ         144(DI), $+0
-	JEQ          store835
+	JEQ          store877
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -14625,7 +15402,7 @@ tap831:
 	VMAXPS       Z4, Z31, Z4
 	VMAXPS       Z5, Z31, Z5
 
-store835:
+store877:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -14643,13 +15420,13 @@ store835:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile828
+	JNZ     tile870
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row827
+	JNZ     row869
 	VZEROUPPER
 	RET
 
@@ -14667,17 +15444,17 @@ TEXT ·gemmAVX512StridedP2J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row836:
+row878:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile837:
+tile879:
 	CMPQ   136(DI), $+1
-	JEQ    bias841
-	JGT    accumulate842
+	JEQ    bias883
+	JGT    accumulate884
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14686,9 +15463,9 @@ tile837:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start843
+	JMP    start885
 
-bias841:
+bias883:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -14698,9 +15475,9 @@ bias841:
 	VMOVAPS      Z2, Z6
 	VBROADCASTSS 12(BX), Z3
 	VMOVAPS      Z3, Z7
-	JMP          start843
+	JMP          start885
 
-accumulate842:
+accumulate884:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -14719,17 +15496,17 @@ accumulate842:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start843:
+start885:
 	MOVQ 32(DI), R12
 
-run839:
+run881:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap840:
+tap882:
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R8*1), Z9
 	VBROADCASTSS (CX), Z10
@@ -14747,12 +15524,12 @@ tap840:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap840
+	JNZ          tap882
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run839
+	JNE          run881
 	CMPQ         144(DI), $+0
-	JEQ          store844
+	JEQ          store886
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -14763,7 +15540,7 @@ tap840:
 	VMAXPS       Z6, Z31, Z6
 	VMAXPS       Z7, Z31, Z7
 
-store844:
+store886:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -14785,13 +15562,13 @@ store844:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile837
+	JNZ     tile879
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row836
+	JNZ     row878
 	VZEROUPPER
 	RET
 
@@ -14809,17 +15586,17 @@ TEXT ·gemmAVX512StridedP2J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row845:
+row887:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile846:
+tile888:
 	CMPQ   136(DI), $+1
-	JEQ    bias850
-	JGT    accumulate851
+	JEQ    bias892
+	JGT    accumulate893
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14832,9 +15609,9 @@ tile846:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start852
+	JMP    start894
 
-bias850:
+bias892:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -14848,9 +15625,9 @@ bias850:
 	VMOVAPS      Z4, Z10
 	VBROADCASTSS 20(BX), Z5
 	VMOVAPS      Z5, Z11
-	JMP          start852
+	JMP          start894
 
-accumulate851:
+accumulate893:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -14877,17 +15654,17 @@ accumulate851:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start852:
+start894:
 	MOVQ 32(DI), R12
 
-run848:
+run890:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap849:
+tap891:
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R8*1), Z13
 	VBROADCASTSS (CX), Z14
@@ -14911,12 +15688,12 @@ tap849:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap849
+	JNZ          tap891
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run848
+	JNE          run890
 	CMPQ         144(DI), $+0
-	JEQ          store853
+	JEQ          store895
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -14931,7 +15708,7 @@ tap849:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store853:
+store895:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -14961,13 +15738,13 @@ store853:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile846
+	JNZ     tile888
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row845
+	JNZ     row887
 	VZEROUPPER
 	RET
 
@@ -14985,17 +15762,17 @@ TEXT ·gemmAVX512StridedP2J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row854:
+row896:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile855:
+tile897:
 	CMPQ   136(DI), $+1
-	JEQ    bias859
-	JGT    accumulate860
+	JEQ    bias901
+	JGT    accumulate902
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15012,9 +15789,9 @@ tile855:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start861
+	JMP    start903
 
-bias859:
+bias901:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
@@ -15032,9 +15809,9 @@ bias859:
 	VMOVAPS      Z6, Z14
 	VBROADCASTSS 28(BX), Z7
 	VMOVAPS      Z7, Z15
-	JMP          start861
+	JMP          start903
 
-accumulate860:
+accumulate902:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -15069,17 +15846,17 @@ accumulate860:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start861:
+start903:
 	MOVQ 32(DI), R12
 
-run857:
+run899:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap858:
+tap900:
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R8*1), Z17
 	VBROADCASTSS (CX), Z18
@@ -15109,12 +15886,12 @@ tap858:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap858
+	JNZ          tap900
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run857
+	JNE          run899
 	CMPQ         144(DI), $+0
-	JEQ          store862
+	JEQ          store904
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -15133,7 +15910,7 @@ tap858:
 	VMAXPS       Z14, Z31, Z14
 	VMAXPS       Z15, Z31, Z15
 
-store862:
+store904:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -15171,13 +15948,13 @@ store862:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile855
+	JNZ     tile897
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row854
+	JNZ     row896
 	VZEROUPPER
 	RET
 
@@ -15195,17 +15972,17 @@ TEXT ·gemmAVX512StridedP2J12(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row863:
+row905:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile864:
+tile906:
 	CMPQ   136(DI), $+1
-	JEQ    bias868
-	JGT    accumulate869
+	JEQ    bias910
+	JGT    accumulate911
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15230,9 +16007,9 @@ tile864:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start870
+	JMP    start912
 
-bias868:
+bias910:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z12
@@ -15258,9 +16035,9 @@ bias868:
 	VMOVAPS      Z10, Z22
 	VBROADCASTSS 44(BX), Z11
 	VMOVAPS      Z11, Z23
-	JMP          start870
+	JMP          start912
 
-accumulate869:
+accumulate911:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -15311,10 +16088,10 @@ accumulate869:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start870:
+start912:
 	MOVQ 32(DI), R12
 
-run866:
+run908:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
@@ -15322,7 +16099,7 @@ run866:
 	ADDQ 16(DI), CX
 	LEAQ (CX)(R10*8), BX
 
-tap867:
+tap909:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VBROADCASTSS (CX), Z26
@@ -15365,12 +16142,12 @@ tap867:
 	ADDQ         120(DI), CX
 	ADDQ         120(DI), BX
 	DECQ         R11
-	JNZ          tap867
+	JNZ          tap909
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run866
+	JNE          run908
 	CMPQ         144(DI), $+0
-	JEQ          store871
+	JEQ          store913
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -15397,7 +16174,7 @@ tap867:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store871:
+store913:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -15451,13 +16228,13 @@ store871:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile864
+	JNZ     tile906
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row863
+	JNZ     row905
 	VZEROUPPER
 	RET
 
@@ -15475,30 +16252,30 @@ TEXT ·gemmAVX512StridedP3J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row872:
+row914:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile873:
+tile915:
 	CMPQ   136(DI), $+1
-	JEQ    bias877
-	JGT    accumulate878
+	JEQ    bias919
+	JGT    accumulate920
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	JMP    start879
+	JMP    start921
 
-bias877:
+bias919:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
-	JMP          start879
+	JMP          start921
 
-accumulate878:
+accumulate920:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	MOVQ    176(DI), DX
@@ -15509,17 +16286,17 @@ accumulate878:
 	ADDQ    96(DI), DX
 	VMOVUPS (DX), Z2
 
-start879:
+start921:
 	MOVQ 32(DI), R12
 
-run875:
+run917:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap876:
+tap918:
 	VBROADCASTSS (CX), Z3
 	VMOVUPS      (AX), Z4
 	VFMADD231PS  Z4, Z3, Z0
@@ -15530,18 +16307,18 @@ tap876:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap876
+	JNZ          tap918
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run875
+	JNE          run917
 	CMPQ         144(DI), $+0
-	JEQ          store880
+	JEQ          store922
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 
-store880:
+store922:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	MOVQ    176(DI), DX
@@ -15555,13 +16332,13 @@ store880:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile873
+	JNZ     tile915
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row872
+	JNZ     row914
 	VZEROUPPER
 	RET
 
@@ -15579,26 +16356,26 @@ TEXT ·gemmAVX512StridedP3J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row881:
+row923:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile882:
+tile924:
 	CMPQ   136(DI), $+1
-	JEQ    bias886
-	JGT    accumulate887
+	JEQ    bias928
+	JGT    accumulate929
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start888
+	JMP    start930
 
-bias886:
+bias928:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
@@ -15606,9 +16383,9 @@ bias886:
 	VBROADCASTSS 4(BX), Z1
 	VMOVAPS      Z1, Z3
 	VMOVAPS      Z1, Z5
-	JMP          start888
+	JMP          start930
 
-accumulate887:
+accumulate929:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -15625,17 +16402,17 @@ accumulate887:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start888:
+start930:
 	MOVQ 32(DI), R12
 
-run884:
+run926:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap885:
+tap927:
 	VBROADCASTSS (CX), Z6
 	VBROADCASTSS (CX)(R10*1), Z7
 	VMOVUPS      (AX), Z8
@@ -15650,12 +16427,12 @@ tap885:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap885
+	JNZ          tap927
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run884
+	JNE          run926
 	CMPQ         144(DI), $+0
-	JEQ          store889
+	JEQ          store931
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -15664,7 +16441,7 @@ tap885:
 	VMAXPS       Z4, Z31, Z4
 	VMAXPS       Z5, Z31, Z5
 
-store889:
+store931:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -15684,13 +16461,13 @@ store889:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile882
+	JNZ     tile924
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row881
+	JNZ     row923
 	VZEROUPPER
 	RET
 
@@ -15708,17 +16485,17 @@ TEXT ·gemmAVX512StridedP3J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row890:
+row932:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile891:
+tile933:
 	CMPQ   136(DI), $+1
-	JEQ    bias895
-	JGT    accumulate896
+	JEQ    bias937
+	JGT    accumulate938
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15728,9 +16505,9 @@ tile891:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
-	JMP    start897
+	JMP    start939
 
-bias895:
+bias937:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -15741,9 +16518,9 @@ bias895:
 	VBROADCASTSS 8(BX), Z2
 	VMOVAPS      Z2, Z5
 	VMOVAPS      Z2, Z8
-	JMP          start897
+	JMP          start939
 
-accumulate896:
+accumulate938:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -15766,17 +16543,17 @@ accumulate896:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z8
 
-start897:
+start939:
 	MOVQ 32(DI), R12
 
-run893:
+run935:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap894:
+tap936:
 	VMOVUPS      (AX), Z9
 	VMOVUPS      (AX)(R8*1), Z10
 	VMOVUPS      (AX)(R8*2), Z11
@@ -15795,12 +16572,12 @@ tap894:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap894
+	JNZ          tap936
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run893
+	JNE          run935
 	CMPQ         144(DI), $+0
-	JEQ          store898
+	JEQ          store940
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -15812,7 +16589,7 @@ tap894:
 	VMAXPS       Z7, Z31, Z7
 	VMAXPS       Z8, Z31, Z8
 
-store898:
+store940:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -15838,13 +16615,13 @@ store898:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile891
+	JNZ     tile933
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row890
+	JNZ     row932
 	VZEROUPPER
 	RET
 
@@ -15862,17 +16639,17 @@ TEXT ·gemmAVX512StridedP3J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row899:
+row941:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile900:
+tile942:
 	CMPQ   136(DI), $+1
-	JEQ    bias904
-	JGT    accumulate905
+	JEQ    bias946
+	JGT    accumulate947
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15885,9 +16662,9 @@ tile900:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start906
+	JMP    start948
 
-bias904:
+bias946:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -15901,9 +16678,9 @@ bias904:
 	VBROADCASTSS 12(BX), Z3
 	VMOVAPS      Z3, Z7
 	VMOVAPS      Z3, Z11
-	JMP          start906
+	JMP          start948
 
-accumulate905:
+accumulate947:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -15932,17 +16709,17 @@ accumulate905:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start906:
+start948:
 	MOVQ 32(DI), R12
 
-run902:
+run944:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap903:
+tap945:
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R8*1), Z13
 	VMOVUPS      (AX)(R8*2), Z14
@@ -15965,12 +16742,12 @@ tap903:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap903
+	JNZ          tap945
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run902
+	JNE          run944
 	CMPQ         144(DI), $+0
-	JEQ          store907
+	JEQ          store949
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -15985,7 +16762,7 @@ tap903:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store907:
+store949:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -16017,13 +16794,13 @@ store907:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile900
+	JNZ     tile942
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row899
+	JNZ     row941
 	VZEROUPPER
 	RET
 
@@ -16041,17 +16818,17 @@ TEXT ·gemmAVX512StridedP3J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row908:
+row950:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile909:
+tile951:
 	CMPQ   136(DI), $+1
-	JEQ    bias913
-	JGT    accumulate914
+	JEQ    bias955
+	JGT    accumulate956
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -16070,9 +16847,9 @@ tile909:
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
-	JMP    start915
+	JMP    start957
 
-bias913:
+bias955:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -16092,9 +16869,9 @@ bias913:
 	VBROADCASTSS 20(BX), Z5
 	VMOVAPS      Z5, Z11
 	VMOVAPS      Z5, Z17
-	JMP          start915
+	JMP          start957
 
-accumulate914:
+accumulate956:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -16135,17 +16912,17 @@ accumulate914:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
 
-start915:
+start957:
 	MOVQ 32(DI), R12
 
-run911:
+run953:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap912:
+tap954:
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R8*1), Z19
 	VMOVUPS      (AX)(R8*2), Z20
@@ -16176,12 +16953,12 @@ tap912:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap912
+	JNZ          tap954
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run911
+	JNE          run953
 	CMPQ         144(DI), $+0
-	JEQ          store916
+	JEQ          store958
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -16202,7 +16979,7 @@ tap912:
 	VMAXPS       Z16, Z31, Z16
 	VMAXPS       Z17, Z31, Z17
 
-store916:
+store958:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -16246,13 +17023,13 @@ store916:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile909
+	JNZ     tile951
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row908
+	JNZ     row950
 	VZEROUPPER
 	RET
 
@@ -16270,17 +17047,17 @@ TEXT ·gemmAVX512StridedP3J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row917:
+row959:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile918:
+tile960:
 	CMPQ   136(DI), $+1
-	JEQ    bias922
-	JGT    accumulate923
+	JEQ    bias964
+	JGT    accumulate965
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -16305,9 +17082,9 @@ tile918:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start924
+	JMP    start966
 
-bias922:
+bias964:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
@@ -16333,9 +17110,9 @@ bias922:
 	VBROADCASTSS 28(BX), Z7
 	VMOVAPS      Z7, Z15
 	VMOVAPS      Z7, Z23
-	JMP          start924
+	JMP          start966
 
-accumulate923:
+accumulate965:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -16388,17 +17165,17 @@ accumulate923:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start924:
+start966:
 	MOVQ 32(DI), R12
 
-run920:
+run962:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap921:
+tap963:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VMOVUPS      (AX)(R8*2), Z26
@@ -16437,12 +17214,12 @@ tap921:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap921
+	JNZ          tap963
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run920
+	JNE          run962
 	CMPQ         144(DI), $+0
-	JEQ          store925
+	JEQ          store967
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -16469,7 +17246,7 @@ tap921:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store925:
+store967:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -16525,13 +17302,13 @@ store925:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile918
+	JNZ     tile960
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row917
+	JNZ     row959
 	VZEROUPPER
 	RET
 
@@ -16550,32 +17327,32 @@ TEXT ·gemmAVX512StridedP4J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row926:
+row968:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile927:
+tile969:
 	CMPQ   136(DI), $+1
-	JEQ    bias931
-	JGT    accumulate932
+	JEQ    bias973
+	JGT    accumulate974
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start933
+	JMP    start975
 
-bias931:
+bias973:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z3
-	JMP          start933
+	JMP          start975
 
-accumulate932:
+accumulate974:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	MOVQ    176(DI), DX
@@ -16591,17 +17368,17 @@ accumulate932:
 	ADDQ    96(DI), DX
 	VMOVUPS (DX), Z3
 
-start933:
+start975:
 	MOVQ 32(DI), R12
 
-run929:
+run971:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap930:
+tap972:
 	VBROADCASTSS (CX), Z4
 	VMOVUPS      (AX), Z5
 	VFMADD231PS  Z5, Z4, Z0
@@ -16614,19 +17391,19 @@ tap930:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap930
+	JNZ          tap972
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run929
+	JNE          run971
 	CMPQ         144(DI), $+0
-	JEQ          store934
+	JEQ          store976
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 	VMAXPS       Z3, Z31, Z3
 
-store934:
+store976:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	MOVQ    176(DI), DX
@@ -16645,13 +17422,13 @@ store934:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile927
+	JNZ     tile969
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row926
+	JNZ     row968
 	VZEROUPPER
 	RET
 
@@ -16670,17 +17447,17 @@ TEXT ·gemmAVX512StridedP4J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row935:
+row977:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile936:
+tile978:
 	CMPQ   136(DI), $+1
-	JEQ    bias940
-	JGT    accumulate941
+	JEQ    bias982
+	JGT    accumulate983
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -16689,9 +17466,9 @@ tile936:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start942
+	JMP    start984
 
-bias940:
+bias982:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
@@ -16701,9 +17478,9 @@ bias940:
 	VMOVAPS      Z1, Z3
 	VMOVAPS      Z1, Z5
 	VMOVAPS      Z1, Z7
-	JMP          start942
+	JMP          start984
 
-accumulate941:
+accumulate983:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -16727,17 +17504,17 @@ accumulate941:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start942:
+start984:
 	MOVQ 32(DI), R12
 
-run938:
+run980:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap939:
+tap981:
 	VBROADCASTSS (CX), Z8
 	VBROADCASTSS (CX)(R10*1), Z9
 	VMOVUPS      (AX), Z10
@@ -16755,12 +17532,12 @@ tap939:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap939
+	JNZ          tap981
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run938
+	JNE          run980
 	CMPQ         144(DI), $+0
-	JEQ          store943
+	JEQ          store985
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -16771,7 +17548,7 @@ tap939:
 	VMAXPS       Z6, Z31, Z6
 	VMAXPS       Z7, Z31, Z7
 
-store943:
+store985:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -16798,13 +17575,13 @@ store943:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile936
+	JNZ     tile978
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row935
+	JNZ     row977
 	VZEROUPPER
 	RET
 
@@ -16823,17 +17600,17 @@ TEXT ·gemmAVX512StridedP4J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row944:
+row986:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile945:
+tile987:
 	CMPQ   136(DI), $+1
-	JEQ    bias949
-	JGT    accumulate950
+	JEQ    bias991
+	JGT    accumulate992
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -16846,9 +17623,9 @@ tile945:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start951
+	JMP    start993
 
-bias949:
+bias991:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -16862,9 +17639,9 @@ bias949:
 	VMOVAPS      Z2, Z5
 	VMOVAPS      Z2, Z8
 	VMOVAPS      Z2, Z11
-	JMP          start951
+	JMP          start993
 
-accumulate950:
+accumulate992:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -16896,17 +17673,17 @@ accumulate950:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start951:
+start993:
 	MOVQ 32(DI), R12
 
-run947:
+run989:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap948:
+tap990:
 	VBROADCASTSS (CX), Z12
 	VBROADCASTSS (CX)(R10*1), Z13
 	VBROADCASTSS (CX)(R10*2), Z14
@@ -16929,12 +17706,12 @@ tap948:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap948
+	JNZ          tap990
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run947
+	JNE          run989
 	CMPQ         144(DI), $+0
-	JEQ          store952
+	JEQ          store994
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -16949,7 +17726,7 @@ tap948:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store952:
+store994:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -16984,13 +17761,13 @@ store952:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile945
+	JNZ     tile987
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row944
+	JNZ     row986
 	VZEROUPPER
 	RET
 
@@ -17009,17 +17786,17 @@ TEXT ·gemmAVX512StridedP4J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row953:
+row995:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile954:
+tile996:
 	CMPQ   136(DI), $+1
-	JEQ    bias958
-	JGT    accumulate959
+	JEQ    bias1000
+	JGT    accumulate1001
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -17036,9 +17813,9 @@ tile954:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start960
+	JMP    start1002
 
-bias958:
+bias1000:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -17056,9 +17833,9 @@ bias958:
 	VMOVAPS      Z3, Z7
 	VMOVAPS      Z3, Z11
 	VMOVAPS      Z3, Z15
-	JMP          start960
+	JMP          start1002
 
-accumulate959:
+accumulate1001:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -17098,17 +17875,17 @@ accumulate959:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start960:
+start1002:
 	MOVQ 32(DI), R12
 
-run956:
+run998:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap957:
+tap999:
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R8*1), Z17
 	VMOVUPS      (AX)(R8*2), Z18
@@ -17136,12 +17913,12 @@ tap957:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap957
+	JNZ          tap999
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run956
+	JNE          run998
 	CMPQ         144(DI), $+0
-	JEQ          store961
+	JEQ          store1003
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -17160,7 +17937,7 @@ tap957:
 	VMAXPS       Z14, Z31, Z14
 	VMAXPS       Z15, Z31, Z15
 
-store961:
+store1003:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -17203,13 +17980,13 @@ store961:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile954
+	JNZ     tile996
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row953
+	JNZ     row995
 	VZEROUPPER
 	RET
 
@@ -17228,17 +18005,17 @@ TEXT ·gemmAVX512StridedP4J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row962:
+row1004:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
 
-tile963:
+tile1005:
 	CMPQ   136(DI), $+1
-	JEQ    bias967
-	JGT    accumulate968
+	JEQ    bias1009
+	JGT    accumulate1010
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -17263,9 +18040,9 @@ tile963:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start969
+	JMP    start1011
 
-bias967:
+bias1009:
 	MOVQ         24(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -17291,9 +18068,9 @@ bias967:
 	VMOVAPS      Z5, Z11
 	VMOVAPS      Z5, Z17
 	VMOVAPS      Z5, Z23
-	JMP          start969
+	JMP          start1011
 
-accumulate968:
+accumulate1010:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -17349,17 +18126,17 @@ accumulate968:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start969:
+start1011:
 	MOVQ 32(DI), R12
 
-run965:
+run1007:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 16(DI), CX
 
-tap966:
+tap1008:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VMOVUPS      (AX)(R8*2), Z26
@@ -17397,12 +18174,12 @@ tap966:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap966
+	JNZ          tap1008
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run965
+	JNE          run1007
 	CMPQ         144(DI), $+0
-	JEQ          store970
+	JEQ          store1012
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -17429,7 +18206,7 @@ tap966:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store970:
+store1012:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -17488,12 +18265,2049 @@ store970:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	DECQ    168(DI)
-	JNZ     tile963
+	JNZ     tile1005
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row962
+	JNZ     row1004
+	VZEROUPPER
+	RET
+
+// func gemmAVX512WindowJ1(a *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL
+TEXT ·gemmAVX512WindowJ1(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row1013:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+
+tile1014:
+	CMPQ   136(DI), $+1
+	JEQ    bias1018
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	JMP    start1020
+
+bias1018:
+	MOVQ         24(DI), BX
+	VBROADCASTSS (BX), Z0
+	VMOVAPS      Z0, Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+
+start1020:
+	MOVQ 32(DI), R12
+
+run1016:
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), R11
+	ADDQ SI, AX
+	ADDQ 16(DI), CX
+
+tap1017:
+	VBROADCASTSS (CX), Z4
+	VMOVUPS      (AX), Z5
+	VFMADD231PS  Z5, Z4, Z0
+	VMOVUPS      (AX)(R8*1), Z6
+	VFMADD231PS  Z6, Z4, Z1
+	VMOVUPS      (AX)(R10*1), Z7
+	VFMADD231PS  Z7, Z4, Z2
+	VMOVUPS      (AX)(R9*1), Z8
+	VFMADD231PS  Z8, Z4, Z3
+	ADDQ         $+64, AX
+	ADDQ         R13, CX
+	DECQ         R11
+	JNZ          tap1017
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run1016
+	CMPQ         144(DI), $+0
+	JEQ          linear1021
+	VPXORD       Z4, Z4, Z4
+	VMAXPS       Z0, Z4, Z0
+
+linear1021:
+	MOVQ       176(DI), DX
+	MOVQ       208(DI), R14
+	KXNORW     K4, K4, K4
+	KXNORW     K5, K5, K5
+	VCMPPS     $0x07, Z0, Z1, K4, K4
+	VCMPPS     $0x07, Z2, Z3, K5, K5
+	KANDW      K4, K5, K4
+	KORTESTW   K4, K4
+	JCC        nan1022
+	TESTQ      R14, R14
+	JZ         values1023
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X5, X5, X5
+	VPABSB     X5, X5
+	VPADDB     X5, X5, X6
+	VPADDB     X5, X6, X7
+	VCMPPS     $0x1e, Z0, Z1, K1
+	VMAXPS     Z0, Z1, Z0
+	VCMPPS     $0x1e, Z2, Z3, K2
+	VMAXPS     Z2, Z3, Z2
+	VCMPPS     $0x1e, Z0, Z2, K3
+	VMAXPS     Z0, Z2, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X5, K1, X4
+	VPBLENDMB  X7, X6, K2, X8
+	VMOVDQU8   X8, K3, X4
+	VMOVDQU8   X4, (R15)
+	JMP        done1024
+
+values1023:
+	VMAXPS  Z0, Z1, Z0
+	VMAXPS  Z2, Z3, Z2
+	VMAXPS  Z0, Z2, Z0
+	VMOVUPS Z0, (DX)
+	JMP     done1024
+
+nan1022:
+	TESTQ      R14, R14
+	JZ         values1025
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X5, X5, X5
+	VPABSB     X5, X5
+	VPADDB     X5, X5, X6
+	VPADDB     X5, X6, X7
+	VCMPPS     $0x1e, Z0, Z1, K1
+	VCMPPS     $0x03, Z1, Z1, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z1, K1, Z0
+	VCMPPS     $0x1e, Z2, Z3, K2
+	VCMPPS     $0x03, Z3, Z3, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z3, K2, Z2
+	VCMPPS     $0x1e, Z0, Z2, K3
+	VCMPPS     $0x03, Z2, Z2, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z2, K3, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X5, K1, X4
+	VPBLENDMB  X7, X6, K2, X8
+	VMOVDQU8   X8, K3, X4
+	VMOVDQU8   X4, (R15)
+	JMP        done1024
+
+values1025:
+	VCMPPS  $0x1e, Z0, Z1, K1
+	VCMPPS  $0x03, Z1, Z1, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z1, K1, Z0
+	VCMPPS  $0x1e, Z2, Z3, K2
+	VCMPPS  $0x03, Z3, Z3, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z3, K2, Z2
+	VCMPPS  $0x1e, Z0, Z2, K3
+	VCMPPS  $0x03, Z2, Z2, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z2, K3, Z0
+	VMOVUPS Z0, (DX)
+
+done1024:
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile1014
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row1013
+	VZEROUPPER
+	RET
+
+// func gemmAVX512WindowJ2(a *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL
+TEXT ·gemmAVX512WindowJ2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row1026:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+
+tile1027:
+	CMPQ   136(DI), $+1
+	JEQ    bias1031
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	JMP    start1033
+
+bias1031:
+	MOVQ         24(DI), BX
+	VBROADCASTSS (BX), Z0
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z4
+	VMOVAPS      Z0, Z6
+	VBROADCASTSS 4(BX), Z1
+	VMOVAPS      Z1, Z3
+	VMOVAPS      Z1, Z5
+	VMOVAPS      Z1, Z7
+
+start1033:
+	MOVQ 32(DI), R12
+
+run1029:
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), R11
+	ADDQ SI, AX
+	ADDQ 16(DI), CX
+
+tap1030:
+	VBROADCASTSS (CX), Z8
+	VBROADCASTSS 4(CX), Z9
+	VMOVUPS      (AX), Z10
+	VFMADD231PS  Z10, Z8, Z0
+	VFMADD231PS  Z10, Z9, Z1
+	VMOVUPS      (AX)(R8*1), Z11
+	VFMADD231PS  Z11, Z8, Z2
+	VFMADD231PS  Z11, Z9, Z3
+	VMOVUPS      (AX)(R10*1), Z12
+	VFMADD231PS  Z12, Z8, Z4
+	VFMADD231PS  Z12, Z9, Z5
+	VMOVUPS      (AX)(R9*1), Z13
+	VFMADD231PS  Z13, Z8, Z6
+	VFMADD231PS  Z13, Z9, Z7
+	ADDQ         $+64, AX
+	ADDQ         R13, CX
+	DECQ         R11
+	JNZ          tap1030
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run1029
+	CMPQ         144(DI), $+0
+	JEQ          linear1034
+	VPXORD       Z8, Z8, Z8
+	VMAXPS       Z0, Z8, Z0
+	VMAXPS       Z1, Z8, Z1
+
+linear1034:
+	MOVQ       176(DI), DX
+	MOVQ       208(DI), R14
+	KXNORW     K4, K4, K4
+	KXNORW     K5, K5, K5
+	VCMPPS     $0x07, Z0, Z2, K4, K4
+	VCMPPS     $0x07, Z4, Z6, K5, K5
+	VCMPPS     $0x07, Z1, Z3, K4, K4
+	VCMPPS     $0x07, Z5, Z7, K5, K5
+	KANDW      K4, K5, K4
+	KORTESTW   K4, K4
+	JCC        nan1035
+	TESTQ      R14, R14
+	JZ         values1036
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X9, X9, X9
+	VPABSB     X9, X9
+	VPADDB     X9, X9, X10
+	VPADDB     X9, X10, X11
+	VCMPPS     $0x1e, Z0, Z2, K1
+	VMAXPS     Z0, Z2, Z0
+	VCMPPS     $0x1e, Z4, Z6, K2
+	VMAXPS     Z4, Z6, Z4
+	VCMPPS     $0x1e, Z0, Z4, K3
+	VMAXPS     Z0, Z4, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X9, K1, X8
+	VPBLENDMB  X11, X10, K2, X12
+	VMOVDQU8   X12, K3, X8
+	VMOVDQU8   X8, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z1, Z3, K1
+	VMAXPS     Z1, Z3, Z1
+	VCMPPS     $0x1e, Z5, Z7, K2
+	VMAXPS     Z5, Z7, Z5
+	VCMPPS     $0x1e, Z1, Z5, K3
+	VMAXPS     Z1, Z5, Z1
+	VMOVUPS    Z1, (DX)
+	VMOVDQU8.Z X9, K1, X8
+	VPBLENDMB  X11, X10, K2, X12
+	VMOVDQU8   X12, K3, X8
+	VMOVDQU8   X8, (R15)
+	JMP        done1037
+
+values1036:
+	VMAXPS  Z0, Z2, Z0
+	VMAXPS  Z4, Z6, Z4
+	VMAXPS  Z0, Z4, Z0
+	VMOVUPS Z0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z1, Z3, Z1
+	VMAXPS  Z5, Z7, Z5
+	VMAXPS  Z1, Z5, Z1
+	VMOVUPS Z1, (DX)
+	JMP     done1037
+
+nan1035:
+	TESTQ      R14, R14
+	JZ         values1038
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X9, X9, X9
+	VPABSB     X9, X9
+	VPADDB     X9, X9, X10
+	VPADDB     X9, X10, X11
+	VCMPPS     $0x1e, Z0, Z2, K1
+	VCMPPS     $0x03, Z2, Z2, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z2, K1, Z0
+	VCMPPS     $0x1e, Z4, Z6, K2
+	VCMPPS     $0x03, Z6, Z6, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z6, K2, Z4
+	VCMPPS     $0x1e, Z0, Z4, K3
+	VCMPPS     $0x03, Z4, Z4, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z4, K3, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X9, K1, X8
+	VPBLENDMB  X11, X10, K2, X12
+	VMOVDQU8   X12, K3, X8
+	VMOVDQU8   X8, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z1, Z3, K1
+	VCMPPS     $0x03, Z3, Z3, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z3, K1, Z1
+	VCMPPS     $0x1e, Z5, Z7, K2
+	VCMPPS     $0x03, Z7, Z7, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z7, K2, Z5
+	VCMPPS     $0x1e, Z1, Z5, K3
+	VCMPPS     $0x03, Z5, Z5, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z5, K3, Z1
+	VMOVUPS    Z1, (DX)
+	VMOVDQU8.Z X9, K1, X8
+	VPBLENDMB  X11, X10, K2, X12
+	VMOVDQU8   X12, K3, X8
+	VMOVDQU8   X8, (R15)
+	JMP        done1037
+
+values1038:
+	VCMPPS  $0x1e, Z0, Z2, K1
+	VCMPPS  $0x03, Z2, Z2, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z2, K1, Z0
+	VCMPPS  $0x1e, Z4, Z6, K2
+	VCMPPS  $0x03, Z6, Z6, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z6, K2, Z4
+	VCMPPS  $0x1e, Z0, Z4, K3
+	VCMPPS  $0x03, Z4, Z4, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z4, K3, Z0
+	VMOVUPS Z0, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z1, Z3, K1
+	VCMPPS  $0x03, Z3, Z3, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z3, K1, Z1
+	VCMPPS  $0x1e, Z5, Z7, K2
+	VCMPPS  $0x03, Z7, Z7, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z7, K2, Z5
+	VCMPPS  $0x1e, Z1, Z5, K3
+	VCMPPS  $0x03, Z5, Z5, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z5, K3, Z1
+	VMOVUPS Z1, (DX)
+
+done1037:
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile1027
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row1026
+	VZEROUPPER
+	RET
+
+// func gemmAVX512WindowJ3(a *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL
+TEXT ·gemmAVX512WindowJ3(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row1039:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+
+tile1040:
+	CMPQ   136(DI), $+1
+	JEQ    bias1044
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	JMP    start1046
+
+bias1044:
+	MOVQ         24(DI), BX
+	VBROADCASTSS (BX), Z0
+	VMOVAPS      Z0, Z3
+	VMOVAPS      Z0, Z6
+	VMOVAPS      Z0, Z9
+	VBROADCASTSS 4(BX), Z1
+	VMOVAPS      Z1, Z4
+	VMOVAPS      Z1, Z7
+	VMOVAPS      Z1, Z10
+	VBROADCASTSS 8(BX), Z2
+	VMOVAPS      Z2, Z5
+	VMOVAPS      Z2, Z8
+	VMOVAPS      Z2, Z11
+
+start1046:
+	MOVQ 32(DI), R12
+
+run1042:
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), R11
+	ADDQ SI, AX
+	ADDQ 16(DI), CX
+
+tap1043:
+	VBROADCASTSS (CX), Z12
+	VBROADCASTSS 4(CX), Z13
+	VBROADCASTSS 8(CX), Z14
+	VMOVUPS      (AX), Z15
+	VFMADD231PS  Z15, Z12, Z0
+	VFMADD231PS  Z15, Z13, Z1
+	VFMADD231PS  Z15, Z14, Z2
+	VMOVUPS      (AX)(R8*1), Z16
+	VFMADD231PS  Z16, Z12, Z3
+	VFMADD231PS  Z16, Z13, Z4
+	VFMADD231PS  Z16, Z14, Z5
+	VMOVUPS      (AX)(R10*1), Z17
+	VFMADD231PS  Z17, Z12, Z6
+	VFMADD231PS  Z17, Z13, Z7
+	VFMADD231PS  Z17, Z14, Z8
+	VMOVUPS      (AX)(R9*1), Z18
+	VFMADD231PS  Z18, Z12, Z9
+	VFMADD231PS  Z18, Z13, Z10
+	VFMADD231PS  Z18, Z14, Z11
+	ADDQ         $+64, AX
+	ADDQ         R13, CX
+	DECQ         R11
+	JNZ          tap1043
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run1042
+	CMPQ         144(DI), $+0
+	JEQ          linear1047
+	VPXORD       Z12, Z12, Z12
+	VMAXPS       Z0, Z12, Z0
+	VMAXPS       Z1, Z12, Z1
+	VMAXPS       Z2, Z12, Z2
+
+linear1047:
+	MOVQ       176(DI), DX
+	MOVQ       208(DI), R14
+	KXNORW     K4, K4, K4
+	KXNORW     K5, K5, K5
+	VCMPPS     $0x07, Z0, Z3, K4, K4
+	VCMPPS     $0x07, Z6, Z9, K5, K5
+	VCMPPS     $0x07, Z1, Z4, K4, K4
+	VCMPPS     $0x07, Z7, Z10, K5, K5
+	VCMPPS     $0x07, Z2, Z5, K4, K4
+	VCMPPS     $0x07, Z8, Z11, K5, K5
+	KANDW      K4, K5, K4
+	KORTESTW   K4, K4
+	JCC        nan1048
+	TESTQ      R14, R14
+	JZ         values1049
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X13, X13, X13
+	VPABSB     X13, X13
+	VPADDB     X13, X13, X14
+	VPADDB     X13, X14, X15
+	VCMPPS     $0x1e, Z0, Z3, K1
+	VMAXPS     Z0, Z3, Z0
+	VCMPPS     $0x1e, Z6, Z9, K2
+	VMAXPS     Z6, Z9, Z6
+	VCMPPS     $0x1e, Z0, Z6, K3
+	VMAXPS     Z0, Z6, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X13, K1, X12
+	VPBLENDMB  X15, X14, K2, X16
+	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X12, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z1, Z4, K1
+	VMAXPS     Z1, Z4, Z1
+	VCMPPS     $0x1e, Z7, Z10, K2
+	VMAXPS     Z7, Z10, Z7
+	VCMPPS     $0x1e, Z1, Z7, K3
+	VMAXPS     Z1, Z7, Z1
+	VMOVUPS    Z1, (DX)
+	VMOVDQU8.Z X13, K1, X12
+	VPBLENDMB  X15, X14, K2, X16
+	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X12, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z2, Z5, K1
+	VMAXPS     Z2, Z5, Z2
+	VCMPPS     $0x1e, Z8, Z11, K2
+	VMAXPS     Z8, Z11, Z8
+	VCMPPS     $0x1e, Z2, Z8, K3
+	VMAXPS     Z2, Z8, Z2
+	VMOVUPS    Z2, (DX)
+	VMOVDQU8.Z X13, K1, X12
+	VPBLENDMB  X15, X14, K2, X16
+	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X12, (R15)
+	JMP        done1050
+
+values1049:
+	VMAXPS  Z0, Z3, Z0
+	VMAXPS  Z6, Z9, Z6
+	VMAXPS  Z0, Z6, Z0
+	VMOVUPS Z0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z1, Z4, Z1
+	VMAXPS  Z7, Z10, Z7
+	VMAXPS  Z1, Z7, Z1
+	VMOVUPS Z1, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z2, Z5, Z2
+	VMAXPS  Z8, Z11, Z8
+	VMAXPS  Z2, Z8, Z2
+	VMOVUPS Z2, (DX)
+	JMP     done1050
+
+nan1048:
+	TESTQ      R14, R14
+	JZ         values1051
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X13, X13, X13
+	VPABSB     X13, X13
+	VPADDB     X13, X13, X14
+	VPADDB     X13, X14, X15
+	VCMPPS     $0x1e, Z0, Z3, K1
+	VCMPPS     $0x03, Z3, Z3, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z3, K1, Z0
+	VCMPPS     $0x1e, Z6, Z9, K2
+	VCMPPS     $0x03, Z9, Z9, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z9, K2, Z6
+	VCMPPS     $0x1e, Z0, Z6, K3
+	VCMPPS     $0x03, Z6, Z6, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z6, K3, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X13, K1, X12
+	VPBLENDMB  X15, X14, K2, X16
+	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X12, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z1, Z4, K1
+	VCMPPS     $0x03, Z4, Z4, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z4, K1, Z1
+	VCMPPS     $0x1e, Z7, Z10, K2
+	VCMPPS     $0x03, Z10, Z10, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z10, K2, Z7
+	VCMPPS     $0x1e, Z1, Z7, K3
+	VCMPPS     $0x03, Z7, Z7, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z7, K3, Z1
+	VMOVUPS    Z1, (DX)
+	VMOVDQU8.Z X13, K1, X12
+	VPBLENDMB  X15, X14, K2, X16
+	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X12, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z2, Z5, K1
+	VCMPPS     $0x03, Z5, Z5, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z5, K1, Z2
+	VCMPPS     $0x1e, Z8, Z11, K2
+	VCMPPS     $0x03, Z11, Z11, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z11, K2, Z8
+	VCMPPS     $0x1e, Z2, Z8, K3
+	VCMPPS     $0x03, Z8, Z8, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z8, K3, Z2
+	VMOVUPS    Z2, (DX)
+	VMOVDQU8.Z X13, K1, X12
+	VPBLENDMB  X15, X14, K2, X16
+	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X12, (R15)
+	JMP        done1050
+
+values1051:
+	VCMPPS  $0x1e, Z0, Z3, K1
+	VCMPPS  $0x03, Z3, Z3, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z3, K1, Z0
+	VCMPPS  $0x1e, Z6, Z9, K2
+	VCMPPS  $0x03, Z9, Z9, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z9, K2, Z6
+	VCMPPS  $0x1e, Z0, Z6, K3
+	VCMPPS  $0x03, Z6, Z6, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z6, K3, Z0
+	VMOVUPS Z0, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z1, Z4, K1
+	VCMPPS  $0x03, Z4, Z4, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z4, K1, Z1
+	VCMPPS  $0x1e, Z7, Z10, K2
+	VCMPPS  $0x03, Z10, Z10, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z10, K2, Z7
+	VCMPPS  $0x1e, Z1, Z7, K3
+	VCMPPS  $0x03, Z7, Z7, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z7, K3, Z1
+	VMOVUPS Z1, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z2, Z5, K1
+	VCMPPS  $0x03, Z5, Z5, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z5, K1, Z2
+	VCMPPS  $0x1e, Z8, Z11, K2
+	VCMPPS  $0x03, Z11, Z11, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z11, K2, Z8
+	VCMPPS  $0x1e, Z2, Z8, K3
+	VCMPPS  $0x03, Z8, Z8, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z8, K3, Z2
+	VMOVUPS Z2, (DX)
+
+done1050:
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile1040
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row1039
+	VZEROUPPER
+	RET
+
+// func gemmAVX512WindowJ4(a *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL
+TEXT ·gemmAVX512WindowJ4(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row1052:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+
+tile1053:
+	CMPQ   136(DI), $+1
+	JEQ    bias1057
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	JMP    start1059
+
+bias1057:
+	MOVQ         24(DI), BX
+	VBROADCASTSS (BX), Z0
+	VMOVAPS      Z0, Z4
+	VMOVAPS      Z0, Z8
+	VMOVAPS      Z0, Z12
+	VBROADCASTSS 4(BX), Z1
+	VMOVAPS      Z1, Z5
+	VMOVAPS      Z1, Z9
+	VMOVAPS      Z1, Z13
+	VBROADCASTSS 8(BX), Z2
+	VMOVAPS      Z2, Z6
+	VMOVAPS      Z2, Z10
+	VMOVAPS      Z2, Z14
+	VBROADCASTSS 12(BX), Z3
+	VMOVAPS      Z3, Z7
+	VMOVAPS      Z3, Z11
+	VMOVAPS      Z3, Z15
+
+start1059:
+	MOVQ 32(DI), R12
+
+run1055:
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), R11
+	ADDQ SI, AX
+	ADDQ 16(DI), CX
+
+tap1056:
+	VMOVUPS      (AX), Z16
+	VMOVUPS      (AX)(R8*1), Z17
+	VMOVUPS      (AX)(R10*1), Z18
+	VMOVUPS      (AX)(R9*1), Z19
+	VBROADCASTSS (CX), Z20
+	VFMADD231PS  Z20, Z16, Z0
+	VFMADD231PS  Z20, Z17, Z4
+	VFMADD231PS  Z20, Z18, Z8
+	VFMADD231PS  Z20, Z19, Z12
+	VBROADCASTSS 4(CX), Z21
+	VFMADD231PS  Z21, Z16, Z1
+	VFMADD231PS  Z21, Z17, Z5
+	VFMADD231PS  Z21, Z18, Z9
+	VFMADD231PS  Z21, Z19, Z13
+	VBROADCASTSS 8(CX), Z22
+	VFMADD231PS  Z22, Z16, Z2
+	VFMADD231PS  Z22, Z17, Z6
+	VFMADD231PS  Z22, Z18, Z10
+	VFMADD231PS  Z22, Z19, Z14
+	VBROADCASTSS 12(CX), Z23
+	VFMADD231PS  Z23, Z16, Z3
+	VFMADD231PS  Z23, Z17, Z7
+	VFMADD231PS  Z23, Z18, Z11
+	VFMADD231PS  Z23, Z19, Z15
+	ADDQ         $+64, AX
+	ADDQ         R13, CX
+	DECQ         R11
+	JNZ          tap1056
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run1055
+	CMPQ         144(DI), $+0
+	JEQ          linear1060
+	VPXORD       Z16, Z16, Z16
+	VMAXPS       Z0, Z16, Z0
+	VMAXPS       Z1, Z16, Z1
+	VMAXPS       Z2, Z16, Z2
+	VMAXPS       Z3, Z16, Z3
+
+linear1060:
+	MOVQ       176(DI), DX
+	MOVQ       208(DI), R14
+	KXNORW     K4, K4, K4
+	KXNORW     K5, K5, K5
+	VCMPPS     $0x07, Z0, Z4, K4, K4
+	VCMPPS     $0x07, Z8, Z12, K5, K5
+	VCMPPS     $0x07, Z1, Z5, K4, K4
+	VCMPPS     $0x07, Z9, Z13, K5, K5
+	VCMPPS     $0x07, Z2, Z6, K4, K4
+	VCMPPS     $0x07, Z10, Z14, K5, K5
+	VCMPPS     $0x07, Z3, Z7, K4, K4
+	VCMPPS     $0x07, Z11, Z15, K5, K5
+	KANDW      K4, K5, K4
+	KORTESTW   K4, K4
+	JCC        nan1061
+	TESTQ      R14, R14
+	JZ         values1062
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X17, X17, X17
+	VPABSB     X17, X17
+	VPADDB     X17, X17, X18
+	VPADDB     X17, X18, X19
+	VCMPPS     $0x1e, Z0, Z4, K1
+	VMAXPS     Z0, Z4, Z0
+	VCMPPS     $0x1e, Z8, Z12, K2
+	VMAXPS     Z8, Z12, Z8
+	VCMPPS     $0x1e, Z0, Z8, K3
+	VMAXPS     Z0, Z8, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X17, K1, X16
+	VPBLENDMB  X19, X18, K2, X20
+	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X16, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z1, Z5, K1
+	VMAXPS     Z1, Z5, Z1
+	VCMPPS     $0x1e, Z9, Z13, K2
+	VMAXPS     Z9, Z13, Z9
+	VCMPPS     $0x1e, Z1, Z9, K3
+	VMAXPS     Z1, Z9, Z1
+	VMOVUPS    Z1, (DX)
+	VMOVDQU8.Z X17, K1, X16
+	VPBLENDMB  X19, X18, K2, X20
+	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X16, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z2, Z6, K1
+	VMAXPS     Z2, Z6, Z2
+	VCMPPS     $0x1e, Z10, Z14, K2
+	VMAXPS     Z10, Z14, Z10
+	VCMPPS     $0x1e, Z2, Z10, K3
+	VMAXPS     Z2, Z10, Z2
+	VMOVUPS    Z2, (DX)
+	VMOVDQU8.Z X17, K1, X16
+	VPBLENDMB  X19, X18, K2, X20
+	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X16, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z3, Z7, K1
+	VMAXPS     Z3, Z7, Z3
+	VCMPPS     $0x1e, Z11, Z15, K2
+	VMAXPS     Z11, Z15, Z11
+	VCMPPS     $0x1e, Z3, Z11, K3
+	VMAXPS     Z3, Z11, Z3
+	VMOVUPS    Z3, (DX)
+	VMOVDQU8.Z X17, K1, X16
+	VPBLENDMB  X19, X18, K2, X20
+	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X16, (R15)
+	JMP        done1063
+
+values1062:
+	VMAXPS  Z0, Z4, Z0
+	VMAXPS  Z8, Z12, Z8
+	VMAXPS  Z0, Z8, Z0
+	VMOVUPS Z0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z1, Z5, Z1
+	VMAXPS  Z9, Z13, Z9
+	VMAXPS  Z1, Z9, Z1
+	VMOVUPS Z1, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z2, Z6, Z2
+	VMAXPS  Z10, Z14, Z10
+	VMAXPS  Z2, Z10, Z2
+	VMOVUPS Z2, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z3, Z7, Z3
+	VMAXPS  Z11, Z15, Z11
+	VMAXPS  Z3, Z11, Z3
+	VMOVUPS Z3, (DX)
+	JMP     done1063
+
+nan1061:
+	TESTQ      R14, R14
+	JZ         values1064
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X17, X17, X17
+	VPABSB     X17, X17
+	VPADDB     X17, X17, X18
+	VPADDB     X17, X18, X19
+	VCMPPS     $0x1e, Z0, Z4, K1
+	VCMPPS     $0x03, Z4, Z4, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z4, K1, Z0
+	VCMPPS     $0x1e, Z8, Z12, K2
+	VCMPPS     $0x03, Z12, Z12, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z12, K2, Z8
+	VCMPPS     $0x1e, Z0, Z8, K3
+	VCMPPS     $0x03, Z8, Z8, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z8, K3, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X17, K1, X16
+	VPBLENDMB  X19, X18, K2, X20
+	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X16, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z1, Z5, K1
+	VCMPPS     $0x03, Z5, Z5, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z5, K1, Z1
+	VCMPPS     $0x1e, Z9, Z13, K2
+	VCMPPS     $0x03, Z13, Z13, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z13, K2, Z9
+	VCMPPS     $0x1e, Z1, Z9, K3
+	VCMPPS     $0x03, Z9, Z9, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z9, K3, Z1
+	VMOVUPS    Z1, (DX)
+	VMOVDQU8.Z X17, K1, X16
+	VPBLENDMB  X19, X18, K2, X20
+	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X16, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z2, Z6, K1
+	VCMPPS     $0x03, Z6, Z6, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z6, K1, Z2
+	VCMPPS     $0x1e, Z10, Z14, K2
+	VCMPPS     $0x03, Z14, Z14, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z14, K2, Z10
+	VCMPPS     $0x1e, Z2, Z10, K3
+	VCMPPS     $0x03, Z10, Z10, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z10, K3, Z2
+	VMOVUPS    Z2, (DX)
+	VMOVDQU8.Z X17, K1, X16
+	VPBLENDMB  X19, X18, K2, X20
+	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X16, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z3, Z7, K1
+	VCMPPS     $0x03, Z7, Z7, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z7, K1, Z3
+	VCMPPS     $0x1e, Z11, Z15, K2
+	VCMPPS     $0x03, Z15, Z15, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z15, K2, Z11
+	VCMPPS     $0x1e, Z3, Z11, K3
+	VCMPPS     $0x03, Z11, Z11, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z11, K3, Z3
+	VMOVUPS    Z3, (DX)
+	VMOVDQU8.Z X17, K1, X16
+	VPBLENDMB  X19, X18, K2, X20
+	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X16, (R15)
+	JMP        done1063
+
+values1064:
+	VCMPPS  $0x1e, Z0, Z4, K1
+	VCMPPS  $0x03, Z4, Z4, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z4, K1, Z0
+	VCMPPS  $0x1e, Z8, Z12, K2
+	VCMPPS  $0x03, Z12, Z12, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z12, K2, Z8
+	VCMPPS  $0x1e, Z0, Z8, K3
+	VCMPPS  $0x03, Z8, Z8, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z8, K3, Z0
+	VMOVUPS Z0, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z1, Z5, K1
+	VCMPPS  $0x03, Z5, Z5, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z5, K1, Z1
+	VCMPPS  $0x1e, Z9, Z13, K2
+	VCMPPS  $0x03, Z13, Z13, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z13, K2, Z9
+	VCMPPS  $0x1e, Z1, Z9, K3
+	VCMPPS  $0x03, Z9, Z9, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z9, K3, Z1
+	VMOVUPS Z1, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z2, Z6, K1
+	VCMPPS  $0x03, Z6, Z6, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z6, K1, Z2
+	VCMPPS  $0x1e, Z10, Z14, K2
+	VCMPPS  $0x03, Z14, Z14, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z14, K2, Z10
+	VCMPPS  $0x1e, Z2, Z10, K3
+	VCMPPS  $0x03, Z10, Z10, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z10, K3, Z2
+	VMOVUPS Z2, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z3, Z7, K1
+	VCMPPS  $0x03, Z7, Z7, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z7, K1, Z3
+	VCMPPS  $0x1e, Z11, Z15, K2
+	VCMPPS  $0x03, Z15, Z15, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z15, K2, Z11
+	VCMPPS  $0x1e, Z3, Z11, K3
+	VCMPPS  $0x03, Z11, Z11, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z11, K3, Z3
+	VMOVUPS Z3, (DX)
+
+done1063:
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile1053
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row1052
+	VZEROUPPER
+	RET
+
+// func gemmAVX512WindowJ5(a *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL
+TEXT ·gemmAVX512WindowJ5(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row1065:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+
+tile1066:
+	CMPQ   136(DI), $+1
+	JEQ    bias1070
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	JMP    start1072
+
+bias1070:
+	MOVQ         24(DI), BX
+	VBROADCASTSS (BX), Z0
+	VMOVAPS      Z0, Z5
+	VMOVAPS      Z0, Z10
+	VMOVAPS      Z0, Z15
+	VBROADCASTSS 4(BX), Z1
+	VMOVAPS      Z1, Z6
+	VMOVAPS      Z1, Z11
+	VMOVAPS      Z1, Z16
+	VBROADCASTSS 8(BX), Z2
+	VMOVAPS      Z2, Z7
+	VMOVAPS      Z2, Z12
+	VMOVAPS      Z2, Z17
+	VBROADCASTSS 12(BX), Z3
+	VMOVAPS      Z3, Z8
+	VMOVAPS      Z3, Z13
+	VMOVAPS      Z3, Z18
+	VBROADCASTSS 16(BX), Z4
+	VMOVAPS      Z4, Z9
+	VMOVAPS      Z4, Z14
+	VMOVAPS      Z4, Z19
+
+start1072:
+	MOVQ 32(DI), R12
+
+run1068:
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), R11
+	ADDQ SI, AX
+	ADDQ 16(DI), CX
+
+tap1069:
+	VMOVUPS      (AX), Z20
+	VMOVUPS      (AX)(R8*1), Z21
+	VMOVUPS      (AX)(R10*1), Z22
+	VMOVUPS      (AX)(R9*1), Z23
+	VBROADCASTSS (CX), Z24
+	VFMADD231PS  Z24, Z20, Z0
+	VFMADD231PS  Z24, Z21, Z5
+	VFMADD231PS  Z24, Z22, Z10
+	VFMADD231PS  Z24, Z23, Z15
+	VBROADCASTSS 4(CX), Z25
+	VFMADD231PS  Z25, Z20, Z1
+	VFMADD231PS  Z25, Z21, Z6
+	VFMADD231PS  Z25, Z22, Z11
+	VFMADD231PS  Z25, Z23, Z16
+	VBROADCASTSS 8(CX), Z26
+	VFMADD231PS  Z26, Z20, Z2
+	VFMADD231PS  Z26, Z21, Z7
+	VFMADD231PS  Z26, Z22, Z12
+	VFMADD231PS  Z26, Z23, Z17
+	VBROADCASTSS 12(CX), Z27
+	VFMADD231PS  Z27, Z20, Z3
+	VFMADD231PS  Z27, Z21, Z8
+	VFMADD231PS  Z27, Z22, Z13
+	VFMADD231PS  Z27, Z23, Z18
+	VBROADCASTSS 16(CX), Z28
+	VFMADD231PS  Z28, Z20, Z4
+	VFMADD231PS  Z28, Z21, Z9
+	VFMADD231PS  Z28, Z22, Z14
+	VFMADD231PS  Z28, Z23, Z19
+	ADDQ         $+64, AX
+	ADDQ         R13, CX
+	DECQ         R11
+	JNZ          tap1069
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run1068
+	CMPQ         144(DI), $+0
+	JEQ          linear1073
+	VPXORD       Z20, Z20, Z20
+	VMAXPS       Z0, Z20, Z0
+	VMAXPS       Z1, Z20, Z1
+	VMAXPS       Z2, Z20, Z2
+	VMAXPS       Z3, Z20, Z3
+	VMAXPS       Z4, Z20, Z4
+
+linear1073:
+	MOVQ       176(DI), DX
+	MOVQ       208(DI), R14
+	KXNORW     K4, K4, K4
+	KXNORW     K5, K5, K5
+	VCMPPS     $0x07, Z0, Z5, K4, K4
+	VCMPPS     $0x07, Z10, Z15, K5, K5
+	VCMPPS     $0x07, Z1, Z6, K4, K4
+	VCMPPS     $0x07, Z11, Z16, K5, K5
+	VCMPPS     $0x07, Z2, Z7, K4, K4
+	VCMPPS     $0x07, Z12, Z17, K5, K5
+	VCMPPS     $0x07, Z3, Z8, K4, K4
+	VCMPPS     $0x07, Z13, Z18, K5, K5
+	VCMPPS     $0x07, Z4, Z9, K4, K4
+	VCMPPS     $0x07, Z14, Z19, K5, K5
+	KANDW      K4, K5, K4
+	KORTESTW   K4, K4
+	JCC        nan1074
+	TESTQ      R14, R14
+	JZ         values1075
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X21, X21, X21
+	VPABSB     X21, X21
+	VPADDB     X21, X21, X22
+	VPADDB     X21, X22, X23
+	VCMPPS     $0x1e, Z0, Z5, K1
+	VMAXPS     Z0, Z5, Z0
+	VCMPPS     $0x1e, Z10, Z15, K2
+	VMAXPS     Z10, Z15, Z10
+	VCMPPS     $0x1e, Z0, Z10, K3
+	VMAXPS     Z0, Z10, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X21, K1, X20
+	VPBLENDMB  X23, X22, K2, X24
+	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X20, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z1, Z6, K1
+	VMAXPS     Z1, Z6, Z1
+	VCMPPS     $0x1e, Z11, Z16, K2
+	VMAXPS     Z11, Z16, Z11
+	VCMPPS     $0x1e, Z1, Z11, K3
+	VMAXPS     Z1, Z11, Z1
+	VMOVUPS    Z1, (DX)
+	VMOVDQU8.Z X21, K1, X20
+	VPBLENDMB  X23, X22, K2, X24
+	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X20, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z2, Z7, K1
+	VMAXPS     Z2, Z7, Z2
+	VCMPPS     $0x1e, Z12, Z17, K2
+	VMAXPS     Z12, Z17, Z12
+	VCMPPS     $0x1e, Z2, Z12, K3
+	VMAXPS     Z2, Z12, Z2
+	VMOVUPS    Z2, (DX)
+	VMOVDQU8.Z X21, K1, X20
+	VPBLENDMB  X23, X22, K2, X24
+	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X20, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z3, Z8, K1
+	VMAXPS     Z3, Z8, Z3
+	VCMPPS     $0x1e, Z13, Z18, K2
+	VMAXPS     Z13, Z18, Z13
+	VCMPPS     $0x1e, Z3, Z13, K3
+	VMAXPS     Z3, Z13, Z3
+	VMOVUPS    Z3, (DX)
+	VMOVDQU8.Z X21, K1, X20
+	VPBLENDMB  X23, X22, K2, X24
+	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X20, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z4, Z9, K1
+	VMAXPS     Z4, Z9, Z4
+	VCMPPS     $0x1e, Z14, Z19, K2
+	VMAXPS     Z14, Z19, Z14
+	VCMPPS     $0x1e, Z4, Z14, K3
+	VMAXPS     Z4, Z14, Z4
+	VMOVUPS    Z4, (DX)
+	VMOVDQU8.Z X21, K1, X20
+	VPBLENDMB  X23, X22, K2, X24
+	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X20, (R15)
+	JMP        done1076
+
+values1075:
+	VMAXPS  Z0, Z5, Z0
+	VMAXPS  Z10, Z15, Z10
+	VMAXPS  Z0, Z10, Z0
+	VMOVUPS Z0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z1, Z6, Z1
+	VMAXPS  Z11, Z16, Z11
+	VMAXPS  Z1, Z11, Z1
+	VMOVUPS Z1, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z2, Z7, Z2
+	VMAXPS  Z12, Z17, Z12
+	VMAXPS  Z2, Z12, Z2
+	VMOVUPS Z2, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z3, Z8, Z3
+	VMAXPS  Z13, Z18, Z13
+	VMAXPS  Z3, Z13, Z3
+	VMOVUPS Z3, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z4, Z9, Z4
+	VMAXPS  Z14, Z19, Z14
+	VMAXPS  Z4, Z14, Z4
+	VMOVUPS Z4, (DX)
+	JMP     done1076
+
+nan1074:
+	TESTQ      R14, R14
+	JZ         values1077
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X21, X21, X21
+	VPABSB     X21, X21
+	VPADDB     X21, X21, X22
+	VPADDB     X21, X22, X23
+	VCMPPS     $0x1e, Z0, Z5, K1
+	VCMPPS     $0x03, Z5, Z5, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z5, K1, Z0
+	VCMPPS     $0x1e, Z10, Z15, K2
+	VCMPPS     $0x03, Z15, Z15, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z15, K2, Z10
+	VCMPPS     $0x1e, Z0, Z10, K3
+	VCMPPS     $0x03, Z10, Z10, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z10, K3, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X21, K1, X20
+	VPBLENDMB  X23, X22, K2, X24
+	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X20, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z1, Z6, K1
+	VCMPPS     $0x03, Z6, Z6, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z6, K1, Z1
+	VCMPPS     $0x1e, Z11, Z16, K2
+	VCMPPS     $0x03, Z16, Z16, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z16, K2, Z11
+	VCMPPS     $0x1e, Z1, Z11, K3
+	VCMPPS     $0x03, Z11, Z11, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z11, K3, Z1
+	VMOVUPS    Z1, (DX)
+	VMOVDQU8.Z X21, K1, X20
+	VPBLENDMB  X23, X22, K2, X24
+	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X20, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z2, Z7, K1
+	VCMPPS     $0x03, Z7, Z7, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z7, K1, Z2
+	VCMPPS     $0x1e, Z12, Z17, K2
+	VCMPPS     $0x03, Z17, Z17, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z17, K2, Z12
+	VCMPPS     $0x1e, Z2, Z12, K3
+	VCMPPS     $0x03, Z12, Z12, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z12, K3, Z2
+	VMOVUPS    Z2, (DX)
+	VMOVDQU8.Z X21, K1, X20
+	VPBLENDMB  X23, X22, K2, X24
+	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X20, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z3, Z8, K1
+	VCMPPS     $0x03, Z8, Z8, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z8, K1, Z3
+	VCMPPS     $0x1e, Z13, Z18, K2
+	VCMPPS     $0x03, Z18, Z18, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z18, K2, Z13
+	VCMPPS     $0x1e, Z3, Z13, K3
+	VCMPPS     $0x03, Z13, Z13, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z13, K3, Z3
+	VMOVUPS    Z3, (DX)
+	VMOVDQU8.Z X21, K1, X20
+	VPBLENDMB  X23, X22, K2, X24
+	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X20, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z4, Z9, K1
+	VCMPPS     $0x03, Z9, Z9, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z9, K1, Z4
+	VCMPPS     $0x1e, Z14, Z19, K2
+	VCMPPS     $0x03, Z19, Z19, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z19, K2, Z14
+	VCMPPS     $0x1e, Z4, Z14, K3
+	VCMPPS     $0x03, Z14, Z14, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z14, K3, Z4
+	VMOVUPS    Z4, (DX)
+	VMOVDQU8.Z X21, K1, X20
+	VPBLENDMB  X23, X22, K2, X24
+	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X20, (R15)
+	JMP        done1076
+
+values1077:
+	VCMPPS  $0x1e, Z0, Z5, K1
+	VCMPPS  $0x03, Z5, Z5, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z5, K1, Z0
+	VCMPPS  $0x1e, Z10, Z15, K2
+	VCMPPS  $0x03, Z15, Z15, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z15, K2, Z10
+	VCMPPS  $0x1e, Z0, Z10, K3
+	VCMPPS  $0x03, Z10, Z10, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z10, K3, Z0
+	VMOVUPS Z0, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z1, Z6, K1
+	VCMPPS  $0x03, Z6, Z6, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z6, K1, Z1
+	VCMPPS  $0x1e, Z11, Z16, K2
+	VCMPPS  $0x03, Z16, Z16, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z16, K2, Z11
+	VCMPPS  $0x1e, Z1, Z11, K3
+	VCMPPS  $0x03, Z11, Z11, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z11, K3, Z1
+	VMOVUPS Z1, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z2, Z7, K1
+	VCMPPS  $0x03, Z7, Z7, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z7, K1, Z2
+	VCMPPS  $0x1e, Z12, Z17, K2
+	VCMPPS  $0x03, Z17, Z17, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z17, K2, Z12
+	VCMPPS  $0x1e, Z2, Z12, K3
+	VCMPPS  $0x03, Z12, Z12, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z12, K3, Z2
+	VMOVUPS Z2, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z3, Z8, K1
+	VCMPPS  $0x03, Z8, Z8, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z8, K1, Z3
+	VCMPPS  $0x1e, Z13, Z18, K2
+	VCMPPS  $0x03, Z18, Z18, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z18, K2, Z13
+	VCMPPS  $0x1e, Z3, Z13, K3
+	VCMPPS  $0x03, Z13, Z13, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z13, K3, Z3
+	VMOVUPS Z3, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z4, Z9, K1
+	VCMPPS  $0x03, Z9, Z9, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z9, K1, Z4
+	VCMPPS  $0x1e, Z14, Z19, K2
+	VCMPPS  $0x03, Z19, Z19, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z19, K2, Z14
+	VCMPPS  $0x1e, Z4, Z14, K3
+	VCMPPS  $0x03, Z14, Z14, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z14, K3, Z4
+	VMOVUPS Z4, (DX)
+
+done1076:
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile1066
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row1065
+	VZEROUPPER
+	RET
+
+// func gemmAVX512WindowJ6(a *byte)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL
+TEXT ·gemmAVX512WindowJ6(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row1078:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+
+tile1079:
+	CMPQ   136(DI), $+1
+	JEQ    bias1083
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	JMP    start1085
+
+bias1083:
+	MOVQ         24(DI), BX
+	VBROADCASTSS (BX), Z0
+	VMOVAPS      Z0, Z6
+	VMOVAPS      Z0, Z12
+	VMOVAPS      Z0, Z18
+	VBROADCASTSS 4(BX), Z1
+	VMOVAPS      Z1, Z7
+	VMOVAPS      Z1, Z13
+	VMOVAPS      Z1, Z19
+	VBROADCASTSS 8(BX), Z2
+	VMOVAPS      Z2, Z8
+	VMOVAPS      Z2, Z14
+	VMOVAPS      Z2, Z20
+	VBROADCASTSS 12(BX), Z3
+	VMOVAPS      Z3, Z9
+	VMOVAPS      Z3, Z15
+	VMOVAPS      Z3, Z21
+	VBROADCASTSS 16(BX), Z4
+	VMOVAPS      Z4, Z10
+	VMOVAPS      Z4, Z16
+	VMOVAPS      Z4, Z22
+	VBROADCASTSS 20(BX), Z5
+	VMOVAPS      Z5, Z11
+	VMOVAPS      Z5, Z17
+	VMOVAPS      Z5, Z23
+
+start1085:
+	MOVQ 32(DI), R12
+
+run1081:
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), R11
+	ADDQ SI, AX
+	ADDQ 16(DI), CX
+
+tap1082:
+	VMOVUPS      (AX), Z24
+	VMOVUPS      (AX)(R8*1), Z25
+	VMOVUPS      (AX)(R10*1), Z26
+	VMOVUPS      (AX)(R9*1), Z27
+	VBROADCASTSS (CX), Z28
+	VFMADD231PS  Z28, Z24, Z0
+	VFMADD231PS  Z28, Z25, Z6
+	VFMADD231PS  Z28, Z26, Z12
+	VFMADD231PS  Z28, Z27, Z18
+	VBROADCASTSS 4(CX), Z29
+	VFMADD231PS  Z29, Z24, Z1
+	VFMADD231PS  Z29, Z25, Z7
+	VFMADD231PS  Z29, Z26, Z13
+	VFMADD231PS  Z29, Z27, Z19
+	VBROADCASTSS 8(CX), Z30
+	VFMADD231PS  Z30, Z24, Z2
+	VFMADD231PS  Z30, Z25, Z8
+	VFMADD231PS  Z30, Z26, Z14
+	VFMADD231PS  Z30, Z27, Z20
+	VBROADCASTSS 12(CX), Z31
+	VFMADD231PS  Z31, Z24, Z3
+	VFMADD231PS  Z31, Z25, Z9
+	VFMADD231PS  Z31, Z26, Z15
+	VFMADD231PS  Z31, Z27, Z21
+	VBROADCASTSS 16(CX), Z28
+	VFMADD231PS  Z28, Z24, Z4
+	VFMADD231PS  Z28, Z25, Z10
+	VFMADD231PS  Z28, Z26, Z16
+	VFMADD231PS  Z28, Z27, Z22
+	VBROADCASTSS 20(CX), Z29
+	VFMADD231PS  Z29, Z24, Z5
+	VFMADD231PS  Z29, Z25, Z11
+	VFMADD231PS  Z29, Z26, Z17
+	VFMADD231PS  Z29, Z27, Z23
+	ADDQ         $+64, AX
+	ADDQ         R13, CX
+	DECQ         R11
+	JNZ          tap1082
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run1081
+	CMPQ         144(DI), $+0
+	JEQ          linear1086
+	VPXORD       Z24, Z24, Z24
+	VMAXPS       Z0, Z24, Z0
+	VMAXPS       Z1, Z24, Z1
+	VMAXPS       Z2, Z24, Z2
+	VMAXPS       Z3, Z24, Z3
+	VMAXPS       Z4, Z24, Z4
+	VMAXPS       Z5, Z24, Z5
+
+linear1086:
+	MOVQ       176(DI), DX
+	MOVQ       208(DI), R14
+	KXNORW     K4, K4, K4
+	KXNORW     K5, K5, K5
+	VCMPPS     $0x07, Z0, Z6, K4, K4
+	VCMPPS     $0x07, Z12, Z18, K5, K5
+	VCMPPS     $0x07, Z1, Z7, K4, K4
+	VCMPPS     $0x07, Z13, Z19, K5, K5
+	VCMPPS     $0x07, Z2, Z8, K4, K4
+	VCMPPS     $0x07, Z14, Z20, K5, K5
+	VCMPPS     $0x07, Z3, Z9, K4, K4
+	VCMPPS     $0x07, Z15, Z21, K5, K5
+	VCMPPS     $0x07, Z4, Z10, K4, K4
+	VCMPPS     $0x07, Z16, Z22, K5, K5
+	VCMPPS     $0x07, Z5, Z11, K4, K4
+	VCMPPS     $0x07, Z17, Z23, K5, K5
+	KANDW      K4, K5, K4
+	KORTESTW   K4, K4
+	JCC        nan1087
+	TESTQ      R14, R14
+	JZ         values1088
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X25, X25, X25
+	VPABSB     X25, X25
+	VPADDB     X25, X25, X26
+	VPADDB     X25, X26, X27
+	VCMPPS     $0x1e, Z0, Z6, K1
+	VMAXPS     Z0, Z6, Z0
+	VCMPPS     $0x1e, Z12, Z18, K2
+	VMAXPS     Z12, Z18, Z12
+	VCMPPS     $0x1e, Z0, Z12, K3
+	VMAXPS     Z0, Z12, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z1, Z7, K1
+	VMAXPS     Z1, Z7, Z1
+	VCMPPS     $0x1e, Z13, Z19, K2
+	VMAXPS     Z13, Z19, Z13
+	VCMPPS     $0x1e, Z1, Z13, K3
+	VMAXPS     Z1, Z13, Z1
+	VMOVUPS    Z1, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z2, Z8, K1
+	VMAXPS     Z2, Z8, Z2
+	VCMPPS     $0x1e, Z14, Z20, K2
+	VMAXPS     Z14, Z20, Z14
+	VCMPPS     $0x1e, Z2, Z14, K3
+	VMAXPS     Z2, Z14, Z2
+	VMOVUPS    Z2, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z3, Z9, K1
+	VMAXPS     Z3, Z9, Z3
+	VCMPPS     $0x1e, Z15, Z21, K2
+	VMAXPS     Z15, Z21, Z15
+	VCMPPS     $0x1e, Z3, Z15, K3
+	VMAXPS     Z3, Z15, Z3
+	VMOVUPS    Z3, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z4, Z10, K1
+	VMAXPS     Z4, Z10, Z4
+	VCMPPS     $0x1e, Z16, Z22, K2
+	VMAXPS     Z16, Z22, Z16
+	VCMPPS     $0x1e, Z4, Z16, K3
+	VMAXPS     Z4, Z16, Z4
+	VMOVUPS    Z4, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z5, Z11, K1
+	VMAXPS     Z5, Z11, Z5
+	VCMPPS     $0x1e, Z17, Z23, K2
+	VMAXPS     Z17, Z23, Z17
+	VCMPPS     $0x1e, Z5, Z17, K3
+	VMAXPS     Z5, Z17, Z5
+	VMOVUPS    Z5, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	JMP        done1089
+
+values1088:
+	VMAXPS  Z0, Z6, Z0
+	VMAXPS  Z12, Z18, Z12
+	VMAXPS  Z0, Z12, Z0
+	VMOVUPS Z0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z1, Z7, Z1
+	VMAXPS  Z13, Z19, Z13
+	VMAXPS  Z1, Z13, Z1
+	VMOVUPS Z1, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z2, Z8, Z2
+	VMAXPS  Z14, Z20, Z14
+	VMAXPS  Z2, Z14, Z2
+	VMOVUPS Z2, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z3, Z9, Z3
+	VMAXPS  Z15, Z21, Z15
+	VMAXPS  Z3, Z15, Z3
+	VMOVUPS Z3, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z4, Z10, Z4
+	VMAXPS  Z16, Z22, Z16
+	VMAXPS  Z4, Z16, Z4
+	VMOVUPS Z4, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Z5, Z11, Z5
+	VMAXPS  Z17, Z23, Z17
+	VMAXPS  Z5, Z17, Z5
+	VMOVUPS Z5, (DX)
+	JMP     done1089
+
+nan1087:
+	TESTQ      R14, R14
+	JZ         values1090
+	MOVQ       DX, R15
+	SUBQ       (DI), R15
+	SHRQ       $0x02, R15
+	ADDQ       R14, R15
+	MOVQ       104(DI), BX
+	SHRQ       $0x02, BX
+	VPTERNLOGD $0xff, X25, X25, X25
+	VPABSB     X25, X25
+	VPADDB     X25, X25, X26
+	VPADDB     X25, X26, X27
+	VCMPPS     $0x1e, Z0, Z6, K1
+	VCMPPS     $0x03, Z6, Z6, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z6, K1, Z0
+	VCMPPS     $0x1e, Z12, Z18, K2
+	VCMPPS     $0x03, Z18, Z18, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z18, K2, Z12
+	VCMPPS     $0x1e, Z0, Z12, K3
+	VCMPPS     $0x03, Z12, Z12, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z12, K3, Z0
+	VMOVUPS    Z0, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z1, Z7, K1
+	VCMPPS     $0x03, Z7, Z7, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z7, K1, Z1
+	VCMPPS     $0x1e, Z13, Z19, K2
+	VCMPPS     $0x03, Z19, Z19, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z19, K2, Z13
+	VCMPPS     $0x1e, Z1, Z13, K3
+	VCMPPS     $0x03, Z13, Z13, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z13, K3, Z1
+	VMOVUPS    Z1, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z2, Z8, K1
+	VCMPPS     $0x03, Z8, Z8, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z8, K1, Z2
+	VCMPPS     $0x1e, Z14, Z20, K2
+	VCMPPS     $0x03, Z20, Z20, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z20, K2, Z14
+	VCMPPS     $0x1e, Z2, Z14, K3
+	VCMPPS     $0x03, Z14, Z14, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z14, K3, Z2
+	VMOVUPS    Z2, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z3, Z9, K1
+	VCMPPS     $0x03, Z9, Z9, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z9, K1, Z3
+	VCMPPS     $0x1e, Z15, Z21, K2
+	VCMPPS     $0x03, Z21, Z21, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z21, K2, Z15
+	VCMPPS     $0x1e, Z3, Z15, K3
+	VCMPPS     $0x03, Z15, Z15, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z15, K3, Z3
+	VMOVUPS    Z3, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z4, Z10, K1
+	VCMPPS     $0x03, Z10, Z10, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z10, K1, Z4
+	VCMPPS     $0x1e, Z16, Z22, K2
+	VCMPPS     $0x03, Z22, Z22, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z22, K2, Z16
+	VCMPPS     $0x1e, Z4, Z16, K3
+	VCMPPS     $0x03, Z16, Z16, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z16, K3, Z4
+	VMOVUPS    Z4, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	ADDQ       104(DI), DX
+	ADDQ       BX, R15
+	VCMPPS     $0x1e, Z5, Z11, K1
+	VCMPPS     $0x03, Z11, Z11, K6
+	KORW       K1, K6, K1
+	VMOVAPS    Z11, K1, Z5
+	VCMPPS     $0x1e, Z17, Z23, K2
+	VCMPPS     $0x03, Z23, Z23, K6
+	KORW       K2, K6, K2
+	VMOVAPS    Z23, K2, Z17
+	VCMPPS     $0x1e, Z5, Z17, K3
+	VCMPPS     $0x03, Z17, Z17, K6
+	KORW       K3, K6, K3
+	VMOVAPS    Z17, K3, Z5
+	VMOVUPS    Z5, (DX)
+	VMOVDQU8.Z X25, K1, X24
+	VPBLENDMB  X27, X26, K2, X28
+	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X24, (R15)
+	JMP        done1089
+
+values1090:
+	VCMPPS  $0x1e, Z0, Z6, K1
+	VCMPPS  $0x03, Z6, Z6, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z6, K1, Z0
+	VCMPPS  $0x1e, Z12, Z18, K2
+	VCMPPS  $0x03, Z18, Z18, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z18, K2, Z12
+	VCMPPS  $0x1e, Z0, Z12, K3
+	VCMPPS  $0x03, Z12, Z12, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z12, K3, Z0
+	VMOVUPS Z0, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z1, Z7, K1
+	VCMPPS  $0x03, Z7, Z7, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z7, K1, Z1
+	VCMPPS  $0x1e, Z13, Z19, K2
+	VCMPPS  $0x03, Z19, Z19, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z19, K2, Z13
+	VCMPPS  $0x1e, Z1, Z13, K3
+	VCMPPS  $0x03, Z13, Z13, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z13, K3, Z1
+	VMOVUPS Z1, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z2, Z8, K1
+	VCMPPS  $0x03, Z8, Z8, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z8, K1, Z2
+	VCMPPS  $0x1e, Z14, Z20, K2
+	VCMPPS  $0x03, Z20, Z20, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z20, K2, Z14
+	VCMPPS  $0x1e, Z2, Z14, K3
+	VCMPPS  $0x03, Z14, Z14, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z14, K3, Z2
+	VMOVUPS Z2, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z3, Z9, K1
+	VCMPPS  $0x03, Z9, Z9, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z9, K1, Z3
+	VCMPPS  $0x1e, Z15, Z21, K2
+	VCMPPS  $0x03, Z21, Z21, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z21, K2, Z15
+	VCMPPS  $0x1e, Z3, Z15, K3
+	VCMPPS  $0x03, Z15, Z15, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z15, K3, Z3
+	VMOVUPS Z3, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z4, Z10, K1
+	VCMPPS  $0x03, Z10, Z10, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z10, K1, Z4
+	VCMPPS  $0x1e, Z16, Z22, K2
+	VCMPPS  $0x03, Z22, Z22, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z22, K2, Z16
+	VCMPPS  $0x1e, Z4, Z16, K3
+	VCMPPS  $0x03, Z16, Z16, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z16, K3, Z4
+	VMOVUPS Z4, (DX)
+	ADDQ    104(DI), DX
+	VCMPPS  $0x1e, Z5, Z11, K1
+	VCMPPS  $0x03, Z11, Z11, K6
+	KORW    K1, K6, K1
+	VMOVAPS Z11, K1, Z5
+	VCMPPS  $0x1e, Z17, Z23, K2
+	VCMPPS  $0x03, Z23, Z23, K6
+	KORW    K2, K6, K2
+	VMOVAPS Z23, K2, Z17
+	VCMPPS  $0x1e, Z5, Z17, K3
+	VCMPPS  $0x03, Z17, Z17, K6
+	KORW    K3, K6, K3
+	VMOVAPS Z17, K3, Z5
+	VMOVUPS Z5, (DX)
+
+done1089:
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile1079
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row1078
 	VZEROUPPER
 	RET

@@ -20,6 +20,8 @@ type gemmArgs struct {
 	wtap, wout       int
 	init, relu       int
 	_                [5]int // the assembly's own
+	right, down      int    // of a window
+	argmax           unsafe.Pointer
 }
 
 // gemmTile is a register tile: positions × outputs.

@@ -6,6 +6,8 @@ import "gcnn/model"
 type implementation struct {
 	gemm          gemmFunc
 	planGemm      func(g *Gemm) gemmPlan
+	window        func(w *Window, y []float32, arg []uint8, x, weights, bias []float32, rows int)
+	planWindow    func(g *Gemm) gemmPlan // nil where windows have no kernels of their own
 	outputs       func(o *Outputs) outputsFunc
 	depthwise     func(d *Depthwise) outputsFunc
 	planLanes     func(g *GradLanes) gradPlan
@@ -44,6 +46,7 @@ func portable() implementation {
 	return implementation{
 		gemm:          gemmPortable,
 		planGemm:      func(*Gemm) gemmPlan { return gemmPlan{} },
+		window:        windowPortable,
 		outputs:       outputsPortable,
 		depthwise:     depthwisePortable,
 		planLanes:     func(*GradLanes) gradPlan { return gradPlan{} },

@@ -26,6 +26,7 @@ func implementationOf(p Path) implementation {
 		setUpdates(&i, 8, map[Rule][]gradTile{Adam: gradUpdateAdamAVX2, RMSprop: gradUpdateRMSpropAVX2})
 		setElementwise(&i, 0)
 		setPools(&i, 0)
+		setWindows(&i, gemmAVX2Window, avx2Cost)
 		setWinograd(&i, 0)
 	case AVX512:
 		i.planGemm = func(g *Gemm) gemmPlan { return planGemm(g, pickTiles(g, gemmAVX512, gemmAVX512Strided), avx512Cost) }
@@ -37,6 +38,7 @@ func implementationOf(p Path) implementation {
 		setUpdates(&i, 16, map[Rule][]gradTile{Adam: gradUpdateAdamAVX512, RMSprop: gradUpdateRMSpropAVX512})
 		setElementwise(&i, 1)
 		setPools(&i, 1)
+		setWindows(&i, gemmAVX512Window, avx512Cost)
 		setWinograd(&i, int(winograds))
 	case Portable, NEON:
 		return i

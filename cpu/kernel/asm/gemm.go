@@ -18,6 +18,7 @@ const (
 	gemmInit, gemmReLU                     = 136, 144
 	gemmRowX, gemmRowY, gemmCount, gemmCur = 152, 160, 168, 176
 	gemmHalf                               = 184
+	gemmRight, gemmDown, gemmArgmax        = 192, 200, 208
 )
 
 // gemmTile is a register tile: positions × outputs.
@@ -61,10 +62,11 @@ func gemms(g *gen) {
 				name := fmt.Sprintf("%sP%dJ%d", table, t.p, t.j)
 				g.table = append(g.table, fmt.Sprintf("{%d, %d, %d},", t.p, t.j, len(names)))
 				names = append(names, name)
-				g.gemm(name, t, strided)
+				g.gemm(name, t, strided, false)
 			}
 			g.table = append(g.table, "}")
 		}
+		names = g.windows(names)
 	}
 	g.dispatch("gemmCall", names)
 }
@@ -72,14 +74,16 @@ func gemms(g *gen) {
 // unit is a register of x within a tile: a position and, with AVX2, a half of its vector.
 type unit struct{ p, half int }
 
-// gemm writes a tile: for rows, for tiles of a row (for halves), for runs, for taps.
-func (g *gen) gemm(name string, t gemmTile, strided bool) {
+// gemm writes a tile: for rows, for tiles of a row (for halves), for runs, for taps. The positions of a tile are neighbours in a row
+// or, of a window, two in each of two rows whose maxima are stored.
+func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 	x, xcol, xcol3, xcol5 := reg.RSI, reg.R8, reg.R9, reg.R10
 	xp, wp, n, run := reg.RAX, reg.RCX, reg.R11, reg.R12
 	y, tmp := reg.RDX, reg.RBX
 	wout, wout3, wout5, wout7 := reg.R10, reg.R13, reg.R14, reg.R15
 	wp2, wp3 := reg.RBX, reg.RDX // strided: y is loaded at the end
 	wtap := reg.R13
+	xdown := xcol5
 
 	var units []unit
 	halves := g.w.bytes == 32 && t.p > 2
@@ -95,16 +99,18 @@ func (g *gen) gemm(name string, t gemmTile, strided bool) {
 
 	xaddr := func(u int) operand.Mem {
 		d := units[u].half * 32
-		switch units[u].p {
-		case 0:
+		switch p := units[u].p; {
+		case p == 0:
 			return mem(xp, d)
-		case 1:
+		case p == 1:
 			return at(xp, xcol, 1, d)
-		case 2:
+		case p == 2 && window:
+			return at(xp, xdown, 1, d)
+		case p == 2:
 			return at(xp, xcol, 2, d)
-		case 3:
+		case p == 3:
 			return at(xp, xcol3, 1, d)
-		case 4:
+		case p == 4:
 			return at(xp, xcol, 4, d)
 		default:
 			return at(xp, xcol5, 1, d)
@@ -135,14 +141,25 @@ func (g *gen) gemm(name string, t gemmTile, strided bool) {
 		}
 	}
 
-	g.fn(name, fmt.Sprintf("computes tiles of %d positions and %d outputs.", t.p, t.j))
-	rowL, tileL, halfL, runL, tapL := g.label("row"), g.label("tile"), g.label("half"), g.label("run"), g.label("tap")
-	g.MOVQ(arg(gemmXCol), xcol)
-	if t.p > 3 {
-		g.LEAQ(at(xcol, xcol, 2, 0), xcol3)
+	if window {
+		g.fn(name, fmt.Sprintf("computes the maxima of windows of %d positions and %d outputs.", t.p, t.j))
+	} else {
+		g.fn(name, fmt.Sprintf("computes tiles of %d positions and %d outputs.", t.p, t.j))
 	}
-	if t.p > 4 {
-		g.LEAQ(at(xcol, xcol, 4, 0), xcol5)
+	rowL, tileL, halfL, runL, tapL := g.label("row"), g.label("tile"), g.label("half"), g.label("run"), g.label("tap")
+	switch {
+	case window:
+		g.MOVQ(arg(gemmRight), xcol)
+		g.MOVQ(arg(gemmDown), xdown)
+		g.LEAQ(at(xcol, xdown, 1, 0), xcol3)
+	default:
+		g.MOVQ(arg(gemmXCol), xcol)
+		if t.p > 3 {
+			g.LEAQ(at(xcol, xcol, 2, 0), xcol3)
+		}
+		if t.p > 4 {
+			g.LEAQ(at(xcol, xcol, 4, 0), xcol5)
+		}
 	}
 	if strided {
 		g.MOVQ(arg(gemmWOut), wout)
@@ -170,7 +187,7 @@ func (g *gen) gemm(name string, t gemmTile, strided bool) {
 		g.Label(halfL)
 	}
 
-	g.gemmStart(t, units, acc, y, tmp)
+	g.gemmStart(t, units, acc, y, tmp, !window)
 	g.MOVQ(arg(gemmRuns), run)
 	g.Label(runL)
 	g.MOVQ(mem(run, 0), xp)
@@ -231,7 +248,11 @@ func (g *gen) gemm(name string, t gemmTile, strided bool) {
 	g.ADDQ(operand.I32(24), run)
 	g.CMPQ(run, arg(gemmRunsEnd))
 	g.JNE(operand.LabelRef(runL))
-	g.gemmEnd(t, units, acc, y, tmp, spare)
+	if window {
+		g.windowEnd(t, acc, y, tmp)
+	} else {
+		g.gemmEnd(t, units, acc, y, tmp, spare)
+	}
 
 	if halves {
 		again := g.label("again")
@@ -258,13 +279,15 @@ func (g *gen) gemm(name string, t gemmTile, strided bool) {
 	g.end()
 }
 
-// gemmStart sets the sums to 0, the bias or y.
-func (g *gen) gemmStart(t gemmTile, units []unit, acc func(u, j int) reg.VecPhysical, y, tmp reg.GPPhysical) {
+// gemmStart sets the sums to 0, the bias or, where they may accumulate, y.
+func (g *gen) gemmStart(t gemmTile, units []unit, acc func(u, j int) reg.VecPhysical, y, tmp reg.GPPhysical, accumulate bool) {
 	U, J := len(units), t.j
 	biasL, accL, startL := g.label("bias"), g.label("accumulate"), g.label("start")
 	g.CMPQ(arg(gemmInit), operand.I8(1))
 	g.JEQ(operand.LabelRef(biasL))
-	g.JGT(operand.LabelRef(accL))
+	if accumulate {
+		g.JGT(operand.LabelRef(accL))
+	}
 	for i := range U * J {
 		g.zero(i)
 	}
@@ -277,9 +300,11 @@ func (g *gen) gemmStart(t gemmTile, units []unit, acc func(u, j int) reg.VecPhys
 			g.VMOVAPS(acc(0, j), acc(u, j))
 		}
 	}
-	g.JMP(operand.LabelRef(startL))
-	g.Label(accL)
-	g.gemmEach(t, units, y, tmp, func(u, j int, m operand.Mem) { g.VMOVUPS(m, acc(u, j)) })
+	if accumulate {
+		g.JMP(operand.LabelRef(startL))
+		g.Label(accL)
+		g.gemmEach(t, units, y, tmp, func(u, j int, m operand.Mem) { g.VMOVUPS(m, acc(u, j)) })
+	}
 	g.Label(startL)
 }
 

@@ -1,0 +1,28 @@
+package kernel
+
+import "unsafe"
+
+// setWindows installs convolution with max pooling: the tiles that cover the outputs at the least cost.
+func setWindows(i *implementation, tiles []gemmTile, cost func(p, j int) float64) {
+	i.window = windowNative
+	i.planWindow = func(g *Gemm) gemmPlan {
+		return planGemm(g, tiles, func(_, j int) float64 { return cost(windowSums, j) })
+	}
+}
+
+// windowNative runs rows and blocks; all taps are one stage.
+func windowNative(w *Window, y []float32, arg []uint8, x, weights, bias []float32, rows int) {
+	c := newGemmCaller(w.gemm, y, x, weights, bias)
+	c.a.right, c.a.down = w.Right*64, w.Down*64
+	c.stage(true, true, w.aux.whole[0].runs)
+	for r := 0; r < rows; r += w.aux.rows {
+		n := min(w.aux.rows, rows-r)
+		for i := range w.aux.blocks {
+			b := &w.aux.blocks[i]
+			if arg != nil {
+				c.a.argmax = unsafe.Pointer(&arg[(r*w.YRow+b.col*w.YCol+b.out*w.YOut)*Lanes])
+			}
+			c.call(b, r, n, 0, b.tiles, unsafe.Add(c.w, b.out*4))
+		}
+	}
+}
