@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"slices"
+
 	"gcnn/cpu/kernel"
 	"gcnn/device"
 	"gcnn/model"
@@ -30,8 +32,9 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	f, alpha := b.activation(c.net)
 	fusedReLU := f == model.ReLU && !c.purpose.unfused
 	winograd := c.usesWinograd(l, node.In[0])
+	var windows *bandPool
 	product := func(rows, height, align int) *product {
-		return c.convProduct(convSpec{name: node.Name, bank: &bank, kern: kern, bias: bias, winograd: winograd, relu: fusedReLU}, rows, height, align)
+		return c.convProduct(convSpec{name: node.Name, bank: &bank, kern: kern, bias: bias, winograd: winograd, relu: fusedReLU, pool: windows}, rows, height, align)
 	}
 	plain := f == model.Linear || fusedReLU
 	inPlace := !plain && !c.purpose.unfused && !kernel.NeedsInput(f)
@@ -69,7 +72,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 		return
 	}
 
-	// A band is the rows of one row of windows, or of as many as a row of tiles needs. Max pooling needs the convolution's output no more; the gradient of average
+	// A band is the rows of one row of windows, or of as many as a row of tiles needs. Windows of 2×2 maxima need no sums but at a border. Max pooling needs the convolution's output no more; the gradient of average
 	// pooling needs it where the activation's gradient does.
 	s.out = c.value(b.last())
 	s.pool = c.newBandPool(pool, node.Out)
@@ -80,10 +83,13 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	}
 	rowFloats := bank.outW * bank.filters * kernel.Lanes
 	window := s.pool.v.Kernel
+	if !winograd && !c.purpose.unfused && c.usesWindows(&bank, s.pool, f) {
+		windows = s.pool
+	}
 	q := product(s.pool.v.Out*window, window, window)
 	bands := q.bands
 	var scratch *buffer
-	if s.y == nil {
+	if s.y == nil && slices.ContainsFunc(bands, func(bd convBand) bool { return windows == nil || bd.sums() }) {
 		scratch = c.buffer(node.Name+" band", (bands[0].hi-bands[0].lo)*rowFloats)
 	}
 	outFloats := s.pool.h.Out * bank.filters * kernel.Lanes
@@ -101,6 +107,29 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 		for k := from; k < to; k++ {
 			w.hint()
 			bd := &bands[k]
+			if windows != nil {
+				at := bd.lo / window * outFloats
+				var a []uint8
+				if keepArg {
+					a = arg[at:]
+				}
+				runWindows(bd.windows, out[at:], a, x, q.w, q.bias)
+				if bd.sums() {
+					q.band(w, k, rows, x)
+					if fusedReLU && bd.empty != nil {
+						c.activate(f, alpha, rows, rows, bank.filters)
+					}
+				}
+				for i := range bd.pools {
+					p := &bd.pools[i]
+					var b []uint8
+					if keepArg {
+						b = a[p.y:]
+					}
+					p.p.Max(out[at+p.y:], b, rows[p.x:], p.rows)
+				}
+				continue
+			}
 			rows := rows[:min(len(rows), (bd.hi-bd.lo)*rowFloats)]
 			if scratch == nil {
 				rows = s.y.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]

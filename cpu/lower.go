@@ -26,7 +26,7 @@ func (prog *program) compile(purpose purpose) (*plan, error) {
 		grads: make([]*buffer, len(prog.net.Nodes)+1),
 		needs: make([]bool, len(prog.net.Nodes)+1),
 		dense: map[int]*denseState{}, conv: map[int]*convState{}, pools: map[int]*poolState{}, norms: map[int]*normState{},
-		masks: map[int]*buffer{}, lrns: map[int]*buffer{}, gemmCache: map[string]*kernel.Gemm{},
+		masks: map[int]*buffer{}, lrns: map[int]*buffer{}, gemmCache: map[string]*kernel.Gemm{}, windowCache: map[string]*kernel.Window{},
 	}
 	if purpose.few > 0 {
 		return c.channelPlan()

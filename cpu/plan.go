@@ -242,11 +242,12 @@ type compiler struct {
 	masks map[int]*buffer // of dropout
 	lrns  map[int]*buffer // of local response normalisation
 
-	placed    []func() error // what is made once the buffers have their places
-	late      [levels][]work // after the last chain
-	gemmCache map[string]*kernel.Gemm
-	errs      []error
-	wide      channels // of the channel mapping
+	placed      []func() error // what is made once the buffers have their places
+	late        [levels][]work // after the last chain
+	gemmCache   map[string]*kernel.Gemm
+	windowCache map[string]*kernel.Window
+	errs        []error
+	wide        channels // of the channel mapping
 }
 
 // slot is the index of a node, or of the input, in vals, grads and needs.

@@ -23,6 +23,7 @@ type convSpec struct {
 	back       bool   // the input's gradient
 	winograd   bool
 	relu       bool
+	pool       *bandPool // of usesWindows, else nil
 }
 
 // convProduct prepares rows rows of a result in bands of height rows, or by Winograd's algorithm of the fewest rows that are whole
@@ -62,6 +63,10 @@ func (c *compiler) convProduct(s convSpec, rows, height, align int) *product {
 		spec.WTap = outs
 		p.w = c.copyKernel(s.kern, b, back, packed)
 	}
+	if s.pool != nil {
+		p.bands = c.windowBands(slide, spec, s.pool, wGroup)
+		return p
+	}
 	p.bands = c.bands(slide, spec, rows, height, wGroup)
 	return p
 }
@@ -79,10 +84,15 @@ func (p *product) band(w *worker, k int, y, x []float32) {
 
 // convBand is rows lo to hi of a convolution's output.
 type convBand struct {
-	lo, hi int
-	calls  []gemmCall
-	empty  []region
+	lo, hi  int
+	calls   []gemmCall
+	empty   []region
+	windows []windowCall // of windowBands: to the pooled output
+	pools   []poolCall   // of windowBands: of the sums that windows leave out
 }
+
+// sums reports whether a band has sums that are stored.
+func (b *convBand) sums() bool { return len(b.calls) > 0 || len(b.empty) > 0 }
 
 // bands cuts rows of a result into bands of height rows; wGroup is the floats from one group's weights to the next.
 func (c *compiler) bands(s slide, spec kernel.GemmSpec, rows, height, wGroup int) []convBand {

@@ -1,0 +1,122 @@
+package cpu
+
+import (
+	"fmt"
+
+	"gcnn/cpu/kernel"
+	"gcnn/model"
+)
+
+// windowSide is the side of the max pooling's windows that a convolution reduces in registers.
+const windowSide = 2
+
+// windowCall is a row of windows that see the same taps, made ready. Offsets are in floats.
+type windowCall struct {
+	g          *kernel.Window
+	y, x, w, b int
+}
+
+// usesWindows reports whether a convolution's sums are pooled where they arise: those of 2×2 windows with an activation that the
+// kernel knows, where that is faster.
+func (c *compiler) usesWindows(b *filterBank, pool *bandPool, f model.ActivationFunc) bool {
+	return pool.max && pool.v.Kernel == windowSide && pool.h.Kernel == windowSide && (f == model.Linear || f == model.ReLU) &&
+		c.k.PreferWindow(b.kernelRows, b.fg)
+}
+
+// windowBands cuts a convolution's output into bands of a row of windows. Windows whose sums see the same taps go straight to the pooled
+// output; of the others, which lie at a border, a band has the sums and their pools.
+func (c *compiler) windowBands(s slide, spec kernel.GemmSpec, pool *bandPool, wGroup int) []convBand {
+	var all []convBand
+	for row := range pool.v.Out {
+		lo := row * windowSide
+		bd := convBand{lo: lo, hi: lo + windowSide}
+		pooled := make([]bool, pool.h.Out)
+		for _, rs := range s.rows {
+			if rs, ok := rs.within(bd.lo, bd.hi); ok && rs.n == windowSide && len(rs.taps) > 0 {
+				for _, cs := range s.cols {
+					from, to := (cs.first+windowSide-1)/windowSide, min((cs.first+cs.n)/windowSide, pool.h.Out)
+					if from < to && len(cs.taps) > 0 {
+						bd.windows = append(bd.windows, c.windows(s, spec, rs, cs, from, to, wGroup)...)
+						for k := from; k < to; k++ {
+							pooled[k] = true
+						}
+					}
+				}
+			}
+		}
+		var rest []region
+		for from := 0; from < len(pooled); from++ {
+			if pooled[from] {
+				continue
+			}
+			to := from
+			for to < len(pooled) && !pooled[to] {
+				to++
+			}
+			part := s
+			part.cols = nil
+			for _, cs := range s.cols {
+				if cs, ok := cs.within(from*windowSide, to*windowSide); ok {
+					part.cols = append(part.cols, cs)
+				}
+			}
+			rest = append(rest, part.regions(bd.lo, bd.hi)...)
+			cols := pool.p.PoolSpec
+			cols.Cols = to - from
+			p, err := c.k.NewPool(cols)
+			c.fail(err)
+			bd.pools = append(bd.pools, poolCall{p, from * cols.XCol * kernel.Lanes, from * cols.YCol * kernel.Lanes, 1})
+			from = to
+		}
+		bd.calls, bd.empty = c.gemms(rest, spec, wGroup, s.yGroup)
+		all = append(all, bd)
+	}
+	return all
+}
+
+// windows makes the products of windows from to to of a row, for each group.
+func (c *compiler) windows(s slide, spec kernel.GemmSpec, rs, cs segment, from, to, wGroup int) (calls []windowCall) {
+	cs, _ = cs.within(from*windowSide, to*windowSide)
+	for g := range s.groups {
+		r := s.region(g, rs, cs, rs.first)
+		w := kernel.WindowSpec{GemmSpec: spec, Right: r.grid.XCol, Down: r.grid.XRow}
+		w.Taps = r.taps
+		w.Grid = kernel.Grid{Cols: to - from, XCol: windowSide * w.Right, YCol: s.yChannels}
+		p, err := c.window(w)
+		if err != nil {
+			c.fail(err)
+			continue
+		}
+		calls = append(calls, windowCall{p, (from*s.yChannels + g*s.yGroup) * kernel.Lanes, r.x * kernel.Lanes, g * wGroup, g * s.yGroup})
+	}
+	return calls
+}
+
+// window makes a product with pooling, or finds the one that was made of the same description.
+func (c *compiler) window(spec kernel.WindowSpec) (*kernel.Window, error) {
+	key := fmt.Sprint(spec)
+	if w, ok := c.windowCache[key]; ok {
+		return w, nil
+	}
+	w, err := c.k.NewWindow(spec)
+	if err == nil {
+		c.windowCache[key] = w
+	}
+	return w, err
+}
+
+// runWindows computes a row of windows; arg is nil where no gradient is wanted.
+func runWindows(calls []windowCall, y []float32, arg []uint8, x, w, bias []float32) {
+	for i := range calls {
+		q := &calls[i]
+		var b []float32
+		if bias != nil {
+			b = bias[q.b:]
+		}
+		var a []uint8
+		if arg != nil {
+			a = arg[q.y:]
+		}
+		q.g.Do(y[q.y:], a, x[q.x:], w[q.w:], b, 1)
+	}
+}
