@@ -32,7 +32,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	f, alpha := b.activation(c.net)
 	fusedReLU := f == model.ReLU && !c.purpose.unfused
 	winograd := c.usesWinograd(l, node.In[0])
-	var windows *bandPool
+	var windows *bandPool // the pool where sums are pooled as they arise
 	product := func(rows, height, align int) *product {
 		return c.convProduct(convSpec{name: node.Name, bank: &bank, kern: kern, bias: bias, winograd: winograd, relu: fusedReLU, pool: windows}, rows, height, align)
 	}
@@ -72,8 +72,9 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 		return
 	}
 
-	// A band is the rows of one row of windows, or of as many as a row of tiles needs. Windows of 2×2 maxima need no sums but at a border. Max pooling needs the convolution's output no more; the gradient of average
-	// pooling needs it where the activation's gradient does.
+	// A band is the rows of one row of windows, or of as many as a row of tiles needs. Windows of 2×2 maxima store no sums but at a
+	// border. Max pooling needs the convolution's output no more; the gradient of average pooling needs it where the activation's
+	// gradient does.
 	s.out = c.value(b.last())
 	s.pool = c.newBandPool(pool, node.Out)
 	if s.pool.max {
@@ -119,14 +120,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 					if fusedReLU && bd.empty != nil {
 						c.activate(f, alpha, rows, rows, bank.filters)
 					}
-				}
-				for i := range bd.pools {
-					p := &bd.pools[i]
-					var b []uint8
-					if keepArg {
-						b = a[p.y:]
-					}
-					p.p.Max(out[at+p.y:], b, rows[p.x:], p.rows)
+					runPools(bd.pools, out[at:], a, rows)
 				}
 				continue
 			}

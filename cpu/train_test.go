@@ -272,6 +272,11 @@ func TestFusionDoesNotChangeBits(t *testing.T) {
 		"norm add relu": with(conv(model.Linear), model.BatchNormalization{Name: "bn"}, model.Activation{Name: "taken", Func: model.ReLU}, norm,
 			model.Add{Inputs: []string{"taken", "batch_normalization"}}, relu),
 		"norm read twice":     with(conv(model.Linear), model.BatchNormalization{Name: "bn"}, relu, model.Add{Inputs: []string{"bn", "activation"}}),
+		"stride and groups":   with(model.Conv2D{Filters: 6, KernelSize: model.Size{H: 2, W: 3}, Strides: model.Square(2), Groups: 2, Activation: model.ReLU}, model.MaxPool2D{}),
+		"dilation":            with(model.Conv2D{Filters: 9, KernelSize: model.Square(3), DilationRate: model.Square(2), Activation: model.ReLU}, model.MaxPool2D{}),
+		"same padding":        with(model.Conv2D{Filters: 7, KernelSize: model.Square(3), Padding: model.Same, Activation: model.ReLU}, model.MaxPool2D{}),
+		"same padding, even":  with(model.Conv2D{Filters: 7, KernelSize: model.Square(4), Padding: model.Same}, model.MaxPool2D{}),
+		"padding and stride":  with(model.Conv2D{Filters: 7, KernelSize: model.Square(5), Padding: model.Same, Strides: model.Square(2), Activation: model.ReLU}, model.MaxPool2D{}),
 		"overlapping windows": with(conv(model.ReLU), model.MaxPool2D{PoolSize: model.Square(3), Strides: model.Square(2)}),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -105,6 +105,18 @@ func (c *compiler) window(spec kernel.WindowSpec) (*kernel.Window, error) {
 	return w, err
 }
 
+// runPools pools the sums of a band that windows leave out.
+func runPools(calls []poolCall, y []float32, arg []uint8, sums []float32) {
+	for i := range calls {
+		q := &calls[i]
+		var a []uint8
+		if arg != nil {
+			a = arg[q.y:]
+		}
+		q.p.Max(y[q.y:], a, sums[q.x:], q.rows)
+	}
+}
+
 // runWindows computes a row of windows; arg is nil where no gradient is wanted.
 func runWindows(calls []windowCall, y []float32, arg []uint8, x, w, bias []float32) {
 	for i := range calls {

@@ -99,6 +99,55 @@ func BenchmarkConvForward(b *testing.B) {
 	}
 }
 
+// BenchmarkConvMaxPool is a convolution with a 2×2 pool a row of windows at a time: with the sums stored, and as a Window.
+func BenchmarkConvMaxPool(b *testing.B) {
+	for _, s := range []convShape{{"cnn", 28, 28, 1, 3, 8}, {"lenet1", 28, 28, 1, 3, 6}, {"lenet2", 14, 14, 6, 5, 16}, {"cifar", 32, 32, 3, 3, 32}, {"small", 16, 16, 16, 3, 64}, {"large", 14, 14, 24, 5, 36}} {
+		oh, ow := (s.h-s.k+1)/2, (s.w-s.k+1)/2
+		x, w, bias := filled(s.h*s.w*s.c*Lanes), filled(s.k*s.k*s.c*s.f), filled(s.f)
+		y, arg, sums := make([]float32, oh*ow*s.f*Lanes), make([]uint8, oh*ow*s.f*Lanes), make([]float32, 2*(s.w-s.k+1)*s.f*Lanes)
+		spec := GemmSpec{Grid: s.grid(), Taps: s.taps(), Outs: s.f, WTap: s.f, WOut: 1, Init: Bias, ReLU: true}
+		b.Run(s.name+"/sums", func(b *testing.B) {
+			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
+				g, err := k.NewGemm(spec)
+				if err != nil {
+					b.Fatal(err)
+				}
+				pool := PoolSpec{Grid: Grid{Cols: ow, XCol: 2 * s.f, YCol: s.f}, Channels: s.f}
+				for i := range 4 {
+					pool.Taps = append(pool.Taps, PoolTap{int32((i/2*(s.w-s.k+1) + i%2) * s.f), int32(i)})
+				}
+				p, err := k.NewPool(pool)
+				if err != nil {
+					b.Fatal(err)
+				}
+				return g.Flops(2 * oh), func() {
+					for r := range oh {
+						at := r * ow * s.f * Lanes
+						g.Do(sums, x[2*r*s.w*s.c*Lanes:], w, bias, 2)
+						p.Max(y[at:], arg[at:], sums, 1)
+					}
+				}
+			})
+		})
+		b.Run(s.name+"/windows", func(b *testing.B) {
+			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
+				ws := WindowSpec{GemmSpec: spec, Right: s.c, Down: s.w * s.c}
+				ws.Grid = Grid{Cols: ow, XCol: 2 * s.c, YCol: s.f}
+				g, err := k.NewWindow(ws)
+				if err != nil {
+					b.Fatal(err)
+				}
+				return int64(oh) * g.Flops(1), func() {
+					for r := range oh {
+						at := r * ow * s.f * Lanes
+						g.Do(y[at:], arg[at:], x[2*r*s.w*s.c*Lanes:], w, bias, 1)
+					}
+				}
+			})
+		})
+	}
+}
+
 // BenchmarkPlanes is the products of Winograd's transform: 36 planes of so many tiles, channels and filters.
 func BenchmarkPlanes(b *testing.B) {
 	for _, s := range [][3]int{{4, 64, 64}, {4, 128, 128}, {4, 512, 512}, {1, 512, 512}} {

@@ -43,6 +43,7 @@
 // (run W = (ky·kw+kx)·C·F + c₀·F), or a copy made by FlipKernel with WTap = C and WOut = 1, which has longer runs and is faster
 // for many filters. Strided input gradients: one Gemm for each residue class of positions, XCol = 1 step of dy, YCol = stride.
 // Dense: Cols = groups, XCol = in, YCol = out, one run. Dense input gradient: Taps {0, 0, out}, WTap = 1, WOut = out.
+// A convolution with 2×2 max pooling is a Window: the grid counts windows, of which the largest of four sums is stored.
 //
 // Weight gradients: GradLanes where out < 16, GradOuter (with dy turned by ToSamples) otherwise: PreferLanes says which. GradOuter with few
 // taps a call, into a scratch that stays in L1, followed by Update on the same rows of w, is the fused dense update.

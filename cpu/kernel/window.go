@@ -26,13 +26,17 @@ type Window struct {
 	aux  gemmPlan
 }
 
+// A Window has four sums for each output, so that fewer outputs leave the multipliers idle, and takes all taps in one stage, so that
+// more weights leave the caches.
+const (
+	windowOuts    = 4
+	windowWeights = 96 << 10 // bytes
+)
+
 // PreferWindow says whether a convolution of so many taps and outputs with its pooling goes faster as a Window than as a Gemm and a Pool.
 func (k *Kernels) PreferWindow(taps, outs int) bool {
-	return k.impl.planWindow != nil && !PreferPacked(taps, outs) && 4*taps*outs < windowWeights
+	return k.impl.planWindow != nil && outs >= windowOuts && 4*taps*outs < windowWeights
 }
-
-// windowWeights is the bytes of weights from which Gemm takes the taps in stages.
-const windowWeights = 96 << 10
 
 // NewWindow checks a spec and makes it ready: sums start from zero or the bias, outputs lie side by side in w, which is not packed. The
 // spec's taps are kept, not copied. Errors wrap ErrSpec.
