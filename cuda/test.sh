@@ -16,12 +16,12 @@ gcnn=$tmp/gcnn
 
 say() { echo "cuda $major: $* ($SECONDS s)"; }
 die() { echo "cuda/test.sh: $*" >&2; exit 1; }
-# expect STATUS TEXT COMMAND...: fails unless the command ends with that status and its output has the text.
+# expect STATUS TEXT COMMAND...: fails unless the command ends with that status and its output has the text, wherever its lines break.
 expect() {
   local status=$1 text=$2 got=0
   shift 2
   "$@" > "$tmp/out" 2>&1 || got=$?
-  if ((got != status)) || ! grep -qF -- "$text" "$tmp/out"; then
+  if ((got != status)) || ! tr -s "[:space:]" " " < "$tmp/out" | grep -F -- "$text" > /dev/null; then
     sed 's/^/  | /' "$tmp/out" >&2
     die "$*: expected exit status $status and \"$text\", got $got"
   fi
