@@ -99,6 +99,10 @@ func TestWindow(t *testing.T) {
 						}
 					}
 				}
+				if k.Path() == Portable { // which NaN comes of two is the compiler's choice, another with -race
+					oneNaN(y)
+					oneNaN(want)
+				}
 				sameBits(t, name, y, want)
 				for i, v := range arg {
 					if v != wantArg[i] {
@@ -156,4 +160,13 @@ func TestWindowSpec(t *testing.T) {
 		}
 	}()
 	w.Do(make([]float32, 16), nil, make([]float32, 63), make([]float32, 1), nil, 1)
+}
+
+// oneNaN makes all NaNs the same one.
+func oneNaN(values []float32) {
+	for i, v := range values {
+		if v != v {
+			values[i] = float32(math.NaN())
+		}
+	}
 }
