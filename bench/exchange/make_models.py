@@ -16,6 +16,16 @@ import numpy as np
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "weights" / "onnx" / "testdata"
 
 
+def without_traces(file):
+    """Takes out what PyTorch notes of its call stack: paths of the machine that exported."""
+    import onnx
+    model = onnx.load(file, load_external_data=False)
+    graph = model.graph
+    for part in [model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output]:
+        del part.metadata_props[:]
+    onnx.save(model, file)
+
+
 def save(name, images, output):
     np.savez_compressed(FOLDER / f"{name}.npz", images=images, output=output)
     print(name, images.shape, output.shape)
@@ -41,6 +51,7 @@ def make_torch():
         else:
             torch.onnx.export(net, (x,), FOLDER / f"{file}.onnx", dynamo=True, opset_version=opset, verbose=False,
                               dynamic_shapes=({0: torch.export.Dim("batch")},), external_data=exporter == "external")
+        without_traces(FOLDER / f"{file}.onnx")
         if name != "normalized":
             x = x.permute(0, 2, 3, 1)
         save(file, x.contiguous().numpy(), output.numpy())
