@@ -1,0 +1,221 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// constant is 64 bytes of one float in read-only memory.
+func (g *gen) constant(v float32) operand.Mem { return g.word(math.Float32bits(v)) }
+
+func (g *gen) word(bits uint32) operand.Mem {
+	name := fmt.Sprintf("word_%08x", bits)
+	if m, ok := g.words[name]; ok {
+		return m
+	}
+	m := g.StaticGlobal(name)
+	g.DataAttributes(attr.RODATA | attr.NOPTR)
+	for range 16 {
+		g.AppendDatum(operand.U32(bits))
+	}
+	g.words[name] = m
+	return m
+}
+
+// predicates of VCMPPS, all quiet.
+const (
+	greater   = 0x1e // ordered
+	notLess   = 0x15 // or unordered
+	less      = 0x11 // ordered
+	unordered = 0x03
+)
+
+// keep zeroes x where "a predicate b" does not hold. b may lie in memory; t is overwritten with AVX2.
+func (g *gen) keep(x, t reg.Register, predicate uint8, b operand.Op, a reg.Register) {
+	if g.w.bytes == 64 {
+		g.VCMPPS(operand.U8(predicate), b, a, reg.K1)
+		g.VMOVAPS_Z(x, reg.K1, x)
+		return
+	}
+	g.VCMPPS(operand.U8(predicate), b, a, t)
+	g.VANDPS(x, t, x)
+}
+
+// take sets x to y where "a predicate b" holds.
+func (g *gen) take(x, y, t reg.Register, predicate uint8, b operand.Op, a reg.Register) {
+	if g.w.bytes == 64 {
+		g.VCMPPS(operand.U8(predicate), b, a, reg.K1)
+		g.VMOVAPS(y, reg.K1, x)
+		return
+	}
+	g.VCMPPS(operand.U8(predicate), b, a, t)
+	g.VBLENDVPS(t, y, x, x)
+}
+
+// expCore turns x to eˣ of x in [-88, 89]: n = round(x·log₂e), r = x − n·ln 2, eʳ = 1 + r + r²·q(r) with a minimax q on ±0.3475, times 2ⁿ.
+// With minus it leaves n's power in p2 and eʳ−1 in x instead. small says that 2ⁿ is a normal number. t1 to t3 are overwritten.
+func (g *gen) expCore(x, t1, t2, t3 reg.Register, small, minus bool) {
+	g.VMULPS(g.constant(math.Log2E), x, t1)
+	if g.w.bytes == 64 {
+		g.VRNDSCALEPS(operand.U8(8), t1, t1)
+	} else {
+		g.VROUNDPS(operand.U8(8), t1, t1)
+	}
+	g.VFNMADD231PS(g.constant(0.693359375), t1, x)
+	g.VFNMADD231PS(g.constant(-0.00021219444), t1, x)
+	q := []float32{0.001392637612298131, 0.008363333530724049, 0.04166655242443085, 0.16666576266288757, 0.5}
+	g.VMOVUPS(g.constant(q[0]), t2)
+	for _, c := range q[1:] {
+		g.VFMADD213PS(g.constant(c), x, t2)
+	}
+	g.VMULPS(x, x, t3)
+	g.VFMADD213PS(x, t3, t2)
+	if minus {
+		g.VMOVAPS(t2, x)
+	} else {
+		g.VADDPS(g.constant(1), t2, x)
+	}
+	switch {
+	case !minus && g.w.bytes == 64:
+		g.VSCALEFPS(t1, x, x)
+	case small || minus:
+		g.VCVTPS2DQ(t1, t1)
+		g.VPADDD(g.word(127), t1, t1)
+		g.VPSLLD(operand.U8(23), t1, t1)
+		if !minus {
+			g.VMULPS(t1, x, x)
+		}
+	default: // two steps, since 2¹²⁸ is no float32
+		g.VCVTPS2DQ(t1, t1)
+		g.VPSRAD(operand.U8(1), t1, t2)
+		g.VPSUBD(t2, t1, t1)
+		for _, t := range []reg.Register{t1, t2} {
+			g.VPADDD(g.word(127), t, t)
+			g.VPSLLD(operand.U8(23), t, t)
+			g.VMULPS(t, x, x)
+		}
+	}
+}
+
+// clampTo limits x to [lo, hi] and keeps NaN.
+func (g *gen) clampTo(x, t reg.Register, lo, hi float32) {
+	g.VMOVUPS(g.constant(hi), t)
+	g.VMINPS(x, t, x)
+	g.VMOVUPS(g.constant(lo), t)
+	g.VMAXPS(x, t, x)
+}
+
+// exp turns x to eˣ; subnormal results are 0.
+func (g *gen) exp(x, t1, t2, t3 reg.Register) {
+	g.clampTo(x, t1, -88, 89)
+	g.expCore(x, t1, t2, t3, false, false)
+	g.keep(x, t1, notLess, g.constant(0x1p-126), x)
+}
+
+// expm1 turns x ≤ 0 to eˣ − 1 = 2ⁿ·(eʳ−1) + (2ⁿ−1).
+func (g *gen) expm1(x, t1, t2, t3 reg.Register) {
+	g.VMOVUPS(g.constant(-87), t1)
+	g.VMAXPS(x, t1, x)
+	g.expCore(x, t1, t2, t3, true, true)
+	g.VSUBPS(g.constant(1), t1, t2)
+	g.VFMADD213PS(t2, t1, x)
+}
+
+// sigmoid turns x to 1/(1+e⁻ˣ).
+func (g *gen) sigmoid(x, t1, t2, t3 reg.Register) {
+	g.VXORPS(g.word(1<<31), x, x)
+	g.exp(x, t1, t2, t3)
+	g.VMOVUPS(g.constant(1), t1)
+	g.VADDPS(t1, x, x)
+	g.VDIVPS(x, t1, x)
+	g.keep(x, t1, notLess, g.constant(0x1p-126), x)
+}
+
+// tanh turns x to tanh x = u/(u+2) with u = e²ᵃ − 1, a = |x|: n = round(2a·log₂e − 0.243), r = 2a − n·ln 2, u = 2ⁿ·(eʳ−1) + (2ⁿ−1). Below tanh x = ¼ n is
+// 0 and u has no cancellation; where n is large the error of n·ln 2 no longer counts, so that one multiplication does. The rounding of u+2
+// is made good: 1/(u+2) = (1 − tanh x)/2.
+func (g *gen) tanh(x, a, t1, t2, t3 reg.Register) {
+	const shift = 0x1.8p23 // a float32 above it has its integer part in its lowest bits
+	g.VANDPS(g.word(1<<31-1), x, a)
+	g.VMOVUPS(g.constant(9.03), t1)
+	g.VMINPS(a, t1, a) // NaN stays
+	g.VMOVUPS(g.constant(-0.243), t1)
+	g.VFMADD231PS(g.constant(2*math.Log2E), a, t1)
+	g.VADDPS(g.constant(shift), t1, t1)
+	g.VSUBPS(g.constant(shift), t1, t2)
+	g.VADDPS(a, a, a)
+	g.VFNMADD231PS(g.constant(math.Ln2), t2, a)
+	q := []float32{0.0015944057377055287, 0.008287117816507816, 0.041661784052848816, 0.16666820645332336, 0.5} // of eʳ−1 = r + r²·q, minimax on [−0.18, 0.517]
+	g.VMOVUPS(g.constant(q[0]), t2)
+	for _, c := range q[1:] {
+		g.VFMADD213PS(g.constant(c), a, t2)
+	}
+	g.VPSLLD(operand.U8(23), t1, t1)
+	g.VPADDD(g.word(127<<23), t1, t1)
+	g.VMULPS(a, a, t3)
+	g.VFMADD213PS(a, t3, t2)
+	g.VADDPS(g.constant(-1), t1, t3)
+	g.VFMADD213PS(t3, t1, t2)
+	g.VADDPS(g.constant(2), t2, t3)
+	g.VDIVPS(t3, t2, t1)
+	g.VADDPS(g.constant(-2), t3, t3)
+	g.VSUBPS(t3, t2, t2) // what u+2 lost
+	g.VMULPS(t1, t2, t2)
+	g.VMOVUPS(g.constant(0.5-0x1p-16), t3)
+	g.VFNMADD231PS(g.constant(0.5), t1, t3)
+	g.VMAXPS(g.constant(0), t3, t3) // close to 1 it counts no longer
+	g.VFNMADD231PS(t3, t2, t1)
+	g.VANDPS(g.word(1<<31), x, x)
+	g.VORPS(t1, x, x)
+}
+
+// normal leaves e = e^(−a²/2) and q = Φ(−a)/e of a = |x| up to 14, which is left in a. q = t·P(t)/2 with t = 1/(1 + 0.4·a/√2) and P the
+// minimax polynomial of erfc(z)·e^(z²)/t; the rounding of a² is made good. t1 to t3 are overwritten.
+func (g *gen) normal(x, a, e, q, t1, t2, t3 reg.Register) {
+	g.VANDPS(g.word(1<<31-1), x, a)
+	g.VMOVUPS(g.constant(14), t1)
+	g.VMINPS(a, t1, a)
+	g.VMULPS(a, a, e)
+	g.VMOVAPS(e, q)
+	g.VFMSUB231PS(a, a, q)
+	g.VMULPS(g.constant(-0.5), q, q)
+	g.VMULPS(g.constant(-0.5), e, e)
+	g.exp(e, t1, t2, t3)
+	g.VFMADD231PS(e, q, e)
+	g.VMOVUPS(g.constant(1), t1)
+	g.VMOVAPS(t1, t2)
+	g.VFMADD231PS(g.constant(0.28284271247461901), a, t2)
+	g.VDIVPS(t2, t1, t2)
+	p := []float32{-0.029627010226249695, 0.1426926851272583, -0.24076268076896667, 0.14436976611614227, -0.052301231771707535, 0.08661243319511414,
+		0.11817140877246857, 0.17189405858516693, 0.20759816467761993, 0.22567656636238098, 0.2256758213043213}
+	g.VMOVUPS(g.constant(p[0]), q)
+	for _, c := range p[1:] {
+		g.VFMADD213PS(g.constant(c), t2, q)
+	}
+	g.VMULPS(g.constant(0.5), t2, t2)
+	g.VMULPS(t2, q, q)
+}
+
+// softplus turns x to max(x, 0) + ln(1+u), u = e^−|x|, by ln(1+u) = 2·artanh(s), s = u/(2+u), with a minimax polynomial in s².
+func (g *gen) softplus(x, u, t1, t2, t3 reg.Register) {
+	g.VORPS(g.word(1<<31), x, u)
+	g.exp(u, t1, t2, t3)
+	g.VADDPS(g.constant(2), u, t1)
+	g.VDIVPS(t1, u, u)
+	g.VMULPS(u, u, t1)
+	p := []float32{0.11625506728887558, 0.10850697010755539, 0.14296333491802216, 0.19999849796295166, 0.3333333432674408}
+	g.VMOVUPS(g.constant(p[0]), t2)
+	for _, c := range p[1:] {
+		g.VFMADD213PS(g.constant(c), t1, t2)
+	}
+	g.VADDPS(u, u, u)
+	g.VMULPS(u, t1, t1)
+	g.VFMADD213PS(u, t1, t2)
+	g.VMOVUPS(g.constant(0), t3)
+	g.VMAXPS(x, t3, x)
+	g.VADDPS(t2, x, x)
+}
