@@ -43,7 +43,7 @@ type row struct {
 	Images   int             `json:"images"` // of an epoch
 	Batch    int             `json:"batch"`
 	FLOPs    int64           `json:"flops"`   // of an epoch
-	Torch    string          `json:"pytorch"` // version
+	Torch    string          `json:"pytorch"` // version and instructions
 	Setting  peer.Setting    `json:"setting"` // the fastest of trials
 	Trials   []peer.Trial    `json:"trials,omitempty"`
 	Loss     float64         `json:"loss"`       // gcnn's, of the last epoch: a sign that it learns
@@ -252,7 +252,7 @@ func torchContestant(root, python string, w workload.Workload, o options, r *row
 	if err != nil {
 		return c, err
 	}
-	r.Torch = a.Version
+	r.Torch = a.Version + " (" + a.ISA + ")"
 	return measure.Contestant{Name: "PyTorch", PID: p.PID(), Run: func() (float64, error) {
 		a, err := p.Ask(peer.Request{"do": "train"})
 		r.PeerLoss = a.Loss

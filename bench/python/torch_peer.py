@@ -43,7 +43,8 @@ class Torch:
             torch._dynamo.reset()
             self.loss, self.infer = torch.compile(self.loss), torch.compile(self.infer)
         self.at = len(self.x)
-        return {"version": torch.__version__, "batch": self.batch, "steps": -(-len(self.x) // self.batch), "images": len(self.x)}
+        return {"version": torch.__version__, "isa": torch.backends.cpu.get_cpu_capability(), "batch": self.batch,
+                "steps": -(-len(self.x) // self.batch), "images": len(self.x)}
 
     def train_loss(self, x, y):
         return F.cross_entropy(self.net(x), y)

@@ -61,6 +61,7 @@ type Answer struct {
 	Loss    float64 `json:"loss"`
 	Classes []int   `json:"classes"`
 	Version string  `json:"version"`
+	ISA     string  `json:"isa"` // the instructions that PyTorch's own kernels use
 	Backend string  `json:"backend"`
 	PeakRSS float64 `json:"peak_rss_mb"`
 }
@@ -74,11 +75,19 @@ type Peer struct {
 	errors tail
 }
 
-// Start runs a script of bench/python. env has further KEY=VALUE settings.
+// held are what holds PyTorch's, oneDNN's, MKL's and XLA's kernels to AVX2.
+var held = []string{"ATEN_CPU_CAPABILITY=avx2", "ONEDNN_MAX_CPU_ISA=AVX2", "MKL_ENABLE_INSTRUCTIONS=AVX2", "XLA_FLAGS=--xla_cpu_max_isa=AVX2"}
+
+// Start runs a script of bench/python. env has further KEY=VALUE settings. Where GCNN_CPU holds gcnn to AVX2 the peer is held to it
+// too, so that both run as on a processor without AVX-512.
 func Start(root, python, script string, env ...string) (*Peer, error) {
 	p := &Peer{script: script}
 	p.cmd = exec.Command(python, filepath.Join(root, "bench", "python", script))
-	p.cmd.Env = append(os.Environ(), append([]string{"PYTHONDONTWRITEBYTECODE=1"}, env...)...)
+	p.cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
+	if os.Getenv("GCNN_CPU") == "avx2" {
+		p.cmd.Env = append(p.cmd.Env, held...)
+	}
+	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.Stderr = &p.errors
 	in, err := p.cmd.StdinPipe()
 	if err != nil {
