@@ -32,10 +32,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	f, alpha := b.activation(c.net)
 	fusedReLU := f == model.ReLU && !c.purpose.unfused
 	winograd := c.usesWinograd(l, node.In[0])
-	var windows *bandPool // the pool where sums are pooled as they arise
-	product := func(rows, height, align int) *product {
-		return c.convProduct(convSpec{name: node.Name, bank: &bank, kern: kern, bias: bias, winograd: winograd, relu: fusedReLU, pool: windows}, rows, height, align)
-	}
+	spec := convSpec{name: node.Name, bank: &bank, kern: kern, bias: bias, winograd: winograd, relu: fusedReLU}
 	plain := f == model.Linear || fusedReLU
 	inPlace := !plain && !c.purpose.unfused && !kernel.NeedsInput(f)
 
@@ -48,7 +45,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 			s.z = c.buffer(node.Name+" sums", node.Out.Size()*kernel.Lanes)
 			dst = s.z
 		}
-		q := product(bank.v.Out, bank.rowsOf(bandFloats), 1)
+		q := c.convProduct(spec, bank.v.Out, bank.rowsOf(bandFloats), 1)
 		bands := q.bands
 		rowFloats := bank.outW * bank.filters * kernel.Lanes
 		chunks := min(len(bands), maxChunks)
@@ -84,13 +81,16 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	}
 	rowFloats := bank.outW * bank.filters * kernel.Lanes
 	window := s.pool.v.Kernel
-	if !winograd && !c.purpose.unfused && c.usesWindows(&bank, s.pool, f) {
-		windows = s.pool
+	windows := !winograd && !c.purpose.unfused && c.usesWindows(&bank, s.pool, f) // sums are pooled as they arise
+	inFront := c.front != nil && c.front.conv == b
+	spec.pool, spec.pieces, spec.windows = s.pool, s.pool.rows(), windows
+	if inFront {
+		spec.pieces = c.front.pieces
 	}
-	q := product(s.pool.v.Out*window, window, window)
+	q := c.convProduct(spec, s.pool.v.Out*window, window, window)
 	bands := q.bands
 	var scratch *buffer
-	if s.y == nil && slices.ContainsFunc(bands, func(bd convBand) bool { return windows == nil || bd.sums() }) {
+	if s.y == nil && slices.ContainsFunc(bands, func(bd convBand) bool { return !windows || bd.sums() }) {
 		scratch = c.buffer(node.Name+" band", (bands[0].hi-bands[0].lo)*rowFloats)
 	}
 	outFloats := s.pool.h.Out * bank.filters * kernel.Lanes
@@ -108,7 +108,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 		for k := from; k < to; k++ {
 			w.hint()
 			bd := &bands[k]
-			if windows != nil {
+			if windows {
 				at := bd.lo / window * outFloats
 				var a []uint8
 				if keepArg {
@@ -130,20 +130,20 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 			}
 			q.band(w, k, rows, x)
 			if fusedReLU && bd.empty != nil || inPlace {
-				c.activate(f, alpha, rows, rows, bank.filters)
+				bd.pool.eachRow(rows, rowFloats, func(lo, hi int) { c.activate(f, alpha, rows[lo:hi], rows[lo:hi], bank.filters) })
 			}
 			for r := bd.lo; r < bd.hi; r += window {
-				at := r / window * outFloats
+				at := r/window*outFloats + bd.pool.y
 				var a []uint8
 				if keepArg {
 					a = arg[at:]
 				}
-				s.pool.forward(out[at:], a, rows[(r-bd.lo)*rowFloats:])
+				bd.pool.forward(out[at:], a, rows[(r-bd.lo)*rowFloats:])
 			}
 		}
 	}
 	task, uses := c.convTask(b, "forward", q), append([]*buffer{s.x, s.y, scratch, s.out, s.arg}, q.uses...)
-	if c.front != nil && c.front.conv == b {
+	if inFront {
 		if scratch != nil {
 			scratch.scope, scratch.fixed = perWorker, true
 		}
@@ -189,15 +189,16 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		rows = s.pool.v.Out * windows
 	}
 	inFront := c.front != nil && c.front.conv == b
-	if inFront {
-		height = s.pool.v.Kernel
-		dz.scope, dz.fixed = perWorker, true
-	}
 	align := 1
 	if s.pool != nil {
 		align = s.pool.v.Kernel
 	}
-	g := c.newConvGrad(i, bank, kern, bias, c.usesWinograd(l, node.In[0]), rows, height, align)
+	var pieces []piece
+	if inFront {
+		pieces, height = c.front.pieces, align
+		dz.scope, dz.fixed = perWorker, true
+	}
+	g := c.newConvGrad(i, bank, kern, bias, c.usesWinograd(l, node.In[0]), gradRows{rows, height, align, s.pool, pieces})
 	if !whole {
 		dz.words = g.mostRows() * rowFloats
 	}
@@ -221,12 +222,14 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 			}
 			if s.pool != nil {
 				bandFloats := s.pool.v.Kernel * rowFloats
+				start := g.bands[from].lo/s.pool.v.Kernel*outFloats + g.bands[from].pool.y
 				for r := bd.lo; r < bd.hi; r += s.pool.v.Kernel {
-					d := dy[(r-g.bands[from].lo)/s.pool.v.Kernel*outFloats:][:outFloats]
-					s.unpool(c, w, n, r/s.pool.v.Kernel, outFloats, f, alpha, d, pooled, grad[(r-bd.lo)*rowFloats:][:bandFloats])
+					at := r/s.pool.v.Kernel*outFloats + bd.pool.y
+					s.unpool(c, w, n, at, bd.pool, f, alpha, dy[at-start:][:bd.pool.n], pooled, grad[(r-bd.lo)*rowFloats:][:bandFloats])
 				}
 				if !s.pool.max && f != model.Linear {
-					c.activateGrad(f, alpha, grad, grad, s.y.at(w, n)[bd.lo*rowFloats:bd.hi*rowFloats], bank.filters)
+					y := s.y.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
+					bd.pool.eachRow(grad, rowFloats, func(lo, hi int) { c.activateGrad(f, alpha, grad[lo:hi], grad[lo:hi], y[lo:hi], bank.filters) })
 				}
 			}
 			g.band(w, n, k, x, grad)
@@ -280,24 +283,24 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 	})
 }
 
-// unpool sends row k of the pooled output's gradient, d, to the rows that were pooled.
-func (s *convState) unpool(c *compiler, w *worker, n, k, outFloats int, f model.ActivationFunc, alpha float32, d []float32, pooled *buffer, grad []float32) {
-	if !s.pool.max {
-		s.pool.averageGrad(grad, d)
+// unpool sends the gradient d of the pooled output from float at on to the rows that pool has pooled.
+func (s *convState) unpool(c *compiler, w *worker, n, at int, pool *bandPool, f model.ActivationFunc, alpha float32, d []float32, pooled *buffer, grad []float32) {
+	if !pool.max {
+		pool.averageGrad(grad, d)
 		return
 	}
-	y := s.out.at(w, n)[k*outFloats:][:outFloats]
-	arg := bytesOf(s.arg.at(w, n), len(s.out.at(w, n)))[k*outFloats:][:outFloats]
+	y := s.out.at(w, n)[at:][:len(d)]
+	arg := bytesOf(s.arg.at(w, n), len(s.out.at(w, n)))[at:][:len(d)]
 	switch f {
 	case model.Linear:
-		s.pool.maxGrad(grad, d, arg, nil)
+		pool.maxGrad(grad, d, arg, nil)
 	case model.ReLU:
-		s.pool.maxGrad(grad, d, arg, y)
+		pool.maxGrad(grad, d, arg, y)
 	default:
 		// The winner's slope follows from the pooled value, so that it is computed once for each window.
-		p := pooled.at(w, n)[:outFloats]
+		p := pooled.at(w, n)[:len(d)]
 		c.activateGrad(f, alpha, p, d, y, s.bank.filters)
-		s.pool.maxGrad(grad, p, arg, nil)
+		pool.maxGrad(grad, p, arg, nil)
 	}
 }
 

@@ -46,9 +46,19 @@ func (g *convGrad) inShards(n int) {
 	}
 }
 
-// gradBand is rows lo to hi of the output.
+// gradRows says how the rows of the output are cut into bands.
+type gradRows struct {
+	rows   int
+	height int       // of a band, but by Winograd's algorithm, whose bands are
+	align  int       // a multiple of so many rows
+	pool   *bandPool // of the output, or nil
+	pieces []piece   // the bands are those instead, unless nil
+}
+
+// gradBand is rows lo to hi of the output, or a piece's columns of them.
 type gradBand struct {
 	lo, hi int
+	pool   *bandPool // of the band's rows or piece, where a pool follows
 	lanes  []gradLanesCall
 	outer  []gradOuterCall
 }
@@ -65,9 +75,8 @@ type gradOuterCall struct {
 	rows     int
 }
 
-// newConvGrad prepares the sums over rows rows of the output in bands of height rows, or by Winograd's algorithm in bands that are a
-// multiple of align rows. kern and bias are nil or frozen where no gradient of theirs is wanted.
-func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winograd bool, rows, height, align int) *convGrad {
+// newConvGrad prepares the sums over bands of rows of the output. kern and bias are nil or frozen where no gradient of theirs is wanted.
+func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winograd bool, r gradRows) *convGrad {
 	name := c.net.Nodes[node].Name
 	g := &convGrad{c: c, bank: b, kern: kern, bias: bias, lanes: kernel.PreferLanes(b.fg), kernel: "unpool"}
 	ld := kernel.Padded(b.fg)
@@ -75,13 +84,13 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winog
 		g.biasAcc = c.global(name+" bias sums", b.filters*kernel.Lanes, perSet)
 		g.uses = append(g.uses, g.biasAcc)
 	}
-	slide := b.forwardSlide()
+	whole := b.forwardSlide()
 	switch {
 	case kern.trains() && winograd:
 		g.kernel = "winograd"
-		g.winograd, height = c.newWinogradGrad(name, b, rows, align)
+		g.winograd, r.height = c.newWinogradGrad(name, b, r.rows, r.align)
 		g.uses = append(g.uses, g.winograd.uses()...)
-		g.flops = slide.flops()
+		g.flops = whole.flops()
 		if !g.winograd.whole {
 			g.acc = g.winograd.acc
 		}
@@ -92,21 +101,29 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winog
 			floats *= kernel.Lanes
 			g.kernel = "grad_lanes"
 		} else {
-			g.turned = c.buffer(name+" turned band", min(height, rows)*b.outW*b.groups*ld*kernel.Lanes)
+			g.turned = c.buffer(name+" turned band", min(r.height, r.rows)*b.outW*b.groups*ld*kernel.Lanes)
 		}
 		g.acc = c.global(name+" kernel sums", floats, perSet)
 		g.uses = append(g.uses, g.acc, g.turned)
 	}
-	for lo := 0; lo < rows; lo += height {
-		bd := gradBand{lo: lo, hi: min(lo+height, rows)}
+	band := func(lo, hi int, pool *bandPool, part slide) {
+		bd := gradBand{lo: lo, hi: hi, pool: pool}
 		if kern.trains() && g.winograd == nil {
-			for _, r := range slide.regions(bd.lo, bd.hi) {
+			for _, r := range part.regions(lo, hi) {
 				if len(r.taps) > 0 {
 					g.call(&bd, r, ld)
 				}
 			}
 		}
 		g.bands = append(g.bands, bd)
+	}
+	if r.pieces == nil {
+		for lo := 0; lo < r.rows; lo += r.height {
+			band(lo, min(lo+r.height, r.rows), r.pool, whole)
+		}
+	}
+	for _, p := range r.pieces {
+		band(p.row*r.pool.v.Kernel, (p.row+1)*r.pool.v.Kernel, r.pool.piece(c, p.from, p.to), whole.columns(r.pool.columns(p.from, p.to)))
 	}
 	// With few groups, several chunks of rows make parts that workers can share. Their number depends on the batch alone.
 	g.chunks = max(1, min(len(g.bands), minParts/c.plan.sets))
@@ -173,7 +190,15 @@ func (g *convGrad) band(w *worker, n, k int, x, grad []float32) {
 	b, bd := g.bank, &g.bands[k]
 	positions := (bd.hi - bd.lo) * b.outW
 	if g.biasAcc != nil {
-		g.c.k.AddPositions(g.biasAcc.at(w, 0), grad, b.filters, b.filters, positions)
+		acc := g.biasAcc.at(w, 0)
+		add := func(lo, hi int) {
+			g.c.k.AddPositions(acc, grad[lo:hi], b.filters, b.filters, (hi-lo)/(b.filters*kernel.Lanes))
+		}
+		if bd.pool == nil {
+			add(0, len(grad))
+		} else {
+			bd.pool.eachRow(grad, b.outW*b.filters*kernel.Lanes, add)
+		}
 	}
 	if g.winograd != nil {
 		g.winograd.band(w, n, k, bd.lo, x, grad)

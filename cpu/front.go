@@ -7,16 +7,18 @@ import (
 )
 
 // front is a network's first layers where they are a convolution of the input with its pool, and a wide dense layer that reads the
-// pooled output. Both are cut at the same rows: a shard is some rows of the pooled output in every image of the batch, with the
-// dense layer's weights for them. The worker that owns a shard gathers its part of the images and keeps the convolution's output,
-// the weights and their gradients in its own cache for the whole of a step; workers exchange sums alone.
+// pooled output. Both are cut at the same positions: a shard is a run of positions of the pooled output in every image of the batch,
+// with the dense layer's weights for them. The worker that owns a shard gathers its part of the images and keeps the convolution's
+// output, the weights and their gradients in its own cache for the whole of a step; workers exchange sums alone.
 type front struct {
 	conv, dense *block
-	bounds      []int // of the shards, in rows of the pooled output
+	bounds      []int // of the shards, in positions of the pooled output
+	pieces      []piece
+	first       []int // piece of each shard, and the number of pieces
 	v           model.Window
 	poolRows    int // of a window
 	inRow       int // elements of a row of the input
-	outRow      int // of the pooled output
+	channels    int // of the pooled output
 
 	gather *gatherer
 	x      *buffer // the input of all groups, as far as the worker has gathered it
@@ -56,11 +58,11 @@ func (c *compiler) newFront(blocks []block) *front {
 		}
 	}
 	pooled := c.net.Nodes[out].Out
-	rows := pooled[0]
-	shards := min(rows, maxSets)
-	for s := range shards + 1 {
-		f.bounds = append(f.bounds, rows*s/shards)
+	if pooled[0]*pooled[1] < maxSets {
+		return nil
 	}
+	f.channels = pooled[2]
+	f.cut(pooled[0], pooled[1], maxSets)
 	f.v, _ = l.Windows(first.In[0])
 	switch p := f.conv.pool(c.net).(type) {
 	case model.MaxPool2D:
@@ -69,8 +71,7 @@ func (c *compiler) newFront(blocks []block) *front {
 		f.poolRows = p.PoolSize.H
 	default: // pool gives no other
 	}
-	f.inRow, f.outRow = c.net.Input[1]*c.net.Input[2], pooled[1]*pooled[2]
-	f.most = (rows + shards - 1) / shards * f.outRow
+	f.inRow = c.net.Input[1] * c.net.Input[2]
 	f.gather = c.newGatherer()
 	f.stride = (f.gather.size + 5) * kernel.Lanes
 	f.x = c.global(model.InputName, f.stride*c.plan.groups, perWorker)
@@ -81,11 +82,34 @@ func (c *compiler) newFront(blocks []block) *front {
 	return f
 }
 
+// cut makes shards of so many rows of cols positions. A cut row costs a few more calls of kernels, so that shards begin with a whole
+// row where they can; only halves and quarters, which 2 and 4 workers get, are as large as each other to a position.
+func (f *front) cut(rows, cols, shards int) {
+	for s := range shards + 1 {
+		at := rows * cols * s / shards
+		if row := (at + cols/2) / cols * cols; s*4%shards != 0 && row > rows*cols*(s-1)/shards && row < rows*cols*(s+1)/shards {
+			at = row
+		}
+		f.bounds = append(f.bounds, at)
+	}
+	for s := range shards {
+		f.first = append(f.first, len(f.pieces))
+		f.most = max(f.most, (f.bounds[s+1]-f.bounds[s])*f.channels)
+		for at := f.bounds[s]; at < f.bounds[s+1]; {
+			row := at / cols
+			end := min((row+1)*cols, f.bounds[s+1])
+			f.pieces = append(f.pieces, piece{row, at - row*cols, end - row*cols})
+			at = end
+		}
+	}
+	f.first = append(f.first, len(f.pieces))
+}
+
 // elements are the bounds of a shard in the elements of a flat output.
 func (f *front) elements() []int {
 	var all []int
-	for _, r := range f.bounds {
-		all = append(all, r*f.outRow)
+	for _, at := range f.bounds {
+		all = append(all, at*f.channels)
 	}
 	return all
 }
@@ -93,8 +117,9 @@ func (f *front) elements() []int {
 // needs is which elements of the input a shard reads, in whole groups of pixels.
 func (f *front) needs(shard, channels int) (lo, hi int) {
 	unit := 8 * channels
-	first := f.bounds[shard]*f.poolRows*f.v.Stride - f.v.Before
-	last := (f.bounds[shard+1]*f.poolRows-1)*f.v.Stride - f.v.Before + f.v.Extent()
+	top, bottom := f.pieces[f.first[shard]].row, f.pieces[f.first[shard+1]-1].row+1
+	first := top*f.poolRows*f.v.Stride - f.v.Before
+	last := (bottom*f.poolRows-1)*f.v.Stride - f.v.Before + f.v.Extent()
 	lo = max(0, first) * f.inRow / unit * unit
 	hi = (min(f.v.In, last)*f.inRow + unit - 1) / unit * unit
 	return lo, min(hi, f.gather.size)
@@ -125,15 +150,15 @@ func (f *front) input(w *worker, g, lo, hi int) []float32 {
 	return x
 }
 
-// eachGroup calls do for every group of a shard with the group's input.
+// eachGroup calls do for every group of a shard with its pieces and the group's input.
 func (f *front) eachGroup(w *worker, shard, lo, hi int, do func(w *worker, g, from, to int, x []float32)) {
 	w.set, w.chunk = 0, shard
 	for g := range w.step.groups {
-		do(w, g, f.bounds[shard], f.bounds[shard+1], f.input(w, g, lo, hi))
+		do(w, g, f.first[shard], f.first[shard+1], f.input(w, g, lo, hi))
 	}
 }
 
-// forward emits the convolution, whose bands are the rows of the pooled output.
+// forward emits the convolution, whose bands are the pieces.
 func (f *front) forward(c *compiler, task device.Task, uses []*buffer, bands func(w *worker, g, from, to int, x []float32)) {
 	task.Name = c.gatherName(nil) + "+" + task.Name
 	channels := c.net.Input[2]

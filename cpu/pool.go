@@ -162,12 +162,20 @@ func (c *compiler) averagePoolBackward(i int, _ windowsFunc) {
 	})
 }
 
-// bandPool pools one row of windows that lie side by side, as a part of the convolution before it.
+// piece is positions from to to of a row of a pooled output.
+type piece struct{ row, from, to int }
+
+// bandPool pools one row of windows that lie side by side, or a piece of it, as a part of the convolution before it.
 type bandPool struct {
-	v, h   model.Window
-	max    bool
-	p      *kernel.Pool
-	covers bool // the row's windows cover the band
+	v, h     model.Window
+	max      bool
+	channels int
+	p        *kernel.Pool
+	covers   bool // the row's windows cover the band
+
+	whole       bool // all windows of the row
+	y, n        int  // floats: the piece's place in the row of the output, and its size
+	left, right int  // floats: the same of its columns in a row of the convolution's output
 }
 
 // newBandPool makes a pool over a band of a convolution's output of shape in. fuse has chosen pools without padding or overlap.
@@ -181,41 +189,83 @@ func (c *compiler) newBandPool(l model.Layer, in model.Shape) *bandPool {
 		b.v, b.h = l.Windows(in)
 	default:
 	}
-	b.covers = covered(b.h)
-	channels := in[2]
-	spec := kernel.PoolSpec{Channels: channels, Grid: kernel.Grid{Cols: b.h.Out, XCol: b.h.Stride * channels, YCol: channels}}
+	b.covers, b.channels = covered(b.h), in[2]
+	return b.piece(c, 0, b.h.Out)
+}
+
+// rows are the pieces of a pooled output where none of its rows is cut.
+func (b *bandPool) rows() []piece {
+	var all []piece
+	for row := range b.v.Out {
+		all = append(all, piece{row, 0, b.h.Out})
+	}
+	return all
+}
+
+// columns are the convolution's outputs that a piece's windows reach, and at the end of a row those beyond them.
+func (b *bandPool) columns(from, to int) (left, right int) {
+	if to == b.h.Out {
+		return from * b.h.Stride, b.h.In
+	}
+	return from * b.h.Stride, to * b.h.Stride
+}
+
+// piece is the pool of windows from to to.
+func (b *bandPool) piece(c *compiler, from, to int) *bandPool {
+	if b.whole && from == 0 && to == b.h.Out {
+		return b
+	}
+	part := *b
+	channels := b.channels
+	left, right := b.columns(from, to)
+	part.whole = from == 0 && to == b.h.Out
+	part.y, part.n = from*channels*kernel.Lanes, (to-from)*channels*kernel.Lanes
+	part.left, part.right = left*channels*kernel.Lanes, right*channels*kernel.Lanes
+	spec := kernel.PoolSpec{Channels: channels, Grid: kernel.Grid{Cols: to - from, XCol: b.h.Stride * channels, YCol: channels}}
 	for ky := range b.v.Kernel {
 		for kx := range b.h.Kernel {
-			spec.Taps = append(spec.Taps, kernel.PoolTap{X: int32((ky*in[1] + kx) * channels), Index: int32(ky*b.h.Kernel + kx)})
+			spec.Taps = append(spec.Taps, kernel.PoolTap{X: int32((ky*b.h.In + kx) * channels), Index: int32(ky*b.h.Kernel + kx)})
 		}
 	}
 	p, err := c.k.NewPool(spec)
 	c.fail(err)
-	b.p = p
-	return b
+	part.p = p
+	return &part
 }
 
+// forward pools rows, a row of windows' whole rows, to the piece's outputs.
 func (b *bandPool) forward(out []float32, arg []uint8, rows []float32) {
 	if b.max {
-		b.p.Max(out, arg, rows, 1)
+		b.p.Max(out, arg, rows[b.left:], 1)
 		return
 	}
-	b.p.Average(out, rows, 1)
+	b.p.Average(out, rows[b.left:], 1)
 }
 
-// maxGrad fills a band's gradient from that of its row of windows.
+// eachRow calls do for the piece's columns of rows of so many floats: where it has all columns, once for all rows.
+func (b *bandPool) eachRow(rows []float32, rowFloats int, do func(lo, hi int)) {
+	if b.whole {
+		do(0, len(rows))
+		return
+	}
+	for at := 0; at < len(rows); at += rowFloats {
+		do(at+b.left, at+b.right)
+	}
+}
+
+// maxGrad fills the piece's columns of whole rows of gradient from that of its windows.
 func (b *bandPool) maxGrad(dx, dy []float32, arg []uint8, relu []float32) {
 	if !b.covers {
 		clear(dx)
 	}
-	b.p.MaxGrad(dx, dy, arg, relu, 1, false)
+	b.p.MaxGrad(dx[b.left:], dy, arg, relu, 1, false)
 }
 
 func (b *bandPool) averageGrad(dx, dy []float32) {
 	if !b.covers {
 		clear(dx)
 	}
-	b.p.AverageGrad(dx, dy, 1, false)
+	b.p.AverageGrad(dx[b.left:], dy, 1, false)
 }
 
 // plainTask describes a task of one layer without arithmetic worth counting.

@@ -23,7 +23,9 @@ type convSpec struct {
 	back       bool   // the input's gradient
 	winograd   bool
 	relu       bool
-	pool       *bandPool // of usesWindows, else nil
+	pool       *bandPool // where a pool follows, whose pieces are the bands, unless by Winograd's algorithm; else nil
+	pieces     []piece
+	windows    bool // usesWindows
 }
 
 // convProduct prepares rows rows of a result in bands of height rows, or by Winograd's algorithm of the fewest rows that are whole
@@ -44,7 +46,7 @@ func (c *compiler) convProduct(s convSpec, rows, height, align int) *product {
 		p.winograd.relu, p.winograd.bias = s.relu, p.bias
 		p.uses = p.winograd.uses()
 		for k, lo := 0, 0; lo < rows; k, lo = k+1, lo+p.winograd.height {
-			p.bands = append(p.bands, convBand{lo: lo, hi: min(lo+p.winograd.height, rows)})
+			p.bands = append(p.bands, convBand{lo: lo, hi: min(lo+p.winograd.height, rows), pool: s.pool})
 		}
 		return p
 	}
@@ -63,11 +65,14 @@ func (c *compiler) convProduct(s convSpec, rows, height, align int) *product {
 		spec.WTap = outs
 		p.w = c.copyKernel(s.kern, b, back, packed)
 	}
-	if s.pool != nil {
-		p.bands = c.windowBands(slide, spec, s.pool, wGroup)
-		return p
+	switch {
+	case s.windows:
+		p.bands = c.windowBands(slide, spec, s.pool, s.pieces, wGroup)
+	case s.pool != nil:
+		p.bands = c.pieceBands(slide, spec, s.pool, s.pieces, wGroup)
+	default:
+		p.bands = c.bands(slide, spec, rows, height, wGroup)
 	}
-	p.bands = c.bands(slide, spec, rows, height, wGroup)
 	return p
 }
 
@@ -82,13 +87,14 @@ func (p *product) band(w *worker, k int, y, x []float32) {
 	fillRegions(bd.empty, p.outs, y, p.bias)
 }
 
-// convBand is rows lo to hi of a convolution's output.
+// convBand is rows lo to hi of a convolution's output, or a piece's columns of them.
 type convBand struct {
 	lo, hi  int
+	pool    *bandPool // of the band's rows or piece, where a pool follows
 	calls   []gemmCall
 	empty   []region
 	windows []windowCall // of windowBands: to the pooled output
-	pools   []poolCall   // of windowBands: of the sums that windows leave out
+	pools   []*bandPool  // of windowBands: of the sums that windows leave out
 }
 
 // sums reports whether a band has sums that are stored.
@@ -100,6 +106,18 @@ func (c *compiler) bands(s slide, spec kernel.GemmSpec, rows, height, wGroup int
 	for lo := 0; lo < rows; lo += height {
 		bd := convBand{lo: lo, hi: min(lo+height, rows)}
 		bd.calls, bd.empty = c.gemms(s.regions(bd.lo, bd.hi), spec, wGroup, s.yGroup)
+		all = append(all, bd)
+	}
+	return all
+}
+
+// pieceBands cuts a convolution's output into bands that are pieces of a pooled output.
+func (c *compiler) pieceBands(s slide, spec kernel.GemmSpec, pool *bandPool, pieces []piece, wGroup int) []convBand {
+	var all []convBand
+	for _, p := range pieces {
+		bd := convBand{lo: p.row * pool.v.Kernel, hi: (p.row + 1) * pool.v.Kernel, pool: pool.piece(c, p.from, p.to)}
+		part := s.columns(pool.columns(p.from, p.to))
+		bd.calls, bd.empty = c.gemms(part.regions(bd.lo, bd.hi), spec, wGroup, s.yGroup)
 		all = append(all, bd)
 	}
 	return all

@@ -83,6 +83,18 @@ func (s *slide) regions(lo, hi int) []region {
 	return all
 }
 
+// columns is the slide over columns lo to hi of the result, which keeps its place and width.
+func (s *slide) columns(lo, hi int) slide {
+	part := *s
+	part.cols = nil
+	for _, cs := range s.cols {
+		if cs, ok := cs.within(lo, hi); ok {
+			part.cols = append(part.cols, cs)
+		}
+	}
+	return part
+}
+
 func (s *slide) region(g int, rs, cs segment, lo int) region {
 	r := region{group: g, rows: rs.n, cols: cs.n, grid: kernel.Grid{
 		Cols: cs.n,

@@ -23,18 +23,18 @@ func (c *compiler) usesWindows(b *filterBank, pool *bandPool, f model.Activation
 		c.k.PreferWindow(b.kernelRows, b.fg)
 }
 
-// windowBands cuts a convolution's output into bands of a row of windows. Windows whose sums see the same taps go straight to the pooled
+// windowBands cuts a convolution's output into bands that are pieces of the pooled output. Windows whose sums see the same taps go straight to the pooled
 // output; of the others, which lie at a border, a band has the sums and their pools.
-func (c *compiler) windowBands(s slide, spec kernel.GemmSpec, pool *bandPool, wGroup int) []convBand {
+func (c *compiler) windowBands(s slide, spec kernel.GemmSpec, pool *bandPool, pieces []piece, wGroup int) []convBand {
 	var all []convBand
-	for row := range pool.v.Out {
-		lo := row * windowSide
-		bd := convBand{lo: lo, hi: lo + windowSide}
+	for _, piece := range pieces {
+		lo := piece.row * windowSide
+		bd := convBand{lo: lo, hi: lo + windowSide, pool: pool.piece(c, piece.from, piece.to)}
 		pooled := make([]bool, pool.h.Out)
 		for _, rs := range s.rows {
 			if rs, ok := rs.within(bd.lo, bd.hi); ok && rs.n == windowSide && len(rs.taps) > 0 {
 				for _, cs := range s.cols {
-					from, to := (cs.first+windowSide-1)/windowSide, min((cs.first+cs.n)/windowSide, pool.h.Out)
+					from, to := max((cs.first+windowSide-1)/windowSide, piece.from), min((cs.first+cs.n)/windowSide, piece.to)
 					if from < to && len(cs.taps) > 0 {
 						bd.windows = append(bd.windows, c.windows(s, spec, rs, cs, from, to, wGroup)...)
 						for k := from; k < to; k++ {
@@ -45,27 +45,17 @@ func (c *compiler) windowBands(s slide, spec kernel.GemmSpec, pool *bandPool, wG
 			}
 		}
 		var rest []region
-		for from := 0; from < len(pooled); from++ {
+		for from := piece.from; from < piece.to; from++ {
 			if pooled[from] {
 				continue
 			}
 			to := from
-			for to < len(pooled) && !pooled[to] {
+			for to < piece.to && !pooled[to] {
 				to++
 			}
-			part := s
-			part.cols = nil
-			for _, cs := range s.cols {
-				if cs, ok := cs.within(from*windowSide, to*windowSide); ok {
-					part.cols = append(part.cols, cs)
-				}
-			}
+			part := s.columns(from*windowSide, to*windowSide)
 			rest = append(rest, part.regions(bd.lo, bd.hi)...)
-			cols := pool.p.PoolSpec
-			cols.Cols = to - from
-			p, err := c.k.NewPool(cols)
-			c.fail(err)
-			bd.pools = append(bd.pools, poolCall{p, from * cols.XCol * kernel.Lanes, from * cols.YCol * kernel.Lanes, 1})
+			bd.pools = append(bd.pools, pool.piece(c, from, to))
 			from = to
 		}
 		bd.calls, bd.empty = c.gemms(rest, spec, wGroup, s.yGroup)
@@ -106,14 +96,13 @@ func (c *compiler) window(spec kernel.WindowSpec) (*kernel.Window, error) {
 }
 
 // runPools pools the sums of a band that windows leave out.
-func runPools(calls []poolCall, y []float32, arg []uint8, sums []float32) {
-	for i := range calls {
-		q := &calls[i]
+func runPools(pools []*bandPool, y []float32, arg []uint8, sums []float32) {
+	for _, p := range pools {
 		var a []uint8
 		if arg != nil {
-			a = arg[q.y:]
+			a = arg[p.y:]
 		}
-		q.p.Max(y[q.y:], a, sums[q.x:], q.rows)
+		p.forward(y[p.y:], a, sums)
 	}
 }
 
