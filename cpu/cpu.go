@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
 	"sync"
 
 	"gcnn/cpu/kernel"
@@ -23,7 +22,7 @@ import (
 
 // Options are the choices for opening the device.
 type Options struct {
-	Workers int // goroutines that compute, at most MaxWorkers; 0 is one for each usable core
+	Workers int // goroutines that compute, at most MaxWorkers; 0 is one for each usable core, of which a container's quota leaves fewer
 	// SetMemory is the most bytes of memory that copies of sets may take together; 0: a quarter of the machine's. A set beyond it
 	// is used where it is, with the same results.
 	SetMemory int64
@@ -36,6 +35,7 @@ const MaxWorkers = 1024
 // Device is the processor. It is made by Open.
 type Device struct {
 	workers   int
+	because   string // of how many workers there are
 	kernels   *kernel.Kernels
 	setMemory int64
 
@@ -44,7 +44,7 @@ type Device struct {
 	programs int
 }
 
-// Open makes a device of the processor's cores. Usable cores are GOMAXPROCS, which respects a container's CPU limit.
+// Open makes a device of the processor's cores.
 func Open(o Options) (device.Device, error) {
 	if o.Workers < 0 || o.Workers > MaxWorkers {
 		return nil, fmt.Errorf("%w: workers is from 0 (one for each core) to %d, got %d", device.ErrArgument, MaxWorkers, o.Workers)
@@ -57,8 +57,12 @@ func Open(o Options) (device.Device, error) {
 			o.SetMemory = math.MaxInt64
 		}
 	}
+	because := ""
 	if o.Workers == 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
+		n, quota, limited := defaultWorkers()
+		if o.Workers = min(n, MaxWorkers); limited {
+			because = fmt.Sprintf(", for a CPU quota of %.3g", quota)
+		}
 	}
 	path, from := string(o.Kernels), "kernels"
 	if path == "" {
@@ -68,14 +72,14 @@ func Open(o Options) (device.Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", from, device.ErrUnavailable, err)
 	}
-	return &Device{workers: o.Workers, kernels: k, setMemory: o.SetMemory}, nil
+	return &Device{workers: o.Workers, because: because, kernels: k, setMemory: o.SetMemory}, nil
 }
 
 // Info is the processor's name and what the device uses of it.
 func (d *Device) Info() device.Info {
 	return device.Info{Name: "cpu", Model: processor(), Details: []device.Detail{
 		{Key: "kernels", Value: fmt.Sprintf("%s of %v", d.kernels.Path(), kernel.Available())},
-		{Key: "workers", Value: fmt.Sprint(d.workers)},
+		{Key: "workers", Value: fmt.Sprint(d.workers) + d.because},
 	}}
 }
 
