@@ -150,25 +150,37 @@ func (p *program) Close() error {
 }
 
 // State copies what was learnt.
-func (p *program) State() (device.State, error) {
+func (p *program) State() (s device.State, err error) {
+	err = p.View(func(own device.State) error {
+		s = own.Clone()
+		return nil
+	})
+	return s, err
+}
+
+// View lends what was learnt.
+func (p *program) View(read func(device.State) error) error {
 	if err := p.lock(); err != nil {
-		return device.State{}, err
+		return err
 	}
 	defer p.mu.Unlock()
+	lent := func(values []float32, shape []int) *tensor.Dense {
+		return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(values))
+	}
 	s := device.State{Step: p.step, Weights: map[string]*tensor.Dense{}, Slots: map[string]*tensor.Dense{}}
 	for name, q := range p.params {
-		s.Weights[name] = device.Copy(q.w, q.Shape...)
+		s.Weights[name] = lent(q.w, q.Shape)
 		for i, slot := range q.slots {
-			s.Slots[name+"/"+slot] = device.Copy(q.s[i], q.Shape...)
+			s.Slots[name+"/"+slot] = lent(q.s[i], q.Shape)
 		}
 		if q.average != nil {
 			if s.Average == nil {
 				s.Average = map[string]*tensor.Dense{}
 			}
-			s.Average[name] = device.Copy(q.average, q.Shape...)
+			s.Average[name] = lent(q.average, q.Shape)
 		}
 	}
-	return s, nil
+	return read(s)
 }
 
 // SetState replaces what was learnt.

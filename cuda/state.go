@@ -14,22 +14,22 @@ import (
 
 // learnt is an array of the device that holds a value of each parameter, or of each trainable one.
 type learnt struct {
-	on     *buffer
-	values []float32
-	name   func(parameter string) string // of a tensor in the map
-	in     *map[string]*tensor.Dense     // of a state
-	all    bool                          // of parameters that are not trained too
+	on   *buffer
+	size int
+	name func(parameter string) string // of a tensor in the map
+	in   *map[string]*tensor.Dense     // of a state
+	all  bool                          // of parameters that are not trained too
 }
 
 // learnt are the arrays that a state is made of: the weights, the slots, and the average.
 func (p *program) learnt(s *device.State) []learnt {
 	own := func(parameter string) string { return parameter }
-	list := []learnt{{on: p.weights, values: make([]float32, p.values), name: own, in: &s.Weights, all: true}}
+	list := []learnt{{on: p.weights, size: p.values, name: own, in: &s.Weights, all: true}}
 	for i, slot := range p.slotNames {
-		list = append(list, learnt{on: p.slots[i], values: make([]float32, p.trainable), in: &s.Slots, name: func(parameter string) string { return parameter + "/" + slot }})
+		list = append(list, learnt{on: p.slots[i], size: p.trainable, in: &s.Slots, name: func(parameter string) string { return parameter + "/" + slot }})
 	}
 	if p.average != nil {
-		list = append(list, learnt{on: p.average, values: make([]float32, p.trainable), name: own, in: &s.Average})
+		list = append(list, learnt{on: p.average, size: p.trainable, name: own, in: &s.Average})
 	}
 	return list
 }
@@ -41,29 +41,31 @@ func (p *program) State() (device.State, error) {
 	}
 	defer p.mu.Unlock()
 	s := device.State{Step: p.step, Slots: map[string]*tensor.Dense{}}
-	arrays := p.learnt(&s)
-	err := p.d.do(func() error {
-		for _, a := range arrays {
-			if err := download(p.d, a.values, a.on.ptr); err != nil {
-				return err
-			}
+	passing := make([]float32, p.values) // one array after the other
+	for _, a := range p.learnt(&s) {
+		values := passing[:a.size]
+		if err := p.d.do(func() error { return download(p.d, values, a.on.ptr) }); err != nil {
+			return device.State{}, err
 		}
-		return nil
-	})
-	if err != nil {
-		return device.State{}, err
-	}
-	for _, a := range arrays {
 		if *a.in == nil {
 			*a.in = map[string]*tensor.Dense{}
 		}
 		for name, q := range p.params {
 			if a.all || q.Trainable {
-				(*a.in)[a.name(name)] = q.toHost(a.values)
+				(*a.in)[a.name(name)] = q.toHost(values)
 			}
 		}
 	}
 	return s, nil
+}
+
+// View has a copy to lend: what was learnt lies in the device's memory.
+func (p *program) View(read func(device.State) error) error {
+	s, err := p.State()
+	if err != nil {
+		return err
+	}
+	return read(s)
 }
 
 // SetState replaces what was learnt.
@@ -78,29 +80,24 @@ func (p *program) SetState(s device.State) error {
 	if s.Average == nil { // it begins at the weights
 		s.Average = s.Weights
 	}
-	arrays := p.learnt(&s)
-	for _, a := range arrays {
+	passing := make([]float32, p.values)
+	for _, a := range p.learnt(&s) {
+		values := passing[:a.size]
+		clear(values)
 		for name, q := range p.params {
 			if *a.in == nil || !a.all && !q.Trainable {
 				continue
 			}
-			if err := q.toDevice(a.values, (*a.in)[a.name(name)]); err != nil {
+			if err := q.toDevice(values, (*a.in)[a.name(name)]); err != nil {
 				return fmt.Errorf("%s: %w", a.name(name), err)
 			}
 		}
-	}
-	err := p.d.do(func() error {
-		for _, a := range arrays {
-			if err := upload(p.d, a.on.ptr, a.values); err != nil {
-				return err
-			}
+		if err := p.d.do(func() error { return upload(p.d, a.on.ptr, values) }); err != nil {
+			return err
 		}
-		return nil
-	})
-	if err == nil {
-		p.step = s.Step
 	}
-	return err
+	p.step = s.Step
+	return nil
 }
 
 // turned reports whether a parameter is a convolution's kernel, with its sizes: places of the window times channels of a group,

@@ -52,6 +52,9 @@ type Detail struct{ Key, Value string }
 type Program interface {
 	// State copies parameters, moving statistics, optimiser slots and averaged weights to the host, in Keras' layout.
 	State() (State, error)
+	// View lends read the same, without a copy where the program lies in the host's memory: what the state of a large network is
+	// read for, such as a file, takes no memory. read must not change the tensors, keep them or call the program.
+	View(read func(State) error) error
 	// SetState replaces parameters and moving statistics, which must all be there with the network's shapes, and the
 	// optimiser's slots and step. Without slots (State.Slots is nil) the slots become zero; without averaged weights
 	// (State.Average is nil) they become the weights.

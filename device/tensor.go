@@ -30,6 +30,24 @@ func Copy(values []float32, shape ...int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(shape...), tensor.WithBacking(slices.Clone(values)))
 }
 
+// Clone copies a state.
+func (s State) Clone() State {
+	s.Weights, s.Slots, s.Average = CloneAll(s.Weights), CloneAll(s.Slots), CloneAll(s.Average)
+	return s
+}
+
+// CloneAll copies tensors; nil stays nil.
+func CloneAll(tensors map[string]*tensor.Dense) map[string]*tensor.Dense {
+	if tensors == nil {
+		return nil
+	}
+	copies := make(map[string]*tensor.Dense, len(tensors))
+	for name, t := range tensors {
+		copies[name] = t.Clone().(*tensor.Dense)
+	}
+	return copies
+}
+
 // Rows makes a tensor of n samples of a shape, whose values it takes over.
 func Rows(values []float32, n int, shape []int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(append([]int{n}, shape...)...), tensor.WithBacking(values))

@@ -1,9 +1,7 @@
 package train
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -167,22 +165,14 @@ func sum(f *weights.File) (string, error) {
 	for _, key := range slices.Sorted(maps.Keys(f.Metadata)) {
 		fmt.Fprintf(h, "%s=%s\n", strconv.Quote(key), strconv.Quote(f.Metadata[key]))
 	}
-	var buf bytes.Buffer
 	for _, name := range slices.Sorted(maps.Keys(f.Tensors)) {
 		t := f.Tensors[name]
 		fmt.Fprintf(h, "%s%v\n", strconv.Quote(name), t.Shape())
-		values, ok := t.Data().([]float32)
-		if !ok || !t.DataOrder().IsContiguous() || t.RequiresIterator() {
-			return "", fmt.Errorf("tensor %s: a checkpoint holds contiguous float32 tensors, got %v", name, t.Dtype())
+		if t.Dtype() != tensor.Float32 {
+			return "", fmt.Errorf("tensor %s: a checkpoint holds float32 tensors, got %v", name, t.Dtype())
 		}
-		for len(values) > 0 {
-			n := min(len(values), 1<<16)
-			buf.Reset()
-			if err := binary.Write(&buf, binary.LittleEndian, values[:n]); err != nil {
-				return "", err
-			}
-			h.Write(buf.Bytes())
-			values = values[n:]
+		if err := weights.WriteElements(h, t); err != nil {
+			return "", fmt.Errorf("tensor %s: %w", name, err)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

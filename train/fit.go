@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"gorgonia.org/tensor"
@@ -21,7 +20,7 @@ type Config struct {
 	Recipe     Recipe
 	Train      *data.Set
 	Validation *data.Set   // evaluated after each epoch; nil: no validation
-	Start      *Checkpoint // a training that goes on; nil: from the beginning
+	Start      *Checkpoint // a training that goes on; nil: from the beginning. Fit clears its State, which the program then has
 	Observers  []Observer
 
 	// CheckpointEvery is the longest time between two checkpoints; 0: at the end of each epoch alone.
@@ -37,6 +36,8 @@ type Observer struct {
 	Progress   func(Progress)         // now and then
 	EpochEnd   func(EpochEnd) error   // after validation
 	Checkpoint func(Checkpoint) error // after EpochEnd, in between as Config asks for it, and when a training is interrupted
+
+	// EpochEnd and Checkpoint see the program's state as device.Program.View lends it.
 }
 
 // Progress is how far an epoch is.
@@ -51,9 +52,9 @@ type EpochEnd struct {
 	Record
 	History   History // up to and with this epoch
 	Steps     int
-	Validated bool                         // whether the record has validation figures
-	Best      bool                         // the best so far by the quantity that EarlyStopping monitors, val_loss (or loss) without it
-	State     func() (device.State, error) // the state to use: with the averaged weights where EMA is on
+	Validated bool         // whether the record has validation figures
+	Best      bool         // the best so far by the quantity that EarlyStopping monitors, val_loss (or loss) without it
+	State     device.State // the state to use: with the averaged weights where EMA is on
 }
 
 // NonFiniteError says where the loss became NaN or infinite.
@@ -72,7 +73,7 @@ func (e *NonFiniteError) Error() string {
 var errSnapshot = errors.New("snapshot")
 
 // Fit trains for the recipe's epochs and returns the history. The program then holds the weights to use: the averaged ones with
-// EMA, the best ones with EarlyStopping.RestoreBestWeights, else the last.
+// EMA, the best ones with EarlyStopping.RestoreBestWeights (with either, the optimiser begins anew), else the last.
 //
 // When ctx ends, Fit stops after the running step, reports a checkpoint to the observers and returns what there is with ctx's
 // cause; the program holds the weights reached. With Config.Start it goes on from there bit for bit as if it had not stopped.
@@ -179,6 +180,7 @@ func (f *fit) begin() error {
 		if err := f.Program.SetState(s.State); err != nil {
 			return err
 		}
+		s.State = device.State{} // of a large network it is large
 		f.epoch, f.steps, f.running, f.seconds = s.Epoch, s.Step, s.Running, s.Seconds
 		f.history.Records = s.History.Records
 		f.rate, f.stopping, f.plateau, f.stopped = s.Rate, s.Stopping, s.Plateau, s.Stopped
@@ -348,49 +350,45 @@ func (f *fit) endEpoch(r Record) error {
 	if p := f.Recipe.ReduceLROnPlateau; p != nil {
 		f.rate = p.step(&f.plateau, r, f.epoch, f.rate)
 	}
-	whole := sync.OnceValues(f.Program.State) // a copy of large networks is large: all that follows shares one
-	state := func() (device.State, error) { return toUse(whole()) }
-	if best && stopping.RestoreBestWeights {
-		state, err := state()
-		if err != nil {
-			return err
-		}
-		f.best = state.Weights
-	}
 	f.epoch, f.steps, f.running, f.seconds = f.epoch+1, 0, device.Metrics{}, 0
-	for _, o := range f.Observers {
-		if o.EpochEnd != nil {
-			if err := o.EpochEnd(EpochEnd{
-				Record: r, History: f.history, Steps: f.span.StepsPerEpoch, Validated: f.Validation != nil, Best: best, State: state,
-			}); err != nil {
-				return err
+	restorable := best && stopping.RestoreBestWeights
+	if len(f.Observers) == 0 && !restorable {
+		return nil // a GPU would send its state for nobody
+	}
+	return f.Program.View(func(whole device.State) error {
+		use := toUse(whole)
+		if restorable {
+			f.best = nil // before there is another
+			f.best = device.CloneAll(use.Weights)
+		}
+		for _, o := range f.Observers {
+			if o.EpochEnd != nil {
+				if err := o.EpochEnd(EpochEnd{
+					Record: r, History: f.history, Steps: f.span.StepsPerEpoch, Validated: f.Validation != nil, Best: best, State: use,
+				}); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	return f.checkpointOf(whole, 0)
+		return f.report(whole, 0)
+	})
 }
 
 // checkpoint hands the whole state of the training to the observers that want it.
-func (f *fit) checkpoint(seconds float64) error { return f.checkpointOf(f.Program.State, seconds) }
+func (f *fit) checkpoint(seconds float64) error {
+	return f.Program.View(func(whole device.State) error { return f.report(whole, seconds) })
+}
 
-func (f *fit) checkpointOf(whole func() (device.State, error), seconds float64) error {
+func (f *fit) report(whole device.State, seconds float64) error {
 	f.saved = time.Now()
-	var c *Checkpoint
 	for _, o := range f.Observers {
 		if o.Checkpoint == nil {
 			continue
 		}
-		if c == nil {
-			state, err := whole()
-			if err != nil {
-				return err
-			}
-			c = &Checkpoint{
-				State: state, Best: f.best, Epoch: f.epoch, Step: f.steps, Running: f.running, Seconds: seconds,
-				History: f.history, Rate: f.rate, Stopping: f.stopping, Plateau: f.plateau, Stopped: f.stopped,
-			}
-		}
-		if err := o.Checkpoint(*c); err != nil {
+		if err := o.Checkpoint(Checkpoint{
+			State: whole, Best: f.best, Epoch: f.epoch, Step: f.steps, Running: f.running, Seconds: seconds,
+			History: f.history, Rate: f.rate, Stopping: f.stopping, Plateau: f.plateau, Stopped: f.stopped,
+		}); err != nil {
 			return err
 		}
 	}

@@ -111,9 +111,22 @@ func nativeOrder() binary.ByteOrder {
 	return binary.BigEndian
 }
 
+// WriteElements writes a tensor's elements, row-major and in little-endian order.
+func WriteElements(w io.Writer, t *tensor.Dense) error {
+	values, _, err := rowMajor(t)
+	if err != nil {
+		return err
+	}
+	return writeElements(w, values)
+}
+
 // writeElements writes values, a slice of any element type, in little-endian order.
 func writeElements(w io.Writer, values any) error {
 	v := reflect.ValueOf(values)
+	if native == binary.LittleEndian { // the elements are the bytes
+		_, err := w.Write(unsafe.Slice((*byte)(v.UnsafePointer()), v.Len()*int(v.Type().Elem().Size())))
+		return err
+	}
 	var buf []byte
 	for i := 0; i < v.Len(); i += chunk {
 		var err error

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -163,6 +164,9 @@ func (r *trainRun) prepare(c *cli.Context) (err error) {
 		// nobody needs any more must not be left to fill as much memory again.
 		debug.SetGCPercent(20)
 	}
+	if weights == nil {
+		return nil
+	}
 	return r.program.SetState(device.State{Weights: weights})
 }
 
@@ -248,8 +252,11 @@ func (r *trainRun) warnOfClasses() {
 	}
 }
 
-// weights are those to start from.
+// weights are those to start from, nil where train.Fit has a checkpoint's.
 func (r *trainRun) weights() (map[string]*tensor.Dense, error) {
+	if r.start != nil {
+		return nil, nil
+	}
 	if r.settings.Weights != "" {
 		return train.ReadWeights(r.settings.Weights, r.net)
 	}
@@ -282,7 +289,10 @@ func (r *trainRun) run(ctx context.Context) error {
 	}
 	r.introduce()
 	var shown *progress
+	var freed sync.Once
 	observers := []train.Observer{{
+		// The weights or the checkpoint that it begins with, and what reading the sets left, need not stay beside the program.
+		EpochBegin: func(int, int) { freed.Do(debug.FreeOSMemory) },
 		Loaded: func(p device.Placement) {
 			if p.Streamed {
 				r.wrapped("%s is streamed, for it takes %s", p.Set, bytesText(p.Bytes))
@@ -340,15 +350,11 @@ func (r *trainRun) introduce() {
 
 // epochEnd writes what an epoch came to. The weights come before the checkpoint: a run killed in between repeats the epoch.
 func (r *trainRun) epochEnd(e train.EpochEnd) error {
-	state, err := e.State()
-	if err != nil {
-		return err
-	}
-	if err := r.writeWeights(train.WeightsFile, state, e.Epoch+1); err != nil {
+	if err := r.writeWeights(train.WeightsFile, e.State, e.Epoch+1); err != nil {
 		return err
 	}
 	if e.Best {
-		if err := r.writeWeights(train.BestFile, state, e.Epoch+1); err != nil {
+		if err := r.writeWeights(train.BestFile, e.State, e.Epoch+1); err != nil {
 			return err
 		}
 	}
@@ -365,12 +371,8 @@ func (r *trainRun) writeWeights(name string, state device.State, epochs int) err
 
 // finish writes final weights and pictures, and says how it went.
 func (r *trainRun) finish(history train.History, interrupted bool) error {
-	state, err := r.program.State()
-	if err != nil {
-		return err
-	}
 	epochs := len(history.Records)
-	if err := r.writeWeights(train.WeightsFile, state, epochs); err != nil {
+	if err := r.program.View(func(s device.State) error { return r.writeWeights(train.WeightsFile, s, epochs) }); err != nil {
 		return err
 	}
 	if err := r.folder.Write(train.HistoryFile, history.Write); err != nil {

@@ -95,7 +95,7 @@ func checkBadStates(dev device.Device) (err error) {
 		"a slot of a shape": func(s *device.State) { s.Slots[slot] = s.Slots["logits/kernel/velocity"] },
 		"a negative step":   func(s *device.State) { s.Step = -1 },
 	} {
-		bad := cloneState(before)
+		bad := before.Clone()
 		spoil(bad)
 		change(&bad)
 		if err := p.SetState(bad); !errors.Is(err, device.ErrArgument) {
@@ -324,6 +324,7 @@ func testClosedProgram(t *testing.T, dev device.Device) {
 	}
 	_, err = p.State()
 	want := map[string]error{"State": err, "SetState": p.SetState(state)}
+	want["View"] = p.View(func(device.State) error { return nil })
 	_, want["Load"] = p.Load(set)
 	_, want["Train"] = p.Train(ctx, resident, epoch)
 	_, want["Evaluate"] = p.Evaluate(ctx, resident)

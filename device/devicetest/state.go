@@ -45,20 +45,6 @@ func sameTensors(what string, a, b map[string]*tensor.Dense) error {
 	return nil
 }
 
-func cloneState(s device.State) device.State {
-	clone := func(m map[string]*tensor.Dense) map[string]*tensor.Dense {
-		if m == nil {
-			return nil
-		}
-		c := map[string]*tensor.Dense{}
-		for name, t := range m {
-			c[name] = t.Clone().(*tensor.Dense)
-		}
-		return c
-	}
-	return device.State{Step: s.Step, Weights: clone(s.Weights), Slots: clone(s.Slots), Average: clone(s.Average)}
-}
-
 // stateCase is a training with everything that could carry a hidden state: slots, moving statistics and dropout.
 func stateCase(optimizer device.Optimizer) trainCase {
 	return trainCase{
@@ -239,7 +225,7 @@ func checkResume(dev device.Device, c trainCase) (err error) {
 // checkCopies changes tensors after they were given and got; without slots the slots become zero.
 func checkCopies(dev device.Device, c trainCase) (err error) {
 	set, state, epoch := c.data()
-	given := cloneState(state)
+	given := state.Clone()
 	p, resident, err := c.start(dev, given, set)
 	if err != nil {
 		return err
@@ -267,6 +253,16 @@ func checkCopies(dev device.Device, c trainCase) (err error) {
 	}
 	if err := sameState(again, want); err != nil {
 		return fmt.Errorf("a state shares the program's memory: %w", err)
+	}
+	looked := errors.New("looked")
+	err = p.View(func(s device.State) error {
+		if err := sameState(s, want); err != nil {
+			return fmt.Errorf("a view differs from the state: %w", err)
+		}
+		return looked
+	})
+	if !errors.Is(err, looked) {
+		return fmt.Errorf("View: %w, want what its function returns", err)
 	}
 	want.Slots, want.Average = nil, nil
 	if err := p.SetState(want); err != nil {

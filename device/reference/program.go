@@ -85,6 +85,15 @@ func (p *Program) State() (device.State, error) {
 	return s, nil
 }
 
+// View has no memory in float32 to lend.
+func (p *Program) View(read func(device.State) error) error {
+	s, err := p.State()
+	if err != nil {
+		return err
+	}
+	return read(s)
+}
+
 // averageOfWeights is an average as it begins: the trainable weights. It is nil without EMA.
 func (p *Program) averageOfWeights() map[string]*Tensor {
 	if t := p.plan.Training; t == nil || t.EMA.Momentum == 0 {
