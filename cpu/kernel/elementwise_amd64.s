@@ -143,75 +143,59 @@ TEXT ·elemTanhAVX2(SB), NOSPLIT, $0-8
 	XORQ         AX, AX
 
 loop6:
-	VMOVUPS      (DX)(AX*1), Y0
-	VANDPS       word_7fffffff<>+0(SB), Y0, Y1
-	VMOVUPS      word_41107ae1<>+0(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VMOVUPS      word_be78d4fe<>+0(SB), Y2
-	VFMADD231PS  word_4038aa3b<>+0(SB), Y1, Y2
-	VADDPS       word_4b400000<>+0(SB), Y2, Y2
-	VSUBPS       word_4b400000<>+0(SB), Y2, Y3
-	VADDPS       Y1, Y1, Y1
-	VFNMADD231PS word_3f317218<>+0(SB), Y3, Y1
-	VMOVUPS      word_3ad0fb61<>+0(SB), Y3
-	VFMADD213PS  word_3c07c6b1<>+0(SB), Y1, Y3
-	VFMADD213PS  word_3d2aa58c<>+0(SB), Y1, Y3
-	VFMADD213PS  word_3e2aab12<>+0(SB), Y1, Y3
-	VFMADD213PS  word_3f000000<>+0(SB), Y1, Y3
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       word_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y1, Y1, Y4
-	VFMADD213PS  Y1, Y4, Y3
-	VADDPS       word_bf800000<>+0(SB), Y2, Y4
-	VFMADD213PS  Y4, Y2, Y3
-	VADDPS       word_40000000<>+0(SB), Y3, Y4
-	VDIVPS       Y4, Y3, Y2
-	VADDPS       word_c0000000<>+0(SB), Y4, Y4
-	VSUBPS       Y4, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      word_3efffe00<>+0(SB), Y4
-	VFNMADD231PS word_3f000000<>+0(SB), Y2, Y4
-	VMAXPS       word_00000000<>+0(SB), Y4, Y4
-	VFNMADD231PS Y4, Y3, Y2
-	VANDPS       word_80000000<>+0(SB), Y0, Y0
-	VORPS        Y2, Y0, Y0
-	VMOVUPS      Y0, (SI)(AX*1)
-	VMOVUPS      32(DX)(AX*1), Y0
-	VANDPS       word_7fffffff<>+0(SB), Y0, Y1
-	VMOVUPS      word_41107ae1<>+0(SB), Y2
-	VMINPS       Y1, Y2, Y1
-	VMOVUPS      word_be78d4fe<>+0(SB), Y2
-	VFMADD231PS  word_4038aa3b<>+0(SB), Y1, Y2
-	VADDPS       word_4b400000<>+0(SB), Y2, Y2
-	VSUBPS       word_4b400000<>+0(SB), Y2, Y3
-	VADDPS       Y1, Y1, Y1
-	VFNMADD231PS word_3f317218<>+0(SB), Y3, Y1
-	VMOVUPS      word_3ad0fb61<>+0(SB), Y3
-	VFMADD213PS  word_3c07c6b1<>+0(SB), Y1, Y3
-	VFMADD213PS  word_3d2aa58c<>+0(SB), Y1, Y3
-	VFMADD213PS  word_3e2aab12<>+0(SB), Y1, Y3
-	VFMADD213PS  word_3f000000<>+0(SB), Y1, Y3
-	VPSLLD       $0x17, Y2, Y2
-	VPADDD       word_3f800000<>+0(SB), Y2, Y2
-	VMULPS       Y1, Y1, Y4
-	VFMADD213PS  Y1, Y4, Y3
-	VADDPS       word_bf800000<>+0(SB), Y2, Y4
-	VFMADD213PS  Y4, Y2, Y3
-	VADDPS       word_40000000<>+0(SB), Y3, Y4
-	VDIVPS       Y4, Y3, Y2
-	VADDPS       word_c0000000<>+0(SB), Y4, Y4
-	VSUBPS       Y4, Y3, Y3
-	VMULPS       Y2, Y3, Y3
-	VMOVUPS      word_3efffe00<>+0(SB), Y4
-	VFNMADD231PS word_3f000000<>+0(SB), Y2, Y4
-	VMAXPS       word_00000000<>+0(SB), Y4, Y4
-	VFNMADD231PS Y4, Y3, Y2
-	VANDPS       word_80000000<>+0(SB), Y0, Y0
-	VORPS        Y2, Y0, Y0
-	VMOVUPS      Y0, 32(SI)(AX*1)
-	ADDQ         $+64, AX
-	CMPQ         AX, CX
-	JNE          loop6
+	VMOVUPS     (DX)(AX*1), Y0
+	VANDPS      word_7fffffff<>+0(SB), Y0, Y1
+	VMOVUPS     word_411051ec<>+0(SB), Y2
+	VMINPS      Y1, Y2, Y1
+	VMOVUPS     word_3f800000<>+0(SB), Y2
+	VFMADD231PS word_3fc80000<>+0(SB), Y1, Y2
+	VPSRLD      $0x16, Y2, Y2
+	VPERMPS     tanh_0<>+0(SB), Y2, Y3
+	VSUBPS      Y3, Y1, Y1
+	VPERMPS     tanh_7<>+0(SB), Y2, Y3
+	VPERMPS     tanh_6<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VPERMPS     tanh_5<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VPERMPS     tanh_4<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VPERMPS     tanh_3<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VPERMPS     tanh_2<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VPERMPS     tanh_1<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VANDPS      word_80000000<>+0(SB), Y0, Y0
+	VORPS       Y3, Y0, Y0
+	VMOVUPS     Y0, (SI)(AX*1)
+	VMOVUPS     32(DX)(AX*1), Y0
+	VANDPS      word_7fffffff<>+0(SB), Y0, Y1
+	VMOVUPS     word_411051ec<>+0(SB), Y2
+	VMINPS      Y1, Y2, Y1
+	VMOVUPS     word_3f800000<>+0(SB), Y2
+	VFMADD231PS word_3fc80000<>+0(SB), Y1, Y2
+	VPSRLD      $0x16, Y2, Y2
+	VPERMPS     tanh_0<>+0(SB), Y2, Y3
+	VSUBPS      Y3, Y1, Y1
+	VPERMPS     tanh_7<>+0(SB), Y2, Y3
+	VPERMPS     tanh_6<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VPERMPS     tanh_5<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VPERMPS     tanh_4<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VPERMPS     tanh_3<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VPERMPS     tanh_2<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VPERMPS     tanh_1<>+0(SB), Y2, Y4
+	VFMADD213PS Y4, Y1, Y3
+	VANDPS      word_80000000<>+0(SB), Y0, Y0
+	VORPS       Y3, Y0, Y0
+	VMOVUPS     Y0, 32(SI)(AX*1)
+	ADDQ        $+64, AX
+	CMPQ        AX, CX
+	JNE         loop6
 	VZEROUPPER
 	RET
 
@@ -223,195 +207,17 @@ DATA word_7fffffff<>+16(SB)/4, $0x7fffffff
 DATA word_7fffffff<>+20(SB)/4, $0x7fffffff
 DATA word_7fffffff<>+24(SB)/4, $0x7fffffff
 DATA word_7fffffff<>+28(SB)/4, $0x7fffffff
-DATA word_7fffffff<>+32(SB)/4, $0x7fffffff
-DATA word_7fffffff<>+36(SB)/4, $0x7fffffff
-DATA word_7fffffff<>+40(SB)/4, $0x7fffffff
-DATA word_7fffffff<>+44(SB)/4, $0x7fffffff
-DATA word_7fffffff<>+48(SB)/4, $0x7fffffff
-DATA word_7fffffff<>+52(SB)/4, $0x7fffffff
-DATA word_7fffffff<>+56(SB)/4, $0x7fffffff
-DATA word_7fffffff<>+60(SB)/4, $0x7fffffff
-GLOBL word_7fffffff<>(SB), RODATA|NOPTR, $64
+GLOBL word_7fffffff<>(SB), RODATA|NOPTR, $32
 
-DATA word_41107ae1<>+0(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+4(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+8(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+12(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+16(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+20(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+24(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+28(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+32(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+36(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+40(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+44(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+48(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+52(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+56(SB)/4, $0x41107ae1
-DATA word_41107ae1<>+60(SB)/4, $0x41107ae1
-GLOBL word_41107ae1<>(SB), RODATA|NOPTR, $64
-
-DATA word_be78d4fe<>+0(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+4(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+8(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+12(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+16(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+20(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+24(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+28(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+32(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+36(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+40(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+44(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+48(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+52(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+56(SB)/4, $0xbe78d4fe
-DATA word_be78d4fe<>+60(SB)/4, $0xbe78d4fe
-GLOBL word_be78d4fe<>(SB), RODATA|NOPTR, $64
-
-DATA word_4038aa3b<>+0(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+4(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+8(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+12(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+16(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+20(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+24(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+28(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+32(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+36(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+40(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+44(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+48(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+52(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+56(SB)/4, $0x4038aa3b
-DATA word_4038aa3b<>+60(SB)/4, $0x4038aa3b
-GLOBL word_4038aa3b<>(SB), RODATA|NOPTR, $64
-
-DATA word_4b400000<>+0(SB)/4, $0x4b400000
-DATA word_4b400000<>+4(SB)/4, $0x4b400000
-DATA word_4b400000<>+8(SB)/4, $0x4b400000
-DATA word_4b400000<>+12(SB)/4, $0x4b400000
-DATA word_4b400000<>+16(SB)/4, $0x4b400000
-DATA word_4b400000<>+20(SB)/4, $0x4b400000
-DATA word_4b400000<>+24(SB)/4, $0x4b400000
-DATA word_4b400000<>+28(SB)/4, $0x4b400000
-DATA word_4b400000<>+32(SB)/4, $0x4b400000
-DATA word_4b400000<>+36(SB)/4, $0x4b400000
-DATA word_4b400000<>+40(SB)/4, $0x4b400000
-DATA word_4b400000<>+44(SB)/4, $0x4b400000
-DATA word_4b400000<>+48(SB)/4, $0x4b400000
-DATA word_4b400000<>+52(SB)/4, $0x4b400000
-DATA word_4b400000<>+56(SB)/4, $0x4b400000
-DATA word_4b400000<>+60(SB)/4, $0x4b400000
-GLOBL word_4b400000<>(SB), RODATA|NOPTR, $64
-
-DATA word_3f317218<>+0(SB)/4, $0x3f317218
-DATA word_3f317218<>+4(SB)/4, $0x3f317218
-DATA word_3f317218<>+8(SB)/4, $0x3f317218
-DATA word_3f317218<>+12(SB)/4, $0x3f317218
-DATA word_3f317218<>+16(SB)/4, $0x3f317218
-DATA word_3f317218<>+20(SB)/4, $0x3f317218
-DATA word_3f317218<>+24(SB)/4, $0x3f317218
-DATA word_3f317218<>+28(SB)/4, $0x3f317218
-DATA word_3f317218<>+32(SB)/4, $0x3f317218
-DATA word_3f317218<>+36(SB)/4, $0x3f317218
-DATA word_3f317218<>+40(SB)/4, $0x3f317218
-DATA word_3f317218<>+44(SB)/4, $0x3f317218
-DATA word_3f317218<>+48(SB)/4, $0x3f317218
-DATA word_3f317218<>+52(SB)/4, $0x3f317218
-DATA word_3f317218<>+56(SB)/4, $0x3f317218
-DATA word_3f317218<>+60(SB)/4, $0x3f317218
-GLOBL word_3f317218<>(SB), RODATA|NOPTR, $64
-
-DATA word_3ad0fb61<>+0(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+4(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+8(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+12(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+16(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+20(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+24(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+28(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+32(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+36(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+40(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+44(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+48(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+52(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+56(SB)/4, $0x3ad0fb61
-DATA word_3ad0fb61<>+60(SB)/4, $0x3ad0fb61
-GLOBL word_3ad0fb61<>(SB), RODATA|NOPTR, $64
-
-DATA word_3c07c6b1<>+0(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+4(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+8(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+12(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+16(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+20(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+24(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+28(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+32(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+36(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+40(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+44(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+48(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+52(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+56(SB)/4, $0x3c07c6b1
-DATA word_3c07c6b1<>+60(SB)/4, $0x3c07c6b1
-GLOBL word_3c07c6b1<>(SB), RODATA|NOPTR, $64
-
-DATA word_3d2aa58c<>+0(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+4(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+8(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+12(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+16(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+20(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+24(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+28(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+32(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+36(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+40(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+44(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+48(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+52(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+56(SB)/4, $0x3d2aa58c
-DATA word_3d2aa58c<>+60(SB)/4, $0x3d2aa58c
-GLOBL word_3d2aa58c<>(SB), RODATA|NOPTR, $64
-
-DATA word_3e2aab12<>+0(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+4(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+8(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+12(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+16(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+20(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+24(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+28(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+32(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+36(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+40(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+44(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+48(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+52(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+56(SB)/4, $0x3e2aab12
-DATA word_3e2aab12<>+60(SB)/4, $0x3e2aab12
-GLOBL word_3e2aab12<>(SB), RODATA|NOPTR, $64
-
-DATA word_3f000000<>+0(SB)/4, $0x3f000000
-DATA word_3f000000<>+4(SB)/4, $0x3f000000
-DATA word_3f000000<>+8(SB)/4, $0x3f000000
-DATA word_3f000000<>+12(SB)/4, $0x3f000000
-DATA word_3f000000<>+16(SB)/4, $0x3f000000
-DATA word_3f000000<>+20(SB)/4, $0x3f000000
-DATA word_3f000000<>+24(SB)/4, $0x3f000000
-DATA word_3f000000<>+28(SB)/4, $0x3f000000
-DATA word_3f000000<>+32(SB)/4, $0x3f000000
-DATA word_3f000000<>+36(SB)/4, $0x3f000000
-DATA word_3f000000<>+40(SB)/4, $0x3f000000
-DATA word_3f000000<>+44(SB)/4, $0x3f000000
-DATA word_3f000000<>+48(SB)/4, $0x3f000000
-DATA word_3f000000<>+52(SB)/4, $0x3f000000
-DATA word_3f000000<>+56(SB)/4, $0x3f000000
-DATA word_3f000000<>+60(SB)/4, $0x3f000000
-GLOBL word_3f000000<>(SB), RODATA|NOPTR, $64
+DATA word_411051ec<>+0(SB)/4, $0x411051ec
+DATA word_411051ec<>+4(SB)/4, $0x411051ec
+DATA word_411051ec<>+8(SB)/4, $0x411051ec
+DATA word_411051ec<>+12(SB)/4, $0x411051ec
+DATA word_411051ec<>+16(SB)/4, $0x411051ec
+DATA word_411051ec<>+20(SB)/4, $0x411051ec
+DATA word_411051ec<>+24(SB)/4, $0x411051ec
+DATA word_411051ec<>+28(SB)/4, $0x411051ec
+GLOBL word_411051ec<>(SB), RODATA|NOPTR, $32
 
 DATA word_3f800000<>+0(SB)/4, $0x3f800000
 DATA word_3f800000<>+4(SB)/4, $0x3f800000
@@ -421,105 +227,97 @@ DATA word_3f800000<>+16(SB)/4, $0x3f800000
 DATA word_3f800000<>+20(SB)/4, $0x3f800000
 DATA word_3f800000<>+24(SB)/4, $0x3f800000
 DATA word_3f800000<>+28(SB)/4, $0x3f800000
-DATA word_3f800000<>+32(SB)/4, $0x3f800000
-DATA word_3f800000<>+36(SB)/4, $0x3f800000
-DATA word_3f800000<>+40(SB)/4, $0x3f800000
-DATA word_3f800000<>+44(SB)/4, $0x3f800000
-DATA word_3f800000<>+48(SB)/4, $0x3f800000
-DATA word_3f800000<>+52(SB)/4, $0x3f800000
-DATA word_3f800000<>+56(SB)/4, $0x3f800000
-DATA word_3f800000<>+60(SB)/4, $0x3f800000
-GLOBL word_3f800000<>(SB), RODATA|NOPTR, $64
+GLOBL word_3f800000<>(SB), RODATA|NOPTR, $32
 
-DATA word_bf800000<>+0(SB)/4, $0xbf800000
-DATA word_bf800000<>+4(SB)/4, $0xbf800000
-DATA word_bf800000<>+8(SB)/4, $0xbf800000
-DATA word_bf800000<>+12(SB)/4, $0xbf800000
-DATA word_bf800000<>+16(SB)/4, $0xbf800000
-DATA word_bf800000<>+20(SB)/4, $0xbf800000
-DATA word_bf800000<>+24(SB)/4, $0xbf800000
-DATA word_bf800000<>+28(SB)/4, $0xbf800000
-DATA word_bf800000<>+32(SB)/4, $0xbf800000
-DATA word_bf800000<>+36(SB)/4, $0xbf800000
-DATA word_bf800000<>+40(SB)/4, $0xbf800000
-DATA word_bf800000<>+44(SB)/4, $0xbf800000
-DATA word_bf800000<>+48(SB)/4, $0xbf800000
-DATA word_bf800000<>+52(SB)/4, $0xbf800000
-DATA word_bf800000<>+56(SB)/4, $0xbf800000
-DATA word_bf800000<>+60(SB)/4, $0xbf800000
-GLOBL word_bf800000<>(SB), RODATA|NOPTR, $64
+DATA word_3fc80000<>+0(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+4(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+8(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+12(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+16(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+20(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+24(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+28(SB)/4, $0x3fc80000
+GLOBL word_3fc80000<>(SB), RODATA|NOPTR, $32
 
-DATA word_40000000<>+0(SB)/4, $0x40000000
-DATA word_40000000<>+4(SB)/4, $0x40000000
-DATA word_40000000<>+8(SB)/4, $0x40000000
-DATA word_40000000<>+12(SB)/4, $0x40000000
-DATA word_40000000<>+16(SB)/4, $0x40000000
-DATA word_40000000<>+20(SB)/4, $0x40000000
-DATA word_40000000<>+24(SB)/4, $0x40000000
-DATA word_40000000<>+28(SB)/4, $0x40000000
-DATA word_40000000<>+32(SB)/4, $0x40000000
-DATA word_40000000<>+36(SB)/4, $0x40000000
-DATA word_40000000<>+40(SB)/4, $0x40000000
-DATA word_40000000<>+44(SB)/4, $0x40000000
-DATA word_40000000<>+48(SB)/4, $0x40000000
-DATA word_40000000<>+52(SB)/4, $0x40000000
-DATA word_40000000<>+56(SB)/4, $0x40000000
-DATA word_40000000<>+60(SB)/4, $0x40000000
-GLOBL word_40000000<>(SB), RODATA|NOPTR, $64
+DATA tanh_0<>+0(SB)/4, $(0.947371)
+DATA tanh_0<>+4(SB)/4, $(1.5818261)
+DATA tanh_0<>+8(SB)/4, $(2.5731418)
+DATA tanh_0<>+12(SB)/4, $(3.8793452)
+DATA tanh_0<>+16(SB)/4, $(5.8370013)
+DATA tanh_0<>+20(SB)/4, $(7.97123)
+DATA tanh_0<>+24(SB)/4, $(0.0)
+DATA tanh_0<>+28(SB)/4, $(0.470955)
+GLOBL tanh_0<>(SB), RODATA|NOPTR, $32
 
-DATA word_c0000000<>+0(SB)/4, $0xc0000000
-DATA word_c0000000<>+4(SB)/4, $0xc0000000
-DATA word_c0000000<>+8(SB)/4, $0xc0000000
-DATA word_c0000000<>+12(SB)/4, $0xc0000000
-DATA word_c0000000<>+16(SB)/4, $0xc0000000
-DATA word_c0000000<>+20(SB)/4, $0xc0000000
-DATA word_c0000000<>+24(SB)/4, $0xc0000000
-DATA word_c0000000<>+28(SB)/4, $0xc0000000
-DATA word_c0000000<>+32(SB)/4, $0xc0000000
-DATA word_c0000000<>+36(SB)/4, $0xc0000000
-DATA word_c0000000<>+40(SB)/4, $0xc0000000
-DATA word_c0000000<>+44(SB)/4, $0xc0000000
-DATA word_c0000000<>+48(SB)/4, $0xc0000000
-DATA word_c0000000<>+52(SB)/4, $0xc0000000
-DATA word_c0000000<>+56(SB)/4, $0xc0000000
-DATA word_c0000000<>+60(SB)/4, $0xc0000000
-GLOBL word_c0000000<>(SB), RODATA|NOPTR, $64
+DATA tanh_7<>+0(SB)/4, $(0.016099822)
+DATA tanh_7<>+4(SB)/4, $(0.0048413747)
+DATA tanh_7<>+8(SB)/4, $(-0.00065505435)
+DATA tanh_7<>+12(SB)/4, $(-0.00008456035)
+DATA tanh_7<>+16(SB)/4, $(-0.000002283422)
+DATA tanh_7<>+20(SB)/4, $(-0.000000022005487)
+DATA tanh_7<>+24(SB)/4, $(-0.044471506)
+DATA tanh_7<>+28(SB)/4, $(-0.05448418)
+GLOBL tanh_7<>(SB), RODATA|NOPTR, $32
 
-DATA word_3efffe00<>+0(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+4(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+8(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+12(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+16(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+20(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+24(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+28(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+32(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+36(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+40(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+44(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+48(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+52(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+56(SB)/4, $0x3efffe00
-DATA word_3efffe00<>+60(SB)/4, $0x3efffe00
-GLOBL word_3efffe00<>(SB), RODATA|NOPTR, $64
+DATA tanh_6<>+0(SB)/4, $(-0.051031146)
+DATA tanh_6<>+4(SB)/4, $(-0.00026521017)
+DATA tanh_6<>+8(SB)/4, $(0.0026103961)
+DATA tanh_6<>+12(SB)/4, $(0.00023900323)
+DATA tanh_6<>+16(SB)/4, $(0.0000058628702)
+DATA tanh_6<>+20(SB)/4, $(0.00000007417001)
+DATA tanh_6<>+24(SB)/4, $(0.14762351)
+DATA tanh_6<>+28(SB)/4, $(-0.016954709)
+GLOBL tanh_6<>(SB), RODATA|NOPTR, $32
 
-DATA word_00000000<>+0(SB)/4, $0x00000000
-DATA word_00000000<>+4(SB)/4, $0x00000000
-DATA word_00000000<>+8(SB)/4, $0x00000000
-DATA word_00000000<>+12(SB)/4, $0x00000000
-DATA word_00000000<>+16(SB)/4, $0x00000000
-DATA word_00000000<>+20(SB)/4, $0x00000000
-DATA word_00000000<>+24(SB)/4, $0x00000000
-DATA word_00000000<>+28(SB)/4, $0x00000000
-DATA word_00000000<>+32(SB)/4, $0x00000000
-DATA word_00000000<>+36(SB)/4, $0x00000000
-DATA word_00000000<>+40(SB)/4, $0x00000000
-DATA word_00000000<>+44(SB)/4, $0x00000000
-DATA word_00000000<>+48(SB)/4, $0x00000000
-DATA word_00000000<>+52(SB)/4, $0x00000000
-DATA word_00000000<>+56(SB)/4, $0x00000000
-DATA word_00000000<>+60(SB)/4, $0x00000000
-GLOBL word_00000000<>(SB), RODATA|NOPTR, $64
+DATA tanh_5<>+0(SB)/4, $(0.040737443)
+DATA tanh_5<>+4(SB)/4, $(-0.025377516)
+DATA tanh_5<>+8(SB)/4, $(-0.0070642442)
+DATA tanh_5<>+12(SB)/4, $(-0.0005610035)
+DATA tanh_5<>+16(SB)/4, $(-0.000010139343)
+DATA tanh_5<>+20(SB)/4, $(-0.00000015968963)
+DATA tanh_5<>+24(SB)/4, $(-0.0021134634)
+DATA tanh_5<>+28(SB)/4, $(0.16793633)
+GLOBL tanh_5<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_4<>+0(SB)/4, $(0.09638003)
+DATA tanh_4<>+4(SB)/4, $(0.07956682)
+DATA tanh_4<>+8(SB)/4, $(0.014802512)
+DATA tanh_4<>+12(SB)/4, $(0.0011319488)
+DATA tanh_4<>+16(SB)/4, $(0.000021604907)
+DATA tanh_4<>+20(SB)/4, $(0.0000003127444)
+DATA tanh_4<>+24(SB)/4, $(-0.3331974)
+DATA tanh_4<>+28(SB)/4, $(-0.11354717)
+GLOBL tanh_4<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_3<>+0(SB)/4, $(-0.33567888)
+DATA tanh_3<>+4(SB)/4, $(-0.14302354)
+DATA tanh_3<>+8(SB)/4, $(-0.022748452)
+DATA tanh_3<>+12(SB)/4, $(-0.0017056606)
+DATA tanh_3<>+16(SB)/4, $(-0.000034593)
+DATA tanh_3<>+20(SB)/4, $(-0.00000047643516)
+DATA tanh_3<>+24(SB)/4, $(-0.00000280369)
+DATA tanh_3<>+28(SB)/4, $(-0.35438293)
+GLOBL tanh_3<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_2<>+0(SB)/4, $(0.4544847)
+DATA tanh_2<>+4(SB)/4, $(0.15564707)
+DATA tanh_2<>+8(SB)/4, $(0.023015816)
+DATA tanh_2<>+12(SB)/4, $(0.0017067497)
+DATA tanh_2<>+16(SB)/4, $(0.000034273613)
+DATA tanh_2<>+20(SB)/4, $(0.0000004774188)
+DATA tanh_2<>+24(SB)/4, $(1.0)
+DATA tanh_2<>+28(SB)/4, $(0.8073048)
+GLOBL tanh_2<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_1<>+0(SB)/4, $(0.73859054)
+DATA tanh_1<>+4(SB)/4, $(0.9188866)
+DATA tanh_1<>+8(SB)/4, $(0.9884254)
+DATA tanh_1<>+12(SB)/4, $(0.99914634)
+DATA tanh_1<>+16(SB)/4, $(0.999983)
+DATA tanh_1<>+20(SB)/4, $(0.99999976)
+DATA tanh_1<>+24(SB)/4, $(0.0)
+DATA tanh_1<>+28(SB)/4, $(0.43897063)
+GLOBL tanh_1<>(SB), RODATA|NOPTR, $32
 
 DATA word_80000000<>+0(SB)/4, $0x80000000
 DATA word_80000000<>+4(SB)/4, $0x80000000
@@ -529,15 +327,7 @@ DATA word_80000000<>+16(SB)/4, $0x80000000
 DATA word_80000000<>+20(SB)/4, $0x80000000
 DATA word_80000000<>+24(SB)/4, $0x80000000
 DATA word_80000000<>+28(SB)/4, $0x80000000
-DATA word_80000000<>+32(SB)/4, $0x80000000
-DATA word_80000000<>+36(SB)/4, $0x80000000
-DATA word_80000000<>+40(SB)/4, $0x80000000
-DATA word_80000000<>+44(SB)/4, $0x80000000
-DATA word_80000000<>+48(SB)/4, $0x80000000
-DATA word_80000000<>+52(SB)/4, $0x80000000
-DATA word_80000000<>+56(SB)/4, $0x80000000
-DATA word_80000000<>+60(SB)/4, $0x80000000
-GLOBL word_80000000<>(SB), RODATA|NOPTR, $64
+GLOBL word_80000000<>(SB), RODATA|NOPTR, $32
 
 // func elemTanhGradAVX2(a *byte)
 // Requires: AVX, FMA3
@@ -666,15 +456,7 @@ DATA word_42b20000<>+16(SB)/4, $0x42b20000
 DATA word_42b20000<>+20(SB)/4, $0x42b20000
 DATA word_42b20000<>+24(SB)/4, $0x42b20000
 DATA word_42b20000<>+28(SB)/4, $0x42b20000
-DATA word_42b20000<>+32(SB)/4, $0x42b20000
-DATA word_42b20000<>+36(SB)/4, $0x42b20000
-DATA word_42b20000<>+40(SB)/4, $0x42b20000
-DATA word_42b20000<>+44(SB)/4, $0x42b20000
-DATA word_42b20000<>+48(SB)/4, $0x42b20000
-DATA word_42b20000<>+52(SB)/4, $0x42b20000
-DATA word_42b20000<>+56(SB)/4, $0x42b20000
-DATA word_42b20000<>+60(SB)/4, $0x42b20000
-GLOBL word_42b20000<>(SB), RODATA|NOPTR, $64
+GLOBL word_42b20000<>(SB), RODATA|NOPTR, $32
 
 DATA word_c2b00000<>+0(SB)/4, $0xc2b00000
 DATA word_c2b00000<>+4(SB)/4, $0xc2b00000
@@ -684,15 +466,7 @@ DATA word_c2b00000<>+16(SB)/4, $0xc2b00000
 DATA word_c2b00000<>+20(SB)/4, $0xc2b00000
 DATA word_c2b00000<>+24(SB)/4, $0xc2b00000
 DATA word_c2b00000<>+28(SB)/4, $0xc2b00000
-DATA word_c2b00000<>+32(SB)/4, $0xc2b00000
-DATA word_c2b00000<>+36(SB)/4, $0xc2b00000
-DATA word_c2b00000<>+40(SB)/4, $0xc2b00000
-DATA word_c2b00000<>+44(SB)/4, $0xc2b00000
-DATA word_c2b00000<>+48(SB)/4, $0xc2b00000
-DATA word_c2b00000<>+52(SB)/4, $0xc2b00000
-DATA word_c2b00000<>+56(SB)/4, $0xc2b00000
-DATA word_c2b00000<>+60(SB)/4, $0xc2b00000
-GLOBL word_c2b00000<>(SB), RODATA|NOPTR, $64
+GLOBL word_c2b00000<>(SB), RODATA|NOPTR, $32
 
 DATA word_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
 DATA word_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
@@ -702,15 +476,7 @@ DATA word_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
 DATA word_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
 DATA word_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
 DATA word_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+32(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+36(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+40(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+44(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+48(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+52(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+56(SB)/4, $0x3fb8aa3b
-DATA word_3fb8aa3b<>+60(SB)/4, $0x3fb8aa3b
-GLOBL word_3fb8aa3b<>(SB), RODATA|NOPTR, $64
+GLOBL word_3fb8aa3b<>(SB), RODATA|NOPTR, $32
 
 DATA word_3f318000<>+0(SB)/4, $0x3f318000
 DATA word_3f318000<>+4(SB)/4, $0x3f318000
@@ -720,15 +486,7 @@ DATA word_3f318000<>+16(SB)/4, $0x3f318000
 DATA word_3f318000<>+20(SB)/4, $0x3f318000
 DATA word_3f318000<>+24(SB)/4, $0x3f318000
 DATA word_3f318000<>+28(SB)/4, $0x3f318000
-DATA word_3f318000<>+32(SB)/4, $0x3f318000
-DATA word_3f318000<>+36(SB)/4, $0x3f318000
-DATA word_3f318000<>+40(SB)/4, $0x3f318000
-DATA word_3f318000<>+44(SB)/4, $0x3f318000
-DATA word_3f318000<>+48(SB)/4, $0x3f318000
-DATA word_3f318000<>+52(SB)/4, $0x3f318000
-DATA word_3f318000<>+56(SB)/4, $0x3f318000
-DATA word_3f318000<>+60(SB)/4, $0x3f318000
-GLOBL word_3f318000<>(SB), RODATA|NOPTR, $64
+GLOBL word_3f318000<>(SB), RODATA|NOPTR, $32
 
 DATA word_b95e8083<>+0(SB)/4, $0xb95e8083
 DATA word_b95e8083<>+4(SB)/4, $0xb95e8083
@@ -738,15 +496,7 @@ DATA word_b95e8083<>+16(SB)/4, $0xb95e8083
 DATA word_b95e8083<>+20(SB)/4, $0xb95e8083
 DATA word_b95e8083<>+24(SB)/4, $0xb95e8083
 DATA word_b95e8083<>+28(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+32(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+36(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+40(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+44(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+48(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+52(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+56(SB)/4, $0xb95e8083
-DATA word_b95e8083<>+60(SB)/4, $0xb95e8083
-GLOBL word_b95e8083<>(SB), RODATA|NOPTR, $64
+GLOBL word_b95e8083<>(SB), RODATA|NOPTR, $32
 
 DATA word_3ab6892a<>+0(SB)/4, $0x3ab6892a
 DATA word_3ab6892a<>+4(SB)/4, $0x3ab6892a
@@ -756,15 +506,7 @@ DATA word_3ab6892a<>+16(SB)/4, $0x3ab6892a
 DATA word_3ab6892a<>+20(SB)/4, $0x3ab6892a
 DATA word_3ab6892a<>+24(SB)/4, $0x3ab6892a
 DATA word_3ab6892a<>+28(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+32(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+36(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+40(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+44(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+48(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+52(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+56(SB)/4, $0x3ab6892a
-DATA word_3ab6892a<>+60(SB)/4, $0x3ab6892a
-GLOBL word_3ab6892a<>(SB), RODATA|NOPTR, $64
+GLOBL word_3ab6892a<>(SB), RODATA|NOPTR, $32
 
 DATA word_3c09065d<>+0(SB)/4, $0x3c09065d
 DATA word_3c09065d<>+4(SB)/4, $0x3c09065d
@@ -774,15 +516,7 @@ DATA word_3c09065d<>+16(SB)/4, $0x3c09065d
 DATA word_3c09065d<>+20(SB)/4, $0x3c09065d
 DATA word_3c09065d<>+24(SB)/4, $0x3c09065d
 DATA word_3c09065d<>+28(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+32(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+36(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+40(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+44(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+48(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+52(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+56(SB)/4, $0x3c09065d
-DATA word_3c09065d<>+60(SB)/4, $0x3c09065d
-GLOBL word_3c09065d<>(SB), RODATA|NOPTR, $64
+GLOBL word_3c09065d<>(SB), RODATA|NOPTR, $32
 
 DATA word_3d2aaa8c<>+0(SB)/4, $0x3d2aaa8c
 DATA word_3d2aaa8c<>+4(SB)/4, $0x3d2aaa8c
@@ -792,15 +526,7 @@ DATA word_3d2aaa8c<>+16(SB)/4, $0x3d2aaa8c
 DATA word_3d2aaa8c<>+20(SB)/4, $0x3d2aaa8c
 DATA word_3d2aaa8c<>+24(SB)/4, $0x3d2aaa8c
 DATA word_3d2aaa8c<>+28(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+32(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+36(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+40(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+44(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+48(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+52(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+56(SB)/4, $0x3d2aaa8c
-DATA word_3d2aaa8c<>+60(SB)/4, $0x3d2aaa8c
-GLOBL word_3d2aaa8c<>(SB), RODATA|NOPTR, $64
+GLOBL word_3d2aaa8c<>(SB), RODATA|NOPTR, $32
 
 DATA word_3e2aaa6e<>+0(SB)/4, $0x3e2aaa6e
 DATA word_3e2aaa6e<>+4(SB)/4, $0x3e2aaa6e
@@ -810,15 +536,17 @@ DATA word_3e2aaa6e<>+16(SB)/4, $0x3e2aaa6e
 DATA word_3e2aaa6e<>+20(SB)/4, $0x3e2aaa6e
 DATA word_3e2aaa6e<>+24(SB)/4, $0x3e2aaa6e
 DATA word_3e2aaa6e<>+28(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+32(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+36(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+40(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+44(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+48(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+52(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+56(SB)/4, $0x3e2aaa6e
-DATA word_3e2aaa6e<>+60(SB)/4, $0x3e2aaa6e
-GLOBL word_3e2aaa6e<>(SB), RODATA|NOPTR, $64
+GLOBL word_3e2aaa6e<>(SB), RODATA|NOPTR, $32
+
+DATA word_3f000000<>+0(SB)/4, $0x3f000000
+DATA word_3f000000<>+4(SB)/4, $0x3f000000
+DATA word_3f000000<>+8(SB)/4, $0x3f000000
+DATA word_3f000000<>+12(SB)/4, $0x3f000000
+DATA word_3f000000<>+16(SB)/4, $0x3f000000
+DATA word_3f000000<>+20(SB)/4, $0x3f000000
+DATA word_3f000000<>+24(SB)/4, $0x3f000000
+DATA word_3f000000<>+28(SB)/4, $0x3f000000
+GLOBL word_3f000000<>(SB), RODATA|NOPTR, $32
 
 DATA word_0000007f<>+0(SB)/4, $0x0000007f
 DATA word_0000007f<>+4(SB)/4, $0x0000007f
@@ -828,15 +556,7 @@ DATA word_0000007f<>+16(SB)/4, $0x0000007f
 DATA word_0000007f<>+20(SB)/4, $0x0000007f
 DATA word_0000007f<>+24(SB)/4, $0x0000007f
 DATA word_0000007f<>+28(SB)/4, $0x0000007f
-DATA word_0000007f<>+32(SB)/4, $0x0000007f
-DATA word_0000007f<>+36(SB)/4, $0x0000007f
-DATA word_0000007f<>+40(SB)/4, $0x0000007f
-DATA word_0000007f<>+44(SB)/4, $0x0000007f
-DATA word_0000007f<>+48(SB)/4, $0x0000007f
-DATA word_0000007f<>+52(SB)/4, $0x0000007f
-DATA word_0000007f<>+56(SB)/4, $0x0000007f
-DATA word_0000007f<>+60(SB)/4, $0x0000007f
-GLOBL word_0000007f<>(SB), RODATA|NOPTR, $64
+GLOBL word_0000007f<>(SB), RODATA|NOPTR, $32
 
 DATA word_00800000<>+0(SB)/4, $0x00800000
 DATA word_00800000<>+4(SB)/4, $0x00800000
@@ -846,15 +566,7 @@ DATA word_00800000<>+16(SB)/4, $0x00800000
 DATA word_00800000<>+20(SB)/4, $0x00800000
 DATA word_00800000<>+24(SB)/4, $0x00800000
 DATA word_00800000<>+28(SB)/4, $0x00800000
-DATA word_00800000<>+32(SB)/4, $0x00800000
-DATA word_00800000<>+36(SB)/4, $0x00800000
-DATA word_00800000<>+40(SB)/4, $0x00800000
-DATA word_00800000<>+44(SB)/4, $0x00800000
-DATA word_00800000<>+48(SB)/4, $0x00800000
-DATA word_00800000<>+52(SB)/4, $0x00800000
-DATA word_00800000<>+56(SB)/4, $0x00800000
-DATA word_00800000<>+60(SB)/4, $0x00800000
-GLOBL word_00800000<>(SB), RODATA|NOPTR, $64
+GLOBL word_00800000<>(SB), RODATA|NOPTR, $32
 
 // func elemSigmoidGradAVX2(a *byte)
 // Requires: AVX
@@ -1036,15 +748,7 @@ DATA word_c2ae0000<>+16(SB)/4, $0xc2ae0000
 DATA word_c2ae0000<>+20(SB)/4, $0xc2ae0000
 DATA word_c2ae0000<>+24(SB)/4, $0xc2ae0000
 DATA word_c2ae0000<>+28(SB)/4, $0xc2ae0000
-DATA word_c2ae0000<>+32(SB)/4, $0xc2ae0000
-DATA word_c2ae0000<>+36(SB)/4, $0xc2ae0000
-DATA word_c2ae0000<>+40(SB)/4, $0xc2ae0000
-DATA word_c2ae0000<>+44(SB)/4, $0xc2ae0000
-DATA word_c2ae0000<>+48(SB)/4, $0xc2ae0000
-DATA word_c2ae0000<>+52(SB)/4, $0xc2ae0000
-DATA word_c2ae0000<>+56(SB)/4, $0xc2ae0000
-DATA word_c2ae0000<>+60(SB)/4, $0xc2ae0000
-GLOBL word_c2ae0000<>(SB), RODATA|NOPTR, $64
+GLOBL word_c2ae0000<>(SB), RODATA|NOPTR, $32
 
 // func elemELUGradAVX2(a *byte)
 // Requires: AVX
@@ -1434,15 +1138,7 @@ DATA word_41600000<>+16(SB)/4, $0x41600000
 DATA word_41600000<>+20(SB)/4, $0x41600000
 DATA word_41600000<>+24(SB)/4, $0x41600000
 DATA word_41600000<>+28(SB)/4, $0x41600000
-DATA word_41600000<>+32(SB)/4, $0x41600000
-DATA word_41600000<>+36(SB)/4, $0x41600000
-DATA word_41600000<>+40(SB)/4, $0x41600000
-DATA word_41600000<>+44(SB)/4, $0x41600000
-DATA word_41600000<>+48(SB)/4, $0x41600000
-DATA word_41600000<>+52(SB)/4, $0x41600000
-DATA word_41600000<>+56(SB)/4, $0x41600000
-DATA word_41600000<>+60(SB)/4, $0x41600000
-GLOBL word_41600000<>(SB), RODATA|NOPTR, $64
+GLOBL word_41600000<>(SB), RODATA|NOPTR, $32
 
 DATA word_bf000000<>+0(SB)/4, $0xbf000000
 DATA word_bf000000<>+4(SB)/4, $0xbf000000
@@ -1452,15 +1148,7 @@ DATA word_bf000000<>+16(SB)/4, $0xbf000000
 DATA word_bf000000<>+20(SB)/4, $0xbf000000
 DATA word_bf000000<>+24(SB)/4, $0xbf000000
 DATA word_bf000000<>+28(SB)/4, $0xbf000000
-DATA word_bf000000<>+32(SB)/4, $0xbf000000
-DATA word_bf000000<>+36(SB)/4, $0xbf000000
-DATA word_bf000000<>+40(SB)/4, $0xbf000000
-DATA word_bf000000<>+44(SB)/4, $0xbf000000
-DATA word_bf000000<>+48(SB)/4, $0xbf000000
-DATA word_bf000000<>+52(SB)/4, $0xbf000000
-DATA word_bf000000<>+56(SB)/4, $0xbf000000
-DATA word_bf000000<>+60(SB)/4, $0xbf000000
-GLOBL word_bf000000<>(SB), RODATA|NOPTR, $64
+GLOBL word_bf000000<>(SB), RODATA|NOPTR, $32
 
 DATA word_3e90d0c3<>+0(SB)/4, $0x3e90d0c3
 DATA word_3e90d0c3<>+4(SB)/4, $0x3e90d0c3
@@ -1470,15 +1158,7 @@ DATA word_3e90d0c3<>+16(SB)/4, $0x3e90d0c3
 DATA word_3e90d0c3<>+20(SB)/4, $0x3e90d0c3
 DATA word_3e90d0c3<>+24(SB)/4, $0x3e90d0c3
 DATA word_3e90d0c3<>+28(SB)/4, $0x3e90d0c3
-DATA word_3e90d0c3<>+32(SB)/4, $0x3e90d0c3
-DATA word_3e90d0c3<>+36(SB)/4, $0x3e90d0c3
-DATA word_3e90d0c3<>+40(SB)/4, $0x3e90d0c3
-DATA word_3e90d0c3<>+44(SB)/4, $0x3e90d0c3
-DATA word_3e90d0c3<>+48(SB)/4, $0x3e90d0c3
-DATA word_3e90d0c3<>+52(SB)/4, $0x3e90d0c3
-DATA word_3e90d0c3<>+56(SB)/4, $0x3e90d0c3
-DATA word_3e90d0c3<>+60(SB)/4, $0x3e90d0c3
-GLOBL word_3e90d0c3<>(SB), RODATA|NOPTR, $64
+GLOBL word_3e90d0c3<>(SB), RODATA|NOPTR, $32
 
 DATA word_bcf2b458<>+0(SB)/4, $0xbcf2b458
 DATA word_bcf2b458<>+4(SB)/4, $0xbcf2b458
@@ -1488,15 +1168,7 @@ DATA word_bcf2b458<>+16(SB)/4, $0xbcf2b458
 DATA word_bcf2b458<>+20(SB)/4, $0xbcf2b458
 DATA word_bcf2b458<>+24(SB)/4, $0xbcf2b458
 DATA word_bcf2b458<>+28(SB)/4, $0xbcf2b458
-DATA word_bcf2b458<>+32(SB)/4, $0xbcf2b458
-DATA word_bcf2b458<>+36(SB)/4, $0xbcf2b458
-DATA word_bcf2b458<>+40(SB)/4, $0xbcf2b458
-DATA word_bcf2b458<>+44(SB)/4, $0xbcf2b458
-DATA word_bcf2b458<>+48(SB)/4, $0xbcf2b458
-DATA word_bcf2b458<>+52(SB)/4, $0xbcf2b458
-DATA word_bcf2b458<>+56(SB)/4, $0xbcf2b458
-DATA word_bcf2b458<>+60(SB)/4, $0xbcf2b458
-GLOBL word_bcf2b458<>(SB), RODATA|NOPTR, $64
+GLOBL word_bcf2b458<>(SB), RODATA|NOPTR, $32
 
 DATA word_3e121e08<>+0(SB)/4, $0x3e121e08
 DATA word_3e121e08<>+4(SB)/4, $0x3e121e08
@@ -1506,15 +1178,7 @@ DATA word_3e121e08<>+16(SB)/4, $0x3e121e08
 DATA word_3e121e08<>+20(SB)/4, $0x3e121e08
 DATA word_3e121e08<>+24(SB)/4, $0x3e121e08
 DATA word_3e121e08<>+28(SB)/4, $0x3e121e08
-DATA word_3e121e08<>+32(SB)/4, $0x3e121e08
-DATA word_3e121e08<>+36(SB)/4, $0x3e121e08
-DATA word_3e121e08<>+40(SB)/4, $0x3e121e08
-DATA word_3e121e08<>+44(SB)/4, $0x3e121e08
-DATA word_3e121e08<>+48(SB)/4, $0x3e121e08
-DATA word_3e121e08<>+52(SB)/4, $0x3e121e08
-DATA word_3e121e08<>+56(SB)/4, $0x3e121e08
-DATA word_3e121e08<>+60(SB)/4, $0x3e121e08
-GLOBL word_3e121e08<>(SB), RODATA|NOPTR, $64
+GLOBL word_3e121e08<>(SB), RODATA|NOPTR, $32
 
 DATA word_be768a7e<>+0(SB)/4, $0xbe768a7e
 DATA word_be768a7e<>+4(SB)/4, $0xbe768a7e
@@ -1524,15 +1188,7 @@ DATA word_be768a7e<>+16(SB)/4, $0xbe768a7e
 DATA word_be768a7e<>+20(SB)/4, $0xbe768a7e
 DATA word_be768a7e<>+24(SB)/4, $0xbe768a7e
 DATA word_be768a7e<>+28(SB)/4, $0xbe768a7e
-DATA word_be768a7e<>+32(SB)/4, $0xbe768a7e
-DATA word_be768a7e<>+36(SB)/4, $0xbe768a7e
-DATA word_be768a7e<>+40(SB)/4, $0xbe768a7e
-DATA word_be768a7e<>+44(SB)/4, $0xbe768a7e
-DATA word_be768a7e<>+48(SB)/4, $0xbe768a7e
-DATA word_be768a7e<>+52(SB)/4, $0xbe768a7e
-DATA word_be768a7e<>+56(SB)/4, $0xbe768a7e
-DATA word_be768a7e<>+60(SB)/4, $0xbe768a7e
-GLOBL word_be768a7e<>(SB), RODATA|NOPTR, $64
+GLOBL word_be768a7e<>(SB), RODATA|NOPTR, $32
 
 DATA word_3e13d5ab<>+0(SB)/4, $0x3e13d5ab
 DATA word_3e13d5ab<>+4(SB)/4, $0x3e13d5ab
@@ -1542,15 +1198,7 @@ DATA word_3e13d5ab<>+16(SB)/4, $0x3e13d5ab
 DATA word_3e13d5ab<>+20(SB)/4, $0x3e13d5ab
 DATA word_3e13d5ab<>+24(SB)/4, $0x3e13d5ab
 DATA word_3e13d5ab<>+28(SB)/4, $0x3e13d5ab
-DATA word_3e13d5ab<>+32(SB)/4, $0x3e13d5ab
-DATA word_3e13d5ab<>+36(SB)/4, $0x3e13d5ab
-DATA word_3e13d5ab<>+40(SB)/4, $0x3e13d5ab
-DATA word_3e13d5ab<>+44(SB)/4, $0x3e13d5ab
-DATA word_3e13d5ab<>+48(SB)/4, $0x3e13d5ab
-DATA word_3e13d5ab<>+52(SB)/4, $0x3e13d5ab
-DATA word_3e13d5ab<>+56(SB)/4, $0x3e13d5ab
-DATA word_3e13d5ab<>+60(SB)/4, $0x3e13d5ab
-GLOBL word_3e13d5ab<>(SB), RODATA|NOPTR, $64
+GLOBL word_3e13d5ab<>(SB), RODATA|NOPTR, $32
 
 DATA word_bd5639d1<>+0(SB)/4, $0xbd5639d1
 DATA word_bd5639d1<>+4(SB)/4, $0xbd5639d1
@@ -1560,15 +1208,7 @@ DATA word_bd5639d1<>+16(SB)/4, $0xbd5639d1
 DATA word_bd5639d1<>+20(SB)/4, $0xbd5639d1
 DATA word_bd5639d1<>+24(SB)/4, $0xbd5639d1
 DATA word_bd5639d1<>+28(SB)/4, $0xbd5639d1
-DATA word_bd5639d1<>+32(SB)/4, $0xbd5639d1
-DATA word_bd5639d1<>+36(SB)/4, $0xbd5639d1
-DATA word_bd5639d1<>+40(SB)/4, $0xbd5639d1
-DATA word_bd5639d1<>+44(SB)/4, $0xbd5639d1
-DATA word_bd5639d1<>+48(SB)/4, $0xbd5639d1
-DATA word_bd5639d1<>+52(SB)/4, $0xbd5639d1
-DATA word_bd5639d1<>+56(SB)/4, $0xbd5639d1
-DATA word_bd5639d1<>+60(SB)/4, $0xbd5639d1
-GLOBL word_bd5639d1<>(SB), RODATA|NOPTR, $64
+GLOBL word_bd5639d1<>(SB), RODATA|NOPTR, $32
 
 DATA word_3db161dc<>+0(SB)/4, $0x3db161dc
 DATA word_3db161dc<>+4(SB)/4, $0x3db161dc
@@ -1578,15 +1218,7 @@ DATA word_3db161dc<>+16(SB)/4, $0x3db161dc
 DATA word_3db161dc<>+20(SB)/4, $0x3db161dc
 DATA word_3db161dc<>+24(SB)/4, $0x3db161dc
 DATA word_3db161dc<>+28(SB)/4, $0x3db161dc
-DATA word_3db161dc<>+32(SB)/4, $0x3db161dc
-DATA word_3db161dc<>+36(SB)/4, $0x3db161dc
-DATA word_3db161dc<>+40(SB)/4, $0x3db161dc
-DATA word_3db161dc<>+44(SB)/4, $0x3db161dc
-DATA word_3db161dc<>+48(SB)/4, $0x3db161dc
-DATA word_3db161dc<>+52(SB)/4, $0x3db161dc
-DATA word_3db161dc<>+56(SB)/4, $0x3db161dc
-DATA word_3db161dc<>+60(SB)/4, $0x3db161dc
-GLOBL word_3db161dc<>(SB), RODATA|NOPTR, $64
+GLOBL word_3db161dc<>(SB), RODATA|NOPTR, $32
 
 DATA word_3df203da<>+0(SB)/4, $0x3df203da
 DATA word_3df203da<>+4(SB)/4, $0x3df203da
@@ -1596,15 +1228,7 @@ DATA word_3df203da<>+16(SB)/4, $0x3df203da
 DATA word_3df203da<>+20(SB)/4, $0x3df203da
 DATA word_3df203da<>+24(SB)/4, $0x3df203da
 DATA word_3df203da<>+28(SB)/4, $0x3df203da
-DATA word_3df203da<>+32(SB)/4, $0x3df203da
-DATA word_3df203da<>+36(SB)/4, $0x3df203da
-DATA word_3df203da<>+40(SB)/4, $0x3df203da
-DATA word_3df203da<>+44(SB)/4, $0x3df203da
-DATA word_3df203da<>+48(SB)/4, $0x3df203da
-DATA word_3df203da<>+52(SB)/4, $0x3df203da
-DATA word_3df203da<>+56(SB)/4, $0x3df203da
-DATA word_3df203da<>+60(SB)/4, $0x3df203da
-GLOBL word_3df203da<>(SB), RODATA|NOPTR, $64
+GLOBL word_3df203da<>(SB), RODATA|NOPTR, $32
 
 DATA word_3e3004ff<>+0(SB)/4, $0x3e3004ff
 DATA word_3e3004ff<>+4(SB)/4, $0x3e3004ff
@@ -1614,15 +1238,7 @@ DATA word_3e3004ff<>+16(SB)/4, $0x3e3004ff
 DATA word_3e3004ff<>+20(SB)/4, $0x3e3004ff
 DATA word_3e3004ff<>+24(SB)/4, $0x3e3004ff
 DATA word_3e3004ff<>+28(SB)/4, $0x3e3004ff
-DATA word_3e3004ff<>+32(SB)/4, $0x3e3004ff
-DATA word_3e3004ff<>+36(SB)/4, $0x3e3004ff
-DATA word_3e3004ff<>+40(SB)/4, $0x3e3004ff
-DATA word_3e3004ff<>+44(SB)/4, $0x3e3004ff
-DATA word_3e3004ff<>+48(SB)/4, $0x3e3004ff
-DATA word_3e3004ff<>+52(SB)/4, $0x3e3004ff
-DATA word_3e3004ff<>+56(SB)/4, $0x3e3004ff
-DATA word_3e3004ff<>+60(SB)/4, $0x3e3004ff
-GLOBL word_3e3004ff<>(SB), RODATA|NOPTR, $64
+GLOBL word_3e3004ff<>(SB), RODATA|NOPTR, $32
 
 DATA word_3e54949d<>+0(SB)/4, $0x3e54949d
 DATA word_3e54949d<>+4(SB)/4, $0x3e54949d
@@ -1632,15 +1248,7 @@ DATA word_3e54949d<>+16(SB)/4, $0x3e54949d
 DATA word_3e54949d<>+20(SB)/4, $0x3e54949d
 DATA word_3e54949d<>+24(SB)/4, $0x3e54949d
 DATA word_3e54949d<>+28(SB)/4, $0x3e54949d
-DATA word_3e54949d<>+32(SB)/4, $0x3e54949d
-DATA word_3e54949d<>+36(SB)/4, $0x3e54949d
-DATA word_3e54949d<>+40(SB)/4, $0x3e54949d
-DATA word_3e54949d<>+44(SB)/4, $0x3e54949d
-DATA word_3e54949d<>+48(SB)/4, $0x3e54949d
-DATA word_3e54949d<>+52(SB)/4, $0x3e54949d
-DATA word_3e54949d<>+56(SB)/4, $0x3e54949d
-DATA word_3e54949d<>+60(SB)/4, $0x3e54949d
-GLOBL word_3e54949d<>(SB), RODATA|NOPTR, $64
+GLOBL word_3e54949d<>(SB), RODATA|NOPTR, $32
 
 DATA word_3e6717c2<>+0(SB)/4, $0x3e6717c2
 DATA word_3e6717c2<>+4(SB)/4, $0x3e6717c2
@@ -1650,15 +1258,7 @@ DATA word_3e6717c2<>+16(SB)/4, $0x3e6717c2
 DATA word_3e6717c2<>+20(SB)/4, $0x3e6717c2
 DATA word_3e6717c2<>+24(SB)/4, $0x3e6717c2
 DATA word_3e6717c2<>+28(SB)/4, $0x3e6717c2
-DATA word_3e6717c2<>+32(SB)/4, $0x3e6717c2
-DATA word_3e6717c2<>+36(SB)/4, $0x3e6717c2
-DATA word_3e6717c2<>+40(SB)/4, $0x3e6717c2
-DATA word_3e6717c2<>+44(SB)/4, $0x3e6717c2
-DATA word_3e6717c2<>+48(SB)/4, $0x3e6717c2
-DATA word_3e6717c2<>+52(SB)/4, $0x3e6717c2
-DATA word_3e6717c2<>+56(SB)/4, $0x3e6717c2
-DATA word_3e6717c2<>+60(SB)/4, $0x3e6717c2
-GLOBL word_3e6717c2<>(SB), RODATA|NOPTR, $64
+GLOBL word_3e6717c2<>(SB), RODATA|NOPTR, $32
 
 DATA word_3e671790<>+0(SB)/4, $0x3e671790
 DATA word_3e671790<>+4(SB)/4, $0x3e671790
@@ -1668,15 +1268,7 @@ DATA word_3e671790<>+16(SB)/4, $0x3e671790
 DATA word_3e671790<>+20(SB)/4, $0x3e671790
 DATA word_3e671790<>+24(SB)/4, $0x3e671790
 DATA word_3e671790<>+28(SB)/4, $0x3e671790
-DATA word_3e671790<>+32(SB)/4, $0x3e671790
-DATA word_3e671790<>+36(SB)/4, $0x3e671790
-DATA word_3e671790<>+40(SB)/4, $0x3e671790
-DATA word_3e671790<>+44(SB)/4, $0x3e671790
-DATA word_3e671790<>+48(SB)/4, $0x3e671790
-DATA word_3e671790<>+52(SB)/4, $0x3e671790
-DATA word_3e671790<>+56(SB)/4, $0x3e671790
-DATA word_3e671790<>+60(SB)/4, $0x3e671790
-GLOBL word_3e671790<>(SB), RODATA|NOPTR, $64
+GLOBL word_3e671790<>(SB), RODATA|NOPTR, $32
 
 // func elemGELUGradAVX2(a *byte)
 // Requires: AVX, AVX2, FMA3
@@ -1841,15 +1433,7 @@ DATA word_3ecc422a<>+16(SB)/4, $0x3ecc422a
 DATA word_3ecc422a<>+20(SB)/4, $0x3ecc422a
 DATA word_3ecc422a<>+24(SB)/4, $0x3ecc422a
 DATA word_3ecc422a<>+28(SB)/4, $0x3ecc422a
-DATA word_3ecc422a<>+32(SB)/4, $0x3ecc422a
-DATA word_3ecc422a<>+36(SB)/4, $0x3ecc422a
-DATA word_3ecc422a<>+40(SB)/4, $0x3ecc422a
-DATA word_3ecc422a<>+44(SB)/4, $0x3ecc422a
-DATA word_3ecc422a<>+48(SB)/4, $0x3ecc422a
-DATA word_3ecc422a<>+52(SB)/4, $0x3ecc422a
-DATA word_3ecc422a<>+56(SB)/4, $0x3ecc422a
-DATA word_3ecc422a<>+60(SB)/4, $0x3ecc422a
-GLOBL word_3ecc422a<>(SB), RODATA|NOPTR, $64
+GLOBL word_3ecc422a<>(SB), RODATA|NOPTR, $32
 
 // func elemSoftplusAVX2(a *byte)
 // Requires: AVX, AVX2, FMA3
@@ -1957,6 +1541,16 @@ loop18:
 	VZEROUPPER
 	RET
 
+DATA word_40000000<>+0(SB)/4, $0x40000000
+DATA word_40000000<>+4(SB)/4, $0x40000000
+DATA word_40000000<>+8(SB)/4, $0x40000000
+DATA word_40000000<>+12(SB)/4, $0x40000000
+DATA word_40000000<>+16(SB)/4, $0x40000000
+DATA word_40000000<>+20(SB)/4, $0x40000000
+DATA word_40000000<>+24(SB)/4, $0x40000000
+DATA word_40000000<>+28(SB)/4, $0x40000000
+GLOBL word_40000000<>(SB), RODATA|NOPTR, $32
+
 DATA word_3dee1723<>+0(SB)/4, $0x3dee1723
 DATA word_3dee1723<>+4(SB)/4, $0x3dee1723
 DATA word_3dee1723<>+8(SB)/4, $0x3dee1723
@@ -1965,15 +1559,7 @@ DATA word_3dee1723<>+16(SB)/4, $0x3dee1723
 DATA word_3dee1723<>+20(SB)/4, $0x3dee1723
 DATA word_3dee1723<>+24(SB)/4, $0x3dee1723
 DATA word_3dee1723<>+28(SB)/4, $0x3dee1723
-DATA word_3dee1723<>+32(SB)/4, $0x3dee1723
-DATA word_3dee1723<>+36(SB)/4, $0x3dee1723
-DATA word_3dee1723<>+40(SB)/4, $0x3dee1723
-DATA word_3dee1723<>+44(SB)/4, $0x3dee1723
-DATA word_3dee1723<>+48(SB)/4, $0x3dee1723
-DATA word_3dee1723<>+52(SB)/4, $0x3dee1723
-DATA word_3dee1723<>+56(SB)/4, $0x3dee1723
-DATA word_3dee1723<>+60(SB)/4, $0x3dee1723
-GLOBL word_3dee1723<>(SB), RODATA|NOPTR, $64
+GLOBL word_3dee1723<>(SB), RODATA|NOPTR, $32
 
 DATA word_3dde38e7<>+0(SB)/4, $0x3dde38e7
 DATA word_3dde38e7<>+4(SB)/4, $0x3dde38e7
@@ -1983,15 +1569,7 @@ DATA word_3dde38e7<>+16(SB)/4, $0x3dde38e7
 DATA word_3dde38e7<>+20(SB)/4, $0x3dde38e7
 DATA word_3dde38e7<>+24(SB)/4, $0x3dde38e7
 DATA word_3dde38e7<>+28(SB)/4, $0x3dde38e7
-DATA word_3dde38e7<>+32(SB)/4, $0x3dde38e7
-DATA word_3dde38e7<>+36(SB)/4, $0x3dde38e7
-DATA word_3dde38e7<>+40(SB)/4, $0x3dde38e7
-DATA word_3dde38e7<>+44(SB)/4, $0x3dde38e7
-DATA word_3dde38e7<>+48(SB)/4, $0x3dde38e7
-DATA word_3dde38e7<>+52(SB)/4, $0x3dde38e7
-DATA word_3dde38e7<>+56(SB)/4, $0x3dde38e7
-DATA word_3dde38e7<>+60(SB)/4, $0x3dde38e7
-GLOBL word_3dde38e7<>(SB), RODATA|NOPTR, $64
+GLOBL word_3dde38e7<>(SB), RODATA|NOPTR, $32
 
 DATA word_3e1264fb<>+0(SB)/4, $0x3e1264fb
 DATA word_3e1264fb<>+4(SB)/4, $0x3e1264fb
@@ -2001,15 +1579,7 @@ DATA word_3e1264fb<>+16(SB)/4, $0x3e1264fb
 DATA word_3e1264fb<>+20(SB)/4, $0x3e1264fb
 DATA word_3e1264fb<>+24(SB)/4, $0x3e1264fb
 DATA word_3e1264fb<>+28(SB)/4, $0x3e1264fb
-DATA word_3e1264fb<>+32(SB)/4, $0x3e1264fb
-DATA word_3e1264fb<>+36(SB)/4, $0x3e1264fb
-DATA word_3e1264fb<>+40(SB)/4, $0x3e1264fb
-DATA word_3e1264fb<>+44(SB)/4, $0x3e1264fb
-DATA word_3e1264fb<>+48(SB)/4, $0x3e1264fb
-DATA word_3e1264fb<>+52(SB)/4, $0x3e1264fb
-DATA word_3e1264fb<>+56(SB)/4, $0x3e1264fb
-DATA word_3e1264fb<>+60(SB)/4, $0x3e1264fb
-GLOBL word_3e1264fb<>(SB), RODATA|NOPTR, $64
+GLOBL word_3e1264fb<>(SB), RODATA|NOPTR, $32
 
 DATA word_3e4ccc68<>+0(SB)/4, $0x3e4ccc68
 DATA word_3e4ccc68<>+4(SB)/4, $0x3e4ccc68
@@ -2019,15 +1589,7 @@ DATA word_3e4ccc68<>+16(SB)/4, $0x3e4ccc68
 DATA word_3e4ccc68<>+20(SB)/4, $0x3e4ccc68
 DATA word_3e4ccc68<>+24(SB)/4, $0x3e4ccc68
 DATA word_3e4ccc68<>+28(SB)/4, $0x3e4ccc68
-DATA word_3e4ccc68<>+32(SB)/4, $0x3e4ccc68
-DATA word_3e4ccc68<>+36(SB)/4, $0x3e4ccc68
-DATA word_3e4ccc68<>+40(SB)/4, $0x3e4ccc68
-DATA word_3e4ccc68<>+44(SB)/4, $0x3e4ccc68
-DATA word_3e4ccc68<>+48(SB)/4, $0x3e4ccc68
-DATA word_3e4ccc68<>+52(SB)/4, $0x3e4ccc68
-DATA word_3e4ccc68<>+56(SB)/4, $0x3e4ccc68
-DATA word_3e4ccc68<>+60(SB)/4, $0x3e4ccc68
-GLOBL word_3e4ccc68<>(SB), RODATA|NOPTR, $64
+GLOBL word_3e4ccc68<>(SB), RODATA|NOPTR, $32
 
 DATA word_3eaaaaab<>+0(SB)/4, $0x3eaaaaab
 DATA word_3eaaaaab<>+4(SB)/4, $0x3eaaaaab
@@ -2037,15 +1599,17 @@ DATA word_3eaaaaab<>+16(SB)/4, $0x3eaaaaab
 DATA word_3eaaaaab<>+20(SB)/4, $0x3eaaaaab
 DATA word_3eaaaaab<>+24(SB)/4, $0x3eaaaaab
 DATA word_3eaaaaab<>+28(SB)/4, $0x3eaaaaab
-DATA word_3eaaaaab<>+32(SB)/4, $0x3eaaaaab
-DATA word_3eaaaaab<>+36(SB)/4, $0x3eaaaaab
-DATA word_3eaaaaab<>+40(SB)/4, $0x3eaaaaab
-DATA word_3eaaaaab<>+44(SB)/4, $0x3eaaaaab
-DATA word_3eaaaaab<>+48(SB)/4, $0x3eaaaaab
-DATA word_3eaaaaab<>+52(SB)/4, $0x3eaaaaab
-DATA word_3eaaaaab<>+56(SB)/4, $0x3eaaaaab
-DATA word_3eaaaaab<>+60(SB)/4, $0x3eaaaaab
-GLOBL word_3eaaaaab<>(SB), RODATA|NOPTR, $64
+GLOBL word_3eaaaaab<>(SB), RODATA|NOPTR, $32
+
+DATA word_00000000<>+0(SB)/4, $0x00000000
+DATA word_00000000<>+4(SB)/4, $0x00000000
+DATA word_00000000<>+8(SB)/4, $0x00000000
+DATA word_00000000<>+12(SB)/4, $0x00000000
+DATA word_00000000<>+16(SB)/4, $0x00000000
+DATA word_00000000<>+20(SB)/4, $0x00000000
+DATA word_00000000<>+24(SB)/4, $0x00000000
+DATA word_00000000<>+28(SB)/4, $0x00000000
+GLOBL word_00000000<>(SB), RODATA|NOPTR, $32
 
 // func elemSoftplusGradAVX2(a *byte)
 // Requires: AVX, AVX2, FMA3
@@ -2541,51 +2105,50 @@ loop30:
 // func elemTanhAVX512(a *byte)
 // Requires: AVX, AVX512DQ, AVX512F
 TEXT ·elemTanhAVX512(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), DI
-	MOVQ         (DI), SI
-	MOVQ         8(DI), DX
-	VBROADCASTSS 88(DI), Z31
-	MOVQ         64(DI), CX
-	SHLQ         $0x06, CX
-	XORQ         AX, AX
+	MOVQ            a+0(FP), DI
+	MOVQ            (DI), SI
+	MOVQ            8(DI), DX
+	VBROADCASTSS    88(DI), Z31
+	VBROADCASTF32X8 tanh_0<>+0(SB), Z16
+	VBROADCASTF32X8 tanh_1<>+0(SB), Z17
+	VBROADCASTF32X8 tanh_2<>+0(SB), Z18
+	VBROADCASTF32X8 tanh_3<>+0(SB), Z19
+	VBROADCASTF32X8 tanh_4<>+0(SB), Z20
+	VBROADCASTF32X8 tanh_5<>+0(SB), Z21
+	VBROADCASTF32X8 tanh_6<>+0(SB), Z22
+	VBROADCASTF32X8 tanh_7<>+0(SB), Z23
+	MOVQ            64(DI), CX
+	SHLQ            $0x06, CX
+	XORQ            AX, AX
 
 loop31:
-	VMOVUPS      (DX)(AX*1), Z0
-	VANDPS       word_7fffffff<>+0(SB), Z0, Z1
-	VMOVUPS      word_41107ae1<>+0(SB), Z2
-	VMINPS       Z1, Z2, Z1
-	VMOVUPS      word_be78d4fe<>+0(SB), Z2
-	VFMADD231PS  word_4038aa3b<>+0(SB), Z1, Z2
-	VADDPS       word_4b400000<>+0(SB), Z2, Z2
-	VSUBPS       word_4b400000<>+0(SB), Z2, Z3
-	VADDPS       Z1, Z1, Z1
-	VFNMADD231PS word_3f317218<>+0(SB), Z3, Z1
-	VMOVUPS      word_3ad0fb61<>+0(SB), Z3
-	VFMADD213PS  word_3c07c6b1<>+0(SB), Z1, Z3
-	VFMADD213PS  word_3d2aa58c<>+0(SB), Z1, Z3
-	VFMADD213PS  word_3e2aab12<>+0(SB), Z1, Z3
-	VFMADD213PS  word_3f000000<>+0(SB), Z1, Z3
-	VPSLLD       $0x17, Z2, Z2
-	VPADDD       word_3f800000<>+0(SB), Z2, Z2
-	VMULPS       Z1, Z1, Z4
-	VFMADD213PS  Z1, Z4, Z3
-	VADDPS       word_bf800000<>+0(SB), Z2, Z4
-	VFMADD213PS  Z4, Z2, Z3
-	VADDPS       word_40000000<>+0(SB), Z3, Z4
-	VDIVPS       Z4, Z3, Z2
-	VADDPS       word_c0000000<>+0(SB), Z4, Z4
-	VSUBPS       Z4, Z3, Z3
-	VMULPS       Z2, Z3, Z3
-	VMOVUPS      word_3efffe00<>+0(SB), Z4
-	VFNMADD231PS word_3f000000<>+0(SB), Z2, Z4
-	VMAXPS       word_00000000<>+0(SB), Z4, Z4
-	VFNMADD231PS Z4, Z3, Z2
-	VANDPS       word_80000000<>+0(SB), Z0, Z0
-	VORPS        Z2, Z0, Z0
-	VMOVUPS      Z0, (SI)(AX*1)
-	ADDQ         $+64, AX
-	CMPQ         AX, CX
-	JNE          loop31
+	VMOVUPS          (DX)(AX*1), Z0
+	VANDPS.BCST      word_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS     word_411051ec<>+0(SB), Z2
+	VMINPS           Z1, Z2, Z1
+	VBROADCASTSS     word_3f800000<>+0(SB), Z2
+	VFMADD231PS.BCST word_3fc80000<>+0(SB), Z1, Z2
+	VPSRLD           $0x16, Z2, Z2
+	VPERMPS          Z16, Z2, Z3
+	VSUBPS           Z3, Z1, Z1
+	VPERMPS          Z23, Z2, Z3
+	VPERMPS          Z22, Z2, Z4
+	VFMADD213PS      Z4, Z1, Z3
+	VPERMPS          Z21, Z2, Z4
+	VFMADD213PS      Z4, Z1, Z3
+	VPERMPS          Z20, Z2, Z4
+	VFMADD213PS      Z4, Z1, Z3
+	VPERMPS          Z19, Z2, Z4
+	VFMADD213PS      Z4, Z1, Z3
+	VPERMPS          Z18, Z2, Z4
+	VFMADD213PS      Z4, Z1, Z3
+	VPERMPS          Z17, Z2, Z4
+	VFMADD213PS      Z4, Z1, Z3
+	VPTERNLOGD.BCST  $0xec, word_80000000<>+0(SB), Z3, Z0
+	VMOVUPS          Z0, (SI)(AX*1)
+	ADDQ             $+64, AX
+	CMPQ             AX, CX
+	JNE              loop31
 	VZEROUPPER
 	RET
 
@@ -2604,7 +2167,7 @@ TEXT ·elemTanhGradAVX512(SB), NOSPLIT, $0-8
 loop32:
 	VMOVUPS      (DX)(AX*1), Z0
 	VMOVUPS      (BX)(AX*1), Z1
-	VMOVUPS      word_3f800000<>+0(SB), Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z2
 	VFNMADD231PS Z1, Z1, Z2
 	VMULPS       Z2, Z0, Z0
 	VMOVUPS      Z0, (SI)(AX*1)
@@ -2626,36 +2189,36 @@ TEXT ·elemSigmoidAVX512(SB), NOSPLIT, $0-8
 	XORQ         AX, AX
 
 loop33:
-	VMOVUPS      (DX)(AX*1), Z0
-	VXORPS       word_80000000<>+0(SB), Z0, Z0
-	VMOVUPS      word_42b20000<>+0(SB), Z1
-	VMINPS       Z0, Z1, Z0
-	VMOVUPS      word_c2b00000<>+0(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VMULPS       word_3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS  $0x08, Z1, Z1
-	VFNMADD231PS word_3f318000<>+0(SB), Z1, Z0
-	VFNMADD231PS word_b95e8083<>+0(SB), Z1, Z0
-	VMOVUPS      word_3ab6892a<>+0(SB), Z2
-	VFMADD213PS  word_3c09065d<>+0(SB), Z0, Z2
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z0, Z2
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z0, Z2
-	VFMADD213PS  word_3f000000<>+0(SB), Z0, Z2
-	VMULPS       Z0, Z0, Z3
-	VFMADD213PS  Z0, Z3, Z2
-	VADDPS       word_3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS    Z1, Z0, Z0
-	VCMPPS       $0x15, word_00800000<>+0(SB), Z0, K1
-	VMOVAPS.Z    Z0, K1, Z0
-	VMOVUPS      word_3f800000<>+0(SB), Z1
-	VADDPS       Z1, Z0, Z0
-	VDIVPS       Z0, Z1, Z0
-	VCMPPS       $0x15, word_00800000<>+0(SB), Z0, K1
-	VMOVAPS.Z    Z0, K1, Z0
-	VMOVUPS      Z0, (SI)(AX*1)
-	ADDQ         $+64, AX
-	CMPQ         AX, CX
-	JNE          loop33
+	VMOVUPS           (DX)(AX*1), Z0
+	VXORPS.BCST       word_80000000<>+0(SB), Z0, Z0
+	VBROADCASTSS      word_42b20000<>+0(SB), Z1
+	VMINPS            Z0, Z1, Z0
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z0, Z1
+	VRNDSCALEPS       $0x08, Z1, Z1
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z1, Z0
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z1, Z0
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z2
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z0, Z2
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z0, Z2
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z0, Z2
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z0, Z2
+	VMULPS            Z0, Z0, Z3
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       word_3f800000<>+0(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z0
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z0, K1
+	VMOVAPS.Z         Z0, K1, Z0
+	VBROADCASTSS      word_3f800000<>+0(SB), Z1
+	VADDPS            Z1, Z0, Z0
+	VDIVPS            Z0, Z1, Z0
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z0, K1
+	VMOVAPS.Z         Z0, K1, Z0
+	VMOVUPS           Z0, (SI)(AX*1)
+	ADDQ              $+64, AX
+	CMPQ              AX, CX
+	JNE               loop33
 	VZEROUPPER
 	RET
 
@@ -2672,16 +2235,16 @@ TEXT ·elemSigmoidGradAVX512(SB), NOSPLIT, $0-8
 	XORQ         AX, AX
 
 loop34:
-	VMOVUPS (DX)(AX*1), Z0
-	VMOVUPS (BX)(AX*1), Z1
-	VMOVUPS word_3f800000<>+0(SB), Z2
-	VSUBPS  Z1, Z2, Z2
-	VMULPS  Z1, Z2, Z2
-	VMULPS  Z2, Z0, Z0
-	VMOVUPS Z0, (SI)(AX*1)
-	ADDQ    $+64, AX
-	CMPQ    AX, CX
-	JNE     loop34
+	VMOVUPS      (DX)(AX*1), Z0
+	VMOVUPS      (BX)(AX*1), Z1
+	VBROADCASTSS word_3f800000<>+0(SB), Z2
+	VSUBPS       Z1, Z2, Z2
+	VMULPS       Z1, Z2, Z2
+	VMULPS       Z2, Z0, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	CMPQ         AX, CX
+	JNE          loop34
 	VZEROUPPER
 	RET
 
@@ -2749,36 +2312,36 @@ TEXT ·elemELUAVX512(SB), NOSPLIT, $0-8
 	XORQ         AX, AX
 
 loop37:
-	VMOVUPS      (DX)(AX*1), Z0
-	VPXORD       Z1, Z1, Z1
-	VMINPS       Z0, Z1, Z2
-	VMOVUPS      word_c2ae0000<>+0(SB), Z3
-	VMAXPS       Z2, Z3, Z2
-	VMULPS       word_3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS  $0x08, Z3, Z3
-	VFNMADD231PS word_3f318000<>+0(SB), Z3, Z2
-	VFNMADD231PS word_b95e8083<>+0(SB), Z3, Z2
-	VMOVUPS      word_3ab6892a<>+0(SB), Z4
-	VFMADD213PS  word_3c09065d<>+0(SB), Z2, Z4
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z2, Z4
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z2, Z4
-	VFMADD213PS  word_3f000000<>+0(SB), Z2, Z4
-	VMULPS       Z2, Z2, Z5
-	VFMADD213PS  Z2, Z5, Z4
-	VMOVAPS      Z4, Z2
-	VCVTPS2DQ    Z3, Z3
-	VPADDD       word_0000007f<>+0(SB), Z3, Z3
-	VPSLLD       $0x17, Z3, Z3
-	VSUBPS       word_3f800000<>+0(SB), Z3, Z4
-	VFMADD213PS  Z4, Z3, Z2
-	VMULPS       Z31, Z2, Z2
-	VCMPPS       $0x1e, Z1, Z0, K1
-	VMOVAPS      Z0, K1, Z2
-	VMOVAPS      Z2, Z0
-	VMOVUPS      Z0, (SI)(AX*1)
-	ADDQ         $+64, AX
-	CMPQ         AX, CX
-	JNE          loop37
+	VMOVUPS           (DX)(AX*1), Z0
+	VPXORD            Z1, Z1, Z1
+	VMINPS            Z0, Z1, Z2
+	VBROADCASTSS      word_c2ae0000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z4
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VFMADD213PS       Z2, Z5, Z4
+	VMOVAPS           Z4, Z2
+	VCVTPS2DQ         Z3, Z3
+	VPADDD.BCST       word_0000007f<>+0(SB), Z3, Z3
+	VPSLLD            $0x17, Z3, Z3
+	VSUBPS.BCST       word_3f800000<>+0(SB), Z3, Z4
+	VFMADD213PS       Z4, Z3, Z2
+	VMULPS            Z31, Z2, Z2
+	VCMPPS            $0x1e, Z1, Z0, K1
+	VMOVAPS           Z0, K1, Z2
+	VMOVAPS           Z2, Z0
+	VMOVUPS           Z0, (SI)(AX*1)
+	ADDQ              $+64, AX
+	CMPQ              AX, CX
+	JNE               loop37
 	VZEROUPPER
 	RET
 
@@ -2822,38 +2385,38 @@ TEXT ·elemSiLUAVX512(SB), NOSPLIT, $0-8
 	XORQ         AX, AX
 
 loop39:
-	VMOVUPS      (DX)(AX*1), Z0
-	VMOVAPS      Z0, Z4
-	VXORPS       word_80000000<>+0(SB), Z0, Z0
-	VMOVUPS      word_42b20000<>+0(SB), Z1
-	VMINPS       Z0, Z1, Z0
-	VMOVUPS      word_c2b00000<>+0(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VMULPS       word_3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS  $0x08, Z1, Z1
-	VFNMADD231PS word_3f318000<>+0(SB), Z1, Z0
-	VFNMADD231PS word_b95e8083<>+0(SB), Z1, Z0
-	VMOVUPS      word_3ab6892a<>+0(SB), Z2
-	VFMADD213PS  word_3c09065d<>+0(SB), Z0, Z2
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z0, Z2
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z0, Z2
-	VFMADD213PS  word_3f000000<>+0(SB), Z0, Z2
-	VMULPS       Z0, Z0, Z3
-	VFMADD213PS  Z0, Z3, Z2
-	VADDPS       word_3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS    Z1, Z0, Z0
-	VCMPPS       $0x15, word_00800000<>+0(SB), Z0, K1
-	VMOVAPS.Z    Z0, K1, Z0
-	VMOVUPS      word_3f800000<>+0(SB), Z1
-	VADDPS       Z1, Z0, Z0
-	VDIVPS       Z0, Z1, Z0
-	VCMPPS       $0x15, word_00800000<>+0(SB), Z0, K1
-	VMOVAPS.Z    Z0, K1, Z0
-	VMULPS       Z4, Z0, Z0
-	VMOVUPS      Z0, (SI)(AX*1)
-	ADDQ         $+64, AX
-	CMPQ         AX, CX
-	JNE          loop39
+	VMOVUPS           (DX)(AX*1), Z0
+	VMOVAPS           Z0, Z4
+	VXORPS.BCST       word_80000000<>+0(SB), Z0, Z0
+	VBROADCASTSS      word_42b20000<>+0(SB), Z1
+	VMINPS            Z0, Z1, Z0
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z0, Z1
+	VRNDSCALEPS       $0x08, Z1, Z1
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z1, Z0
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z1, Z0
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z2
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z0, Z2
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z0, Z2
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z0, Z2
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z0, Z2
+	VMULPS            Z0, Z0, Z3
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       word_3f800000<>+0(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z0
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z0, K1
+	VMOVAPS.Z         Z0, K1, Z0
+	VBROADCASTSS      word_3f800000<>+0(SB), Z1
+	VADDPS            Z1, Z0, Z0
+	VDIVPS            Z0, Z1, Z0
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z0, K1
+	VMOVAPS.Z         Z0, K1, Z0
+	VMULPS            Z4, Z0, Z0
+	VMOVUPS           Z0, (SI)(AX*1)
+	ADDQ              $+64, AX
+	CMPQ              AX, CX
+	JNE               loop39
 	VZEROUPPER
 	RET
 
@@ -2870,43 +2433,43 @@ TEXT ·elemSiLUGradAVX512(SB), NOSPLIT, $0-8
 	XORQ         AX, AX
 
 loop40:
-	VMOVUPS      (DX)(AX*1), Z0
-	VMOVUPS      (BX)(AX*1), Z1
-	VMOVAPS      Z1, Z2
-	VXORPS       word_80000000<>+0(SB), Z2, Z2
-	VMOVUPS      word_42b20000<>+0(SB), Z3
-	VMINPS       Z2, Z3, Z2
-	VMOVUPS      word_c2b00000<>+0(SB), Z3
-	VMAXPS       Z2, Z3, Z2
-	VMULPS       word_3fb8aa3b<>+0(SB), Z2, Z3
-	VRNDSCALEPS  $0x08, Z3, Z3
-	VFNMADD231PS word_3f318000<>+0(SB), Z3, Z2
-	VFNMADD231PS word_b95e8083<>+0(SB), Z3, Z2
-	VMOVUPS      word_3ab6892a<>+0(SB), Z4
-	VFMADD213PS  word_3c09065d<>+0(SB), Z2, Z4
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z2, Z4
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z2, Z4
-	VFMADD213PS  word_3f000000<>+0(SB), Z2, Z4
-	VMULPS       Z2, Z2, Z5
-	VFMADD213PS  Z2, Z5, Z4
-	VADDPS       word_3f800000<>+0(SB), Z4, Z2
-	VSCALEFPS    Z3, Z2, Z2
-	VCMPPS       $0x15, word_00800000<>+0(SB), Z2, K1
-	VMOVAPS.Z    Z2, K1, Z2
-	VMOVUPS      word_3f800000<>+0(SB), Z3
-	VADDPS       Z3, Z2, Z2
-	VDIVPS       Z2, Z3, Z2
-	VCMPPS       $0x15, word_00800000<>+0(SB), Z2, K1
-	VMOVAPS.Z    Z2, K1, Z2
-	VMOVUPS      word_3f800000<>+0(SB), Z3
-	VSUBPS       Z2, Z3, Z3
-	VMULPS       Z2, Z1, Z1
-	VFMADD213PS  Z2, Z1, Z3
-	VMULPS       Z3, Z0, Z0
-	VMOVUPS      Z0, (SI)(AX*1)
-	ADDQ         $+64, AX
-	CMPQ         AX, CX
-	JNE          loop40
+	VMOVUPS           (DX)(AX*1), Z0
+	VMOVUPS           (BX)(AX*1), Z1
+	VMOVAPS           Z1, Z2
+	VXORPS.BCST       word_80000000<>+0(SB), Z2, Z2
+	VBROADCASTSS      word_42b20000<>+0(SB), Z3
+	VMINPS            Z2, Z3, Z2
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z4
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       word_3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VBROADCASTSS      word_3f800000<>+0(SB), Z3
+	VADDPS            Z3, Z2, Z2
+	VDIVPS            Z2, Z3, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VBROADCASTSS      word_3f800000<>+0(SB), Z3
+	VSUBPS            Z2, Z3, Z3
+	VMULPS            Z2, Z1, Z1
+	VFMADD213PS       Z2, Z1, Z3
+	VMULPS            Z3, Z0, Z0
+	VMOVUPS           Z0, (SI)(AX*1)
+	ADDQ              $+64, AX
+	CMPQ              AX, CX
+	JNE               loop40
 	VZEROUPPER
 	RET
 
@@ -2922,66 +2485,66 @@ TEXT ·elemGELUAVX512(SB), NOSPLIT, $0-8
 	XORQ         AX, AX
 
 loop41:
-	VMOVUPS      (DX)(AX*1), Z0
-	VANDPS       word_7fffffff<>+0(SB), Z0, Z1
-	VMOVUPS      word_41600000<>+0(SB), Z4
-	VMINPS       Z1, Z4, Z1
-	VMULPS       Z1, Z1, Z2
-	VMOVAPS      Z2, Z3
-	VFMSUB231PS  Z1, Z1, Z3
-	VMULPS       word_bf000000<>+0(SB), Z3, Z3
-	VMULPS       word_bf000000<>+0(SB), Z2, Z2
-	VMOVUPS      word_42b20000<>+0(SB), Z4
-	VMINPS       Z2, Z4, Z2
-	VMOVUPS      word_c2b00000<>+0(SB), Z4
-	VMAXPS       Z2, Z4, Z2
-	VMULPS       word_3fb8aa3b<>+0(SB), Z2, Z4
-	VRNDSCALEPS  $0x08, Z4, Z4
-	VFNMADD231PS word_3f318000<>+0(SB), Z4, Z2
-	VFNMADD231PS word_b95e8083<>+0(SB), Z4, Z2
-	VMOVUPS      word_3ab6892a<>+0(SB), Z5
-	VFMADD213PS  word_3c09065d<>+0(SB), Z2, Z5
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z2, Z5
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z2, Z5
-	VFMADD213PS  word_3f000000<>+0(SB), Z2, Z5
-	VMULPS       Z2, Z2, Z6
-	VFMADD213PS  Z2, Z6, Z5
-	VADDPS       word_3f800000<>+0(SB), Z5, Z2
-	VSCALEFPS    Z4, Z2, Z2
-	VCMPPS       $0x15, word_00800000<>+0(SB), Z2, K1
-	VMOVAPS.Z    Z2, K1, Z2
-	VFMADD231PS  Z2, Z3, Z2
-	VMOVUPS      word_3f800000<>+0(SB), Z4
-	VMOVAPS      Z4, Z5
-	VFMADD231PS  word_3e90d0c3<>+0(SB), Z1, Z5
-	VDIVPS       Z5, Z4, Z5
-	VMOVUPS      word_bcf2b458<>+0(SB), Z3
-	VFMADD213PS  word_3e121e08<>+0(SB), Z5, Z3
-	VFMADD213PS  word_be768a7e<>+0(SB), Z5, Z3
-	VFMADD213PS  word_3e13d5ab<>+0(SB), Z5, Z3
-	VFMADD213PS  word_bd5639d1<>+0(SB), Z5, Z3
-	VFMADD213PS  word_3db161dc<>+0(SB), Z5, Z3
-	VFMADD213PS  word_3df203da<>+0(SB), Z5, Z3
-	VFMADD213PS  word_3e3004ff<>+0(SB), Z5, Z3
-	VFMADD213PS  word_3e54949d<>+0(SB), Z5, Z3
-	VFMADD213PS  word_3e6717c2<>+0(SB), Z5, Z3
-	VFMADD213PS  word_3e671790<>+0(SB), Z5, Z3
-	VMULPS       word_3f000000<>+0(SB), Z5, Z5
-	VMULPS       Z5, Z3, Z3
-	VMOVUPS      word_3f800000<>+0(SB), Z4
-	VFNMADD231PS Z3, Z2, Z4
-	VMULPS       Z0, Z4, Z4
-	VXORPS       word_80000000<>+0(SB), Z1, Z1
-	VMULPS       Z3, Z1, Z1
-	VMULPS       Z2, Z1, Z1
-	VPXORD       Z5, Z5, Z5
-	VCMPPS       $0x1e, Z5, Z0, K1
-	VMOVAPS      Z4, K1, Z1
-	VMOVAPS      Z1, Z0
-	VMOVUPS      Z0, (SI)(AX*1)
-	ADDQ         $+64, AX
-	CMPQ         AX, CX
-	JNE          loop41
+	VMOVUPS           (DX)(AX*1), Z0
+	VANDPS.BCST       word_7fffffff<>+0(SB), Z0, Z1
+	VBROADCASTSS      word_41600000<>+0(SB), Z4
+	VMINPS            Z1, Z4, Z1
+	VMULPS            Z1, Z1, Z2
+	VMOVAPS           Z2, Z3
+	VFMSUB231PS       Z1, Z1, Z3
+	VMULPS.BCST       word_bf000000<>+0(SB), Z3, Z3
+	VMULPS.BCST       word_bf000000<>+0(SB), Z2, Z2
+	VBROADCASTSS      word_42b20000<>+0(SB), Z4
+	VMINPS            Z2, Z4, Z2
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z4
+	VMAXPS            Z2, Z4, Z2
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z2, Z4
+	VRNDSCALEPS       $0x08, Z4, Z4
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z4, Z2
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z4, Z2
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z5
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z2, Z5
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z2, Z5
+	VMULPS            Z2, Z2, Z6
+	VFMADD213PS       Z2, Z6, Z5
+	VADDPS.BCST       word_3f800000<>+0(SB), Z5, Z2
+	VSCALEFPS         Z4, Z2, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VFMADD231PS       Z2, Z3, Z2
+	VBROADCASTSS      word_3f800000<>+0(SB), Z4
+	VMOVAPS           Z4, Z5
+	VFMADD231PS.BCST  word_3e90d0c3<>+0(SB), Z1, Z5
+	VDIVPS            Z5, Z4, Z5
+	VBROADCASTSS      word_bcf2b458<>+0(SB), Z3
+	VFMADD213PS.BCST  word_3e121e08<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  word_be768a7e<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  word_3e13d5ab<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  word_bd5639d1<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  word_3db161dc<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  word_3df203da<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  word_3e3004ff<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  word_3e54949d<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  word_3e6717c2<>+0(SB), Z5, Z3
+	VFMADD213PS.BCST  word_3e671790<>+0(SB), Z5, Z3
+	VMULPS.BCST       word_3f000000<>+0(SB), Z5, Z5
+	VMULPS            Z5, Z3, Z3
+	VBROADCASTSS      word_3f800000<>+0(SB), Z4
+	VFNMADD231PS      Z3, Z2, Z4
+	VMULPS            Z0, Z4, Z4
+	VXORPS.BCST       word_80000000<>+0(SB), Z1, Z1
+	VMULPS            Z3, Z1, Z1
+	VMULPS            Z2, Z1, Z1
+	VPXORD            Z5, Z5, Z5
+	VCMPPS            $0x1e, Z5, Z0, K1
+	VMOVAPS           Z4, K1, Z1
+	VMOVAPS           Z1, Z0
+	VMOVUPS           Z0, (SI)(AX*1)
+	ADDQ              $+64, AX
+	CMPQ              AX, CX
+	JNE               loop41
 	VZEROUPPER
 	RET
 
@@ -2998,69 +2561,69 @@ TEXT ·elemGELUGradAVX512(SB), NOSPLIT, $0-8
 	XORQ         AX, AX
 
 loop42:
-	VMOVUPS      (DX)(AX*1), Z0
-	VMOVUPS      (BX)(AX*1), Z1
-	VANDPS       word_7fffffff<>+0(SB), Z1, Z2
-	VMOVUPS      word_41600000<>+0(SB), Z5
-	VMINPS       Z2, Z5, Z2
-	VMULPS       Z2, Z2, Z3
-	VMOVAPS      Z3, Z4
-	VFMSUB231PS  Z2, Z2, Z4
-	VMULPS       word_bf000000<>+0(SB), Z4, Z4
-	VMULPS       word_bf000000<>+0(SB), Z3, Z3
-	VMOVUPS      word_42b20000<>+0(SB), Z5
-	VMINPS       Z3, Z5, Z3
-	VMOVUPS      word_c2b00000<>+0(SB), Z5
-	VMAXPS       Z3, Z5, Z3
-	VMULPS       word_3fb8aa3b<>+0(SB), Z3, Z5
-	VRNDSCALEPS  $0x08, Z5, Z5
-	VFNMADD231PS word_3f318000<>+0(SB), Z5, Z3
-	VFNMADD231PS word_b95e8083<>+0(SB), Z5, Z3
-	VMOVUPS      word_3ab6892a<>+0(SB), Z6
-	VFMADD213PS  word_3c09065d<>+0(SB), Z3, Z6
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z3, Z6
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z3, Z6
-	VFMADD213PS  word_3f000000<>+0(SB), Z3, Z6
-	VMULPS       Z3, Z3, Z7
-	VFMADD213PS  Z3, Z7, Z6
-	VADDPS       word_3f800000<>+0(SB), Z6, Z3
-	VSCALEFPS    Z5, Z3, Z3
-	VCMPPS       $0x15, word_00800000<>+0(SB), Z3, K1
-	VMOVAPS.Z    Z3, K1, Z3
-	VFMADD231PS  Z3, Z4, Z3
-	VMOVUPS      word_3f800000<>+0(SB), Z5
-	VMOVAPS      Z5, Z6
-	VFMADD231PS  word_3e90d0c3<>+0(SB), Z2, Z6
-	VDIVPS       Z6, Z5, Z6
-	VMOVUPS      word_bcf2b458<>+0(SB), Z4
-	VFMADD213PS  word_3e121e08<>+0(SB), Z6, Z4
-	VFMADD213PS  word_be768a7e<>+0(SB), Z6, Z4
-	VFMADD213PS  word_3e13d5ab<>+0(SB), Z6, Z4
-	VFMADD213PS  word_bd5639d1<>+0(SB), Z6, Z4
-	VFMADD213PS  word_3db161dc<>+0(SB), Z6, Z4
-	VFMADD213PS  word_3df203da<>+0(SB), Z6, Z4
-	VFMADD213PS  word_3e3004ff<>+0(SB), Z6, Z4
-	VFMADD213PS  word_3e54949d<>+0(SB), Z6, Z4
-	VFMADD213PS  word_3e6717c2<>+0(SB), Z6, Z4
-	VFMADD213PS  word_3e671790<>+0(SB), Z6, Z4
-	VMULPS       word_3f000000<>+0(SB), Z6, Z6
-	VMULPS       Z6, Z4, Z4
-	VMULPS       Z3, Z4, Z4
-	VMOVUPS      word_3f800000<>+0(SB), Z5
-	VSUBPS       Z4, Z5, Z5
-	VPXORD       Z6, Z6, Z6
-	VCMPPS       $0x1e, Z6, Z1, K1
-	VMOVAPS      Z5, K1, Z4
-	VMULPS       word_3ecc422a<>+0(SB), Z3, Z3
-	VMULPS       Z2, Z3, Z3
-	VANDPS       word_80000000<>+0(SB), Z1, Z1
-	VXORPS       Z1, Z3, Z3
-	VADDPS       Z3, Z4, Z4
-	VMULPS       Z4, Z0, Z0
-	VMOVUPS      Z0, (SI)(AX*1)
-	ADDQ         $+64, AX
-	CMPQ         AX, CX
-	JNE          loop42
+	VMOVUPS           (DX)(AX*1), Z0
+	VMOVUPS           (BX)(AX*1), Z1
+	VANDPS.BCST       word_7fffffff<>+0(SB), Z1, Z2
+	VBROADCASTSS      word_41600000<>+0(SB), Z5
+	VMINPS            Z2, Z5, Z2
+	VMULPS            Z2, Z2, Z3
+	VMOVAPS           Z3, Z4
+	VFMSUB231PS       Z2, Z2, Z4
+	VMULPS.BCST       word_bf000000<>+0(SB), Z4, Z4
+	VMULPS.BCST       word_bf000000<>+0(SB), Z3, Z3
+	VBROADCASTSS      word_42b20000<>+0(SB), Z5
+	VMINPS            Z3, Z5, Z3
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z5
+	VMAXPS            Z3, Z5, Z3
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z3, Z5
+	VRNDSCALEPS       $0x08, Z5, Z5
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z5, Z3
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z5, Z3
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z6
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z3, Z6
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z3, Z6
+	VMULPS            Z3, Z3, Z7
+	VFMADD213PS       Z3, Z7, Z6
+	VADDPS.BCST       word_3f800000<>+0(SB), Z6, Z3
+	VSCALEFPS         Z5, Z3, Z3
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z3, K1
+	VMOVAPS.Z         Z3, K1, Z3
+	VFMADD231PS       Z3, Z4, Z3
+	VBROADCASTSS      word_3f800000<>+0(SB), Z5
+	VMOVAPS           Z5, Z6
+	VFMADD231PS.BCST  word_3e90d0c3<>+0(SB), Z2, Z6
+	VDIVPS            Z6, Z5, Z6
+	VBROADCASTSS      word_bcf2b458<>+0(SB), Z4
+	VFMADD213PS.BCST  word_3e121e08<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  word_be768a7e<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  word_3e13d5ab<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  word_bd5639d1<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  word_3db161dc<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  word_3df203da<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  word_3e3004ff<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  word_3e54949d<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  word_3e6717c2<>+0(SB), Z6, Z4
+	VFMADD213PS.BCST  word_3e671790<>+0(SB), Z6, Z4
+	VMULPS.BCST       word_3f000000<>+0(SB), Z6, Z6
+	VMULPS            Z6, Z4, Z4
+	VMULPS            Z3, Z4, Z4
+	VBROADCASTSS      word_3f800000<>+0(SB), Z5
+	VSUBPS            Z4, Z5, Z5
+	VPXORD            Z6, Z6, Z6
+	VCMPPS            $0x1e, Z6, Z1, K1
+	VMOVAPS           Z5, K1, Z4
+	VMULPS.BCST       word_3ecc422a<>+0(SB), Z3, Z3
+	VMULPS            Z2, Z3, Z3
+	VANDPS.BCST       word_80000000<>+0(SB), Z1, Z1
+	VXORPS            Z1, Z3, Z3
+	VADDPS            Z3, Z4, Z4
+	VMULPS            Z4, Z0, Z0
+	VMOVUPS           Z0, (SI)(AX*1)
+	ADDQ              $+64, AX
+	CMPQ              AX, CX
+	JNE               loop42
 	VZEROUPPER
 	RET
 
@@ -3076,45 +2639,45 @@ TEXT ·elemSoftplusAVX512(SB), NOSPLIT, $0-8
 	XORQ         AX, AX
 
 loop43:
-	VMOVUPS      (DX)(AX*1), Z0
-	VORPS        word_80000000<>+0(SB), Z0, Z1
-	VMOVUPS      word_42b20000<>+0(SB), Z2
-	VMINPS       Z1, Z2, Z1
-	VMOVUPS      word_c2b00000<>+0(SB), Z2
-	VMAXPS       Z1, Z2, Z1
-	VMULPS       word_3fb8aa3b<>+0(SB), Z1, Z2
-	VRNDSCALEPS  $0x08, Z2, Z2
-	VFNMADD231PS word_3f318000<>+0(SB), Z2, Z1
-	VFNMADD231PS word_b95e8083<>+0(SB), Z2, Z1
-	VMOVUPS      word_3ab6892a<>+0(SB), Z3
-	VFMADD213PS  word_3c09065d<>+0(SB), Z1, Z3
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z1, Z3
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z1, Z3
-	VFMADD213PS  word_3f000000<>+0(SB), Z1, Z3
-	VMULPS       Z1, Z1, Z4
-	VFMADD213PS  Z1, Z4, Z3
-	VADDPS       word_3f800000<>+0(SB), Z3, Z1
-	VSCALEFPS    Z2, Z1, Z1
-	VCMPPS       $0x15, word_00800000<>+0(SB), Z1, K1
-	VMOVAPS.Z    Z1, K1, Z1
-	VADDPS       word_40000000<>+0(SB), Z1, Z2
-	VDIVPS       Z2, Z1, Z1
-	VMULPS       Z1, Z1, Z2
-	VMOVUPS      word_3dee1723<>+0(SB), Z3
-	VFMADD213PS  word_3dde38e7<>+0(SB), Z2, Z3
-	VFMADD213PS  word_3e1264fb<>+0(SB), Z2, Z3
-	VFMADD213PS  word_3e4ccc68<>+0(SB), Z2, Z3
-	VFMADD213PS  word_3eaaaaab<>+0(SB), Z2, Z3
-	VADDPS       Z1, Z1, Z1
-	VMULPS       Z1, Z2, Z2
-	VFMADD213PS  Z1, Z2, Z3
-	VMOVUPS      word_00000000<>+0(SB), Z4
-	VMAXPS       Z0, Z4, Z0
-	VADDPS       Z3, Z0, Z0
-	VMOVUPS      Z0, (SI)(AX*1)
-	ADDQ         $+64, AX
-	CMPQ         AX, CX
-	JNE          loop43
+	VMOVUPS           (DX)(AX*1), Z0
+	VORPS.BCST        word_80000000<>+0(SB), Z0, Z1
+	VBROADCASTSS      word_42b20000<>+0(SB), Z2
+	VMINPS            Z1, Z2, Z1
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z1, Z2
+	VRNDSCALEPS       $0x08, Z2, Z2
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z2, Z1
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z2, Z1
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z3
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VFMADD213PS       Z1, Z4, Z3
+	VADDPS.BCST       word_3f800000<>+0(SB), Z3, Z1
+	VSCALEFPS         Z2, Z1, Z1
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z1, K1
+	VMOVAPS.Z         Z1, K1, Z1
+	VADDPS.BCST       word_40000000<>+0(SB), Z1, Z2
+	VDIVPS            Z2, Z1, Z1
+	VMULPS            Z1, Z1, Z2
+	VBROADCASTSS      word_3dee1723<>+0(SB), Z3
+	VFMADD213PS.BCST  word_3dde38e7<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  word_3e1264fb<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  word_3e4ccc68<>+0(SB), Z2, Z3
+	VFMADD213PS.BCST  word_3eaaaaab<>+0(SB), Z2, Z3
+	VADDPS            Z1, Z1, Z1
+	VMULPS            Z1, Z2, Z2
+	VFMADD213PS       Z1, Z2, Z3
+	VBROADCASTSS      word_00000000<>+0(SB), Z4
+	VMAXPS            Z0, Z4, Z0
+	VADDPS            Z3, Z0, Z0
+	VMOVUPS           Z0, (SI)(AX*1)
+	ADDQ              $+64, AX
+	CMPQ              AX, CX
+	JNE               loop43
 	VZEROUPPER
 	RET
 
@@ -3131,34 +2694,34 @@ TEXT ·elemSoftplusGradAVX512(SB), NOSPLIT, $0-8
 	XORQ         AX, AX
 
 loop44:
-	VMOVUPS      (DX)(AX*1), Z0
-	VMOVUPS      (BX)(AX*1), Z1
-	VXORPS       word_80000000<>+0(SB), Z1, Z1
-	VMOVUPS      word_c2ae0000<>+0(SB), Z2
-	VMAXPS       Z1, Z2, Z1
-	VMULPS       word_3fb8aa3b<>+0(SB), Z1, Z2
-	VRNDSCALEPS  $0x08, Z2, Z2
-	VFNMADD231PS word_3f318000<>+0(SB), Z2, Z1
-	VFNMADD231PS word_b95e8083<>+0(SB), Z2, Z1
-	VMOVUPS      word_3ab6892a<>+0(SB), Z3
-	VFMADD213PS  word_3c09065d<>+0(SB), Z1, Z3
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z1, Z3
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z1, Z3
-	VFMADD213PS  word_3f000000<>+0(SB), Z1, Z3
-	VMULPS       Z1, Z1, Z4
-	VFMADD213PS  Z1, Z4, Z3
-	VMOVAPS      Z3, Z1
-	VCVTPS2DQ    Z2, Z2
-	VPADDD       word_0000007f<>+0(SB), Z2, Z2
-	VPSLLD       $0x17, Z2, Z2
-	VSUBPS       word_3f800000<>+0(SB), Z2, Z3
-	VFMADD213PS  Z3, Z2, Z1
-	VXORPS       word_80000000<>+0(SB), Z1, Z1
-	VMULPS       Z1, Z0, Z0
-	VMOVUPS      Z0, (SI)(AX*1)
-	ADDQ         $+64, AX
-	CMPQ         AX, CX
-	JNE          loop44
+	VMOVUPS           (DX)(AX*1), Z0
+	VMOVUPS           (BX)(AX*1), Z1
+	VXORPS.BCST       word_80000000<>+0(SB), Z1, Z1
+	VBROADCASTSS      word_c2ae0000<>+0(SB), Z2
+	VMAXPS            Z1, Z2, Z1
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z1, Z2
+	VRNDSCALEPS       $0x08, Z2, Z2
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z2, Z1
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z2, Z1
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z3
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z1, Z3
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z1, Z3
+	VMULPS            Z1, Z1, Z4
+	VFMADD213PS       Z1, Z4, Z3
+	VMOVAPS           Z3, Z1
+	VCVTPS2DQ         Z2, Z2
+	VPADDD.BCST       word_0000007f<>+0(SB), Z2, Z2
+	VPSLLD            $0x17, Z2, Z2
+	VSUBPS.BCST       word_3f800000<>+0(SB), Z2, Z3
+	VFMADD213PS       Z3, Z2, Z1
+	VXORPS.BCST       word_80000000<>+0(SB), Z1, Z1
+	VMULPS            Z1, Z0, Z0
+	VMOVUPS           Z0, (SI)(AX*1)
+	ADDQ              $+64, AX
+	CMPQ              AX, CX
+	JNE               loop44
 	VZEROUPPER
 	RET
 
@@ -4242,33 +3805,33 @@ TEXT ·channelExpAVX512(SB), NOSPLIT, $0-8
 	MOVQ 64(DI), CX
 
 loop84:
-	VMOVUPS      (DX), Z0
-	VSUBPS       (BX), Z0, Z0
-	VMOVUPS      word_42b20000<>+0(SB), Z1
-	VMINPS       Z0, Z1, Z0
-	VMOVUPS      word_c2b00000<>+0(SB), Z1
-	VMAXPS       Z0, Z1, Z0
-	VMULPS       word_3fb8aa3b<>+0(SB), Z0, Z1
-	VRNDSCALEPS  $0x08, Z1, Z1
-	VFNMADD231PS word_3f318000<>+0(SB), Z1, Z0
-	VFNMADD231PS word_b95e8083<>+0(SB), Z1, Z0
-	VMOVUPS      word_3ab6892a<>+0(SB), Z2
-	VFMADD213PS  word_3c09065d<>+0(SB), Z0, Z2
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Z0, Z2
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Z0, Z2
-	VFMADD213PS  word_3f000000<>+0(SB), Z0, Z2
-	VMULPS       Z0, Z0, Z3
-	VFMADD213PS  Z0, Z3, Z2
-	VADDPS       word_3f800000<>+0(SB), Z2, Z0
-	VSCALEFPS    Z1, Z0, Z0
-	VCMPPS       $0x15, word_00800000<>+0(SB), Z0, K1
-	VMOVAPS.Z    Z0, K1, Z0
-	VMOVUPS      Z0, (SI)
-	VADDPS       (R8), Z0, Z0
-	VMOVUPS      Z0, (R8)
-	ADDQ         $+64, SI
-	ADDQ         $+64, DX
-	DECQ         CX
-	JNZ          loop84
+	VMOVUPS           (DX), Z0
+	VSUBPS            (BX), Z0, Z0
+	VBROADCASTSS      word_42b20000<>+0(SB), Z1
+	VMINPS            Z0, Z1, Z0
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z1
+	VMAXPS            Z0, Z1, Z0
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z0, Z1
+	VRNDSCALEPS       $0x08, Z1, Z1
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z1, Z0
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z1, Z0
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z2
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z0, Z2
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z0, Z2
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z0, Z2
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z0, Z2
+	VMULPS            Z0, Z0, Z3
+	VFMADD213PS       Z0, Z3, Z2
+	VADDPS.BCST       word_3f800000<>+0(SB), Z2, Z0
+	VSCALEFPS         Z1, Z0, Z0
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z0, K1
+	VMOVAPS.Z         Z0, K1, Z0
+	VMOVUPS           Z0, (SI)
+	VADDPS            (R8), Z0, Z0
+	VMOVUPS           Z0, (R8)
+	ADDQ              $+64, SI
+	ADDQ              $+64, DX
+	DECQ              CX
+	JNZ               loop84
 	VZEROUPPER
 	RET

@@ -691,15 +691,7 @@ DATA word_3e800000<>+16(SB)/4, $0x3e800000
 DATA word_3e800000<>+20(SB)/4, $0x3e800000
 DATA word_3e800000<>+24(SB)/4, $0x3e800000
 DATA word_3e800000<>+28(SB)/4, $0x3e800000
-DATA word_3e800000<>+32(SB)/4, $0x3e800000
-DATA word_3e800000<>+36(SB)/4, $0x3e800000
-DATA word_3e800000<>+40(SB)/4, $0x3e800000
-DATA word_3e800000<>+44(SB)/4, $0x3e800000
-DATA word_3e800000<>+48(SB)/4, $0x3e800000
-DATA word_3e800000<>+52(SB)/4, $0x3e800000
-DATA word_3e800000<>+56(SB)/4, $0x3e800000
-DATA word_3e800000<>+60(SB)/4, $0x3e800000
-GLOBL word_3e800000<>(SB), RODATA|NOPTR, $64
+GLOBL word_3e800000<>(SB), RODATA|NOPTR, $32
 
 // func poolAverageGradAVX2(a *byte)
 // Requires: AVX, AVX2
@@ -1509,28 +1501,28 @@ col101:
 	MOVQ 64(DI), R11
 
 channel102:
-	VMOVUPS (SI)(AX*1), Z0
-	VADDPS  (SI)(CX*1), Z0, Z0
-	VADDPS  (SI)(R12*1), Z0, Z0
-	VADDPS  (SI)(R15*1), Z0, Z0
-	VMULPS  word_3e800000<>+0(SB), Z0, Z0
-	VMOVUPS Z0, (R8)(DX*1)
-	ADDQ    $+64, SI
-	ADDQ    $+64, DX
-	DECQ    R11
-	JNZ     channel102
-	MOVQ    80(DI), BX
-	ADDQ    BX, 120(DI)
-	MOVQ    96(DI), BX
-	ADDQ    BX, 136(DI)
-	DECQ    104(DI)
-	JNZ     col101
-	MOVQ    72(DI), BX
-	ADDQ    BX, 112(DI)
-	MOVQ    88(DI), BX
-	ADDQ    BX, 128(DI)
-	DECQ    48(DI)
-	JNZ     row100
+	VMOVUPS     (SI)(AX*1), Z0
+	VADDPS      (SI)(CX*1), Z0, Z0
+	VADDPS      (SI)(R12*1), Z0, Z0
+	VADDPS      (SI)(R15*1), Z0, Z0
+	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
+	VMOVUPS     Z0, (R8)(DX*1)
+	ADDQ        $+64, SI
+	ADDQ        $+64, DX
+	DECQ        R11
+	JNZ         channel102
+	MOVQ        80(DI), BX
+	ADDQ        BX, 120(DI)
+	MOVQ        96(DI), BX
+	ADDQ        BX, 136(DI)
+	DECQ        104(DI)
+	JNZ         col101
+	MOVQ        72(DI), BX
+	ADDQ        BX, 112(DI)
+	MOVQ        88(DI), BX
+	ADDQ        BX, 128(DI)
+	DECQ        48(DI)
+	JNZ         row100
 	VZEROUPPER
 	RET
 
@@ -1624,28 +1616,28 @@ col110:
 	MOVQ 64(DI), R11
 
 channel111:
-	VMOVUPS (R8)(DX*1), Z0
-	VMULPS  word_3e800000<>+0(SB), Z0, Z0
-	VMOVUPS Z0, (SI)(AX*1)
-	VMOVUPS Z0, (SI)(CX*1)
-	VMOVUPS Z0, (SI)(R12*1)
-	VMOVUPS Z0, (SI)(R15*1)
-	ADDQ    $+64, SI
-	ADDQ    $+64, DX
-	DECQ    R11
-	JNZ     channel111
-	MOVQ    80(DI), BX
-	ADDQ    BX, 120(DI)
-	MOVQ    96(DI), BX
-	ADDQ    BX, 136(DI)
-	DECQ    104(DI)
-	JNZ     col110
-	MOVQ    72(DI), BX
-	ADDQ    BX, 112(DI)
-	MOVQ    88(DI), BX
-	ADDQ    BX, 128(DI)
-	DECQ    48(DI)
-	JNZ     row109
+	VMOVUPS     (R8)(DX*1), Z0
+	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
+	VMOVUPS     Z0, (SI)(AX*1)
+	VMOVUPS     Z0, (SI)(CX*1)
+	VMOVUPS     Z0, (SI)(R12*1)
+	VMOVUPS     Z0, (SI)(R15*1)
+	ADDQ        $+64, SI
+	ADDQ        $+64, DX
+	DECQ        R11
+	JNZ         channel111
+	MOVQ        80(DI), BX
+	ADDQ        BX, 120(DI)
+	MOVQ        96(DI), BX
+	ADDQ        BX, 136(DI)
+	DECQ        104(DI)
+	JNZ         col110
+	MOVQ        72(DI), BX
+	ADDQ        BX, 112(DI)
+	MOVQ        88(DI), BX
+	ADDQ        BX, 128(DI)
+	DECQ        48(DI)
+	JNZ         row109
 	VZEROUPPER
 	RET
 
@@ -1740,31 +1732,31 @@ col119:
 	MOVQ 64(DI), R11
 
 channel120:
-	VMOVUPS (R8)(DX*1), Z0
-	VMULPS  word_3e800000<>+0(SB), Z0, Z0
-	VADDPS  (SI)(AX*1), Z0, Z2
-	VMOVUPS Z2, (SI)(AX*1)
-	VADDPS  (SI)(CX*1), Z0, Z2
-	VMOVUPS Z2, (SI)(CX*1)
-	VADDPS  (SI)(R12*1), Z0, Z2
-	VMOVUPS Z2, (SI)(R12*1)
-	VADDPS  (SI)(R15*1), Z0, Z2
-	VMOVUPS Z2, (SI)(R15*1)
-	ADDQ    $+64, SI
-	ADDQ    $+64, DX
-	DECQ    R11
-	JNZ     channel120
-	MOVQ    80(DI), BX
-	ADDQ    BX, 120(DI)
-	MOVQ    96(DI), BX
-	ADDQ    BX, 136(DI)
-	DECQ    104(DI)
-	JNZ     col119
-	MOVQ    72(DI), BX
-	ADDQ    BX, 112(DI)
-	MOVQ    88(DI), BX
-	ADDQ    BX, 128(DI)
-	DECQ    48(DI)
-	JNZ     row118
+	VMOVUPS     (R8)(DX*1), Z0
+	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
+	VADDPS      (SI)(AX*1), Z0, Z2
+	VMOVUPS     Z2, (SI)(AX*1)
+	VADDPS      (SI)(CX*1), Z0, Z2
+	VMOVUPS     Z2, (SI)(CX*1)
+	VADDPS      (SI)(R12*1), Z0, Z2
+	VMOVUPS     Z2, (SI)(R12*1)
+	VADDPS      (SI)(R15*1), Z0, Z2
+	VMOVUPS     Z2, (SI)(R15*1)
+	ADDQ        $+64, SI
+	ADDQ        $+64, DX
+	DECQ        R11
+	JNZ         channel120
+	MOVQ        80(DI), BX
+	ADDQ        BX, 120(DI)
+	MOVQ        96(DI), BX
+	ADDQ        BX, 136(DI)
+	DECQ        104(DI)
+	JNZ         col119
+	MOVQ        72(DI), BX
+	ADDQ        BX, 112(DI)
+	MOVQ        88(DI), BX
+	ADDQ        BX, 128(DI)
+	DECQ        48(DI)
+	JNZ         row118
 	VZEROUPPER
 	RET

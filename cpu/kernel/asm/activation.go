@@ -10,12 +10,12 @@ func (g *gen) activations(elem elemFunc) {
 	v := func(i int) reg.VecPhysical { return g.v(i) }
 	type access = func(i int) operand.Mem
 	type floats = func(i int) reg.VecPhysical
-	forward := func(name string, body func(x reg.VecPhysical, f floats)) {
+	forward := func(name string, body func(x reg.VecPhysical, f floats), prepare ...func()) {
 		elem("elem"+name, "computes p0 = "+name+"(p1).", 2, 1, func(p access, f floats) {
 			g.VMOVUPS(p(1), v(0))
 			body(v(0), f)
 			g.VMOVUPS(v(0), p(0))
-		})
+		}, prepare...)
 	}
 	// backward's body has dy in register 0 and the saved tensor in 1, and leaves dx in 0.
 	backward := func(name string, body func(f floats)) {
@@ -34,7 +34,8 @@ func (g *gen) activations(elem elemFunc) {
 		g.zero(2)
 		g.keep(v(0), v(3), greater, v(2), v(1))
 	})
-	forward("Tanh", func(x reg.VecPhysical, _ floats) { g.tanh(x, v(1), v(2), v(3), v(4)) })
+	var table func(i int) operand.Op
+	forward("Tanh", func(x reg.VecPhysical, _ floats) { g.tanh(table, x, v(1), v(2), v(3), v(4)) }, func() { table = g.tanhTables(16) })
 	backward("Tanh", func(floats) {
 		g.VMOVUPS(g.constant(1), v(2))
 		g.VFNMADD231PS(v(1), v(1), v(2))

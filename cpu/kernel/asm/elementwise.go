@@ -21,8 +21,8 @@ var pointers = []reg.Register{reg.RSI, reg.RDX, reg.RBX, reg.R8, reg.R9, reg.R10
 var index = reg.RAX
 
 // elem writes a loop over n vectors; body handles the registers at one offset, with operand i at p(i). floats of the arguments are broadcast
-// to the last registers.
-func (g *gen) elem(name, doc string, operands, floats int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical)) {
+// to the last registers. What prepare leaves in registers stays there.
+func (g *gen) elem(name, doc string, operands, floats int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical), prepare ...func()) {
 	g.fn(name+g.w.name, doc)
 	f := func(i int) reg.VecPhysical { return g.v(len(g.w.regs) - 1 - i) }
 	for i := range operands {
@@ -30,6 +30,9 @@ func (g *gen) elem(name, doc string, operands, floats int, body func(p func(i in
 	}
 	for i := range floats {
 		g.VBROADCASTSS(arg(elemFloats+4*i), f(i))
+	}
+	for _, f := range prepare {
+		f()
 	}
 	g.MOVQ(arg(elemN), reg.RCX)
 	g.SHLQ(operand.U8(6), reg.RCX)
@@ -50,12 +53,12 @@ func elementwise(g *gen) {
 	var names []string
 	for n, w := range widths {
 		g.w = w
-		elem := func(name, doc string, operands, floats int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical)) {
+		elem := func(name, doc string, operands, floats int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical), prepare ...func()) {
 			if n == 0 {
 				g.table = append(g.table, fmt.Sprintf("%s = %d", name, len(names)))
 			}
 			names = append(names, name+w.name)
-			g.elem(name, doc, operands, floats, body)
+			g.elem(name, doc, operands, floats, body, prepare...)
 		}
 		if n == 0 {
 			g.table = append(g.table, "", "// The elementwise kernels of AVX2; those of AVX-512 are elemKinds later.", "const (")
@@ -71,7 +74,7 @@ func elementwise(g *gen) {
 	g.channels()
 }
 
-type elemFunc func(name, doc string, operands, floats int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical))
+type elemFunc func(name, doc string, operands, floats int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical), prepare ...func())
 
 func (g *gen) arithmetic(elem elemFunc) {
 	elem("elemAdd", "computes p0 = p1 + p2.", 3, 0, func(p func(i int) operand.Mem, _ func(i int) reg.VecPhysical) {

@@ -56,6 +56,7 @@ func generate() (map[string][]byte, error) {
 		if err := pass.Compile.Execute(ir); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
+		broadcastConstants(ir)
 		cfg := printer.Config{Name: "gcnn/cpu/kernel/asm", Pkg: "kernel"}
 		if out[f.name+"_amd64.s"], err = printer.NewGoAsm(cfg).Print(ir); err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)

@@ -3,13 +3,16 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// constant is 64 bytes of one float in read-only memory.
+// constant is a register of AVX2 of one float in read-only memory; see broadcastConstants.
 func (g *gen) constant(v float32) operand.Mem { return g.word(math.Float32bits(v)) }
 
 func (g *gen) word(bits uint32) operand.Mem {
@@ -19,11 +22,35 @@ func (g *gen) word(bits uint32) operand.Mem {
 	}
 	m := g.StaticGlobal(name)
 	g.DataAttributes(attr.RODATA | attr.NOPTR)
-	for range 16 {
+	for range avx2.bytes / 4 {
 		g.AppendDatum(operand.U32(bits))
 	}
 	g.words[name] = m
 	return m
+}
+
+// broadcastConstants has the instructions of AVX-512 repeat the first word of a constant: the linker aligns data to 32 bytes, and whole
+// registers would lie on two cache lines, if not on two pages.
+func broadcastConstants(f *ir.File) {
+	for _, fn := range f.Functions() {
+		for _, i := range fn.Instructions() {
+			if !slices.ContainsFunc(i.Operands, isConstant) || !slices.ContainsFunc(i.Operands, operand.IsZMM) {
+				continue
+			}
+			switch i.Opcode {
+			case "VMOVUPS":
+				i.Opcode = "VBROADCASTSS"
+			case "VBROADCASTSS":
+			default:
+				i.Suffixes = append(i.Suffixes, "BCST")
+			}
+		}
+	}
+}
+
+func isConstant(op operand.Op) bool {
+	m, ok := op.(operand.Mem)
+	return ok && strings.HasPrefix(m.Symbol.Name, "word_")
 }
 
 // predicates of VCMPPS, all quiet.
@@ -133,44 +160,6 @@ func (g *gen) sigmoid(x, t1, t2, t3 reg.Register) {
 	g.VADDPS(t1, x, x)
 	g.VDIVPS(x, t1, x)
 	g.keep(x, t1, notLess, g.constant(0x1p-126), x)
-}
-
-// tanh turns x to tanh x = u/(u+2) with u = e²ᵃ − 1, a = |x|: n = round(2a·log₂e − 0.243), r = 2a − n·ln 2, u = 2ⁿ·(eʳ−1) + (2ⁿ−1). Below tanh x = ¼ n is
-// 0 and u has no cancellation; where n is large the error of n·ln 2 no longer counts, so that one multiplication does. The rounding of u+2
-// is made good: 1/(u+2) = (1 − tanh x)/2.
-func (g *gen) tanh(x, a, t1, t2, t3 reg.Register) {
-	const shift = 0x1.8p23 // a float32 above it has its integer part in its lowest bits
-	g.VANDPS(g.word(1<<31-1), x, a)
-	g.VMOVUPS(g.constant(9.03), t1)
-	g.VMINPS(a, t1, a) // NaN stays
-	g.VMOVUPS(g.constant(-0.243), t1)
-	g.VFMADD231PS(g.constant(2*math.Log2E), a, t1)
-	g.VADDPS(g.constant(shift), t1, t1)
-	g.VSUBPS(g.constant(shift), t1, t2)
-	g.VADDPS(a, a, a)
-	g.VFNMADD231PS(g.constant(math.Ln2), t2, a)
-	q := []float32{0.0015944057377055287, 0.008287117816507816, 0.041661784052848816, 0.16666820645332336, 0.5} // of eʳ−1 = r + r²·q, minimax on [−0.18, 0.517]
-	g.VMOVUPS(g.constant(q[0]), t2)
-	for _, c := range q[1:] {
-		g.VFMADD213PS(g.constant(c), a, t2)
-	}
-	g.VPSLLD(operand.U8(23), t1, t1)
-	g.VPADDD(g.word(127<<23), t1, t1)
-	g.VMULPS(a, a, t3)
-	g.VFMADD213PS(a, t3, t2)
-	g.VADDPS(g.constant(-1), t1, t3)
-	g.VFMADD213PS(t3, t1, t2)
-	g.VADDPS(g.constant(2), t2, t3)
-	g.VDIVPS(t3, t2, t1)
-	g.VADDPS(g.constant(-2), t3, t3)
-	g.VSUBPS(t3, t2, t2) // what u+2 lost
-	g.VMULPS(t1, t2, t2)
-	g.VMOVUPS(g.constant(0.5-0x1p-16), t3)
-	g.VFNMADD231PS(g.constant(0.5), t1, t3)
-	g.VMAXPS(g.constant(0), t3, t3) // close to 1 it counts no longer
-	g.VFNMADD231PS(t3, t2, t1)
-	g.VANDPS(g.word(1<<31), x, x)
-	g.VORPS(t1, x, x)
 }
 
 // normal leaves e = e^(−a²/2) and q = Φ(−a)/e of a = |x| up to 14, which is left in a. q = t·P(t)/2 with t = 1/(1 + 0.4·a/√2) and P the
