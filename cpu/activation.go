@@ -31,6 +31,7 @@ func (c *compiler) activationGrad(i int, f model.ActivationFunc, alpha float32, 
 		s = x
 	}
 	dx := c.buffer(node.Name+" sums gradient", node.Out.Size()*kernel.Lanes)
+	dx.pinned = c.purpose.mode == tracing // of an Activation it is the gradient at a node
 	n := node.Out[len(node.Out)-1]
 	c.task(c.plainTask(i, f.String()+" gradient", "activation"), []*buffer{dy, s, dx}, func(w *worker, g int) {
 		c.activateGrad(f, alpha, dx.at(w, g), dy.at(w, g), s.at(w, g), n)
@@ -57,13 +58,13 @@ func (c *compiler) activationForward(i int, l model.Activation) {
 
 func (c *compiler) activationBackward(i int, l model.Activation) {
 	node := &c.net.Nodes[i]
-	dy := c.grads[slot(i)]
+	dy := c.grads.At(i)
 	if l.Func == model.Linear || c.finalSoftmax(i) && c.purpose.labels {
-		c.passBack(node.Inputs[0], dy)
+		c.grads.Pass(node.Inputs[0], dy)
 		return
 	}
-	if !c.needs[slot(node.Inputs[0])] {
+	if !c.grads.Wanted(node.Inputs[0]) {
 		return
 	}
-	c.passBack(node.Inputs[0], c.activationGrad(i, l.Func, l.Alpha, dy, c.vals[slot(node.Inputs[0])], c.vals[slot(i)]))
+	c.grads.Pass(node.Inputs[0], c.activationGrad(i, l.Func, l.Alpha, dy, c.vals[slot(node.Inputs[0])], c.vals[slot(i)]))
 }

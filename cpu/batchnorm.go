@@ -149,11 +149,11 @@ func (c *compiler) batchNormBackward(b *block, l model.BatchNormalization) {
 	i := b.nodes[0]
 	node := &c.net.Nodes[i]
 	s := c.norms[i]
-	x, dy := s.x, c.grads[slot(b.last())]
+	x, dy := s.x, c.grads.At(b.last())
 	n := node.Out[len(node.Out)-1]
 	positions := node.Out.Size() / n
 	gamma, beta := c.param(i, model.Gamma), c.param(i, model.Beta)
-	wantsInput := c.needs[slot(node.Inputs[0])]
+	wantsInput := c.grads.Wanted(node.Inputs[0])
 	sums := c.buffer(node.Name+" gradient sums", n*kernel.Lanes)
 	products := c.buffer(node.Name+" gradient products", n*kernel.Lanes)
 	dbeta, dgamma := make([]float32, n), make([]float32, n)
@@ -192,7 +192,7 @@ func (c *compiler) batchNormBackward(b *block, l model.BatchNormalization) {
 			}
 		}
 	}
-	c.into(node.Inputs[0], func(dx *buffer) {
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
 		if !s.batch {
 			c.normScale(b, s, dy, dx, positions)
 			return

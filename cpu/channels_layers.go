@@ -11,7 +11,7 @@ func (c *compiler) channelSoftmax(i int, x, y *buffer) {
 	out := c.wide.net.Nodes[i].Out
 	n := out[len(out)-1]
 	positions, pitch := out.Size()/n, kernel.Padded(n)
-	turned := c.buffer(c.nameOf(i)+" turned", n*kernel.Lanes)
+	turned := c.buffer(c.net.NameOf(i)+" turned", n*kernel.Lanes)
 	c.task(c.plainTask(i, "softmax", "softmax"), []*buffer{x, y, turned}, func(w *worker, g int) {
 		src, dst, t := x.at(w, g), y.at(w, g), turned.at(w, g)
 		for first := 0; first < positions; first += kernel.Lanes {

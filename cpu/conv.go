@@ -165,8 +165,8 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 	bank := &s.bank
 	kern, bias := c.param(i, model.Kernel), c.param(i, model.Bias)
 	f, alpha := b.activation(c.net)
-	dy := c.grads[slot(b.last())]
-	wantsInput := c.needs[slot(node.Inputs[0])]
+	dy := c.grads.At(b.last())
+	wantsInput := c.grads.Wanted(node.Inputs[0])
 	rowFloats := bank.outW * bank.filters * kernel.Lanes
 
 	// dz is the gradient at the sums: whole where the input's gradient is wanted or nothing is pooled, else a band.
@@ -267,7 +267,7 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		g.winograd.multiply(products)
 	}
 	g.finish(i)
-	c.into(node.Inputs[0], func(dx *buffer) {
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
 		chunks := 1
 		if c.purpose.spread {
 			chunks = min(bank.v.In, maxChunks)

@@ -90,7 +90,7 @@ func (c *compiler) denseBackward(b *block, l fullyConnected) {
 	in, out := l.in, l.out
 	kern, bias := c.param(i, model.Kernel), c.param(i, model.Bias)
 	s := c.dense[i]
-	dz := c.grads[slot(i)]
+	dz := c.grads.At(i)
 	if l.activation != model.Linear && !(c.finalSoftmax(i) && c.purpose.labels) {
 		dz = c.activationGrad(i, l.activation, l.activation.DefaultAlpha(), dz, s.z, s.y)
 	}
@@ -118,7 +118,7 @@ func (c *compiler) denseBackward(b *block, l fullyConnected) {
 			return c.denseKernelGrad(s.x, turned, rows, out).fill
 		})
 	}
-	c.into(node.Inputs[0], func(dx *buffer) {
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
 		g, err := c.k.NewGemm(kernel.GemmSpec{
 			Grid: kernel.Grid{Cols: 1, XRow: out, XCol: out, YRow: in, YCol: in},
 			Taps: []kernel.Run{{N: int32(out)}}, Outs: in, WTap: 1, WOut: out,
@@ -269,16 +269,16 @@ func (c *compiler) denseBackwardShards(b *block, l fullyConnected, bounds []int,
 			}))
 		}
 	}
-	before := slot(node.Inputs[0])
+	before := node.Inputs[0]
 	switch {
-	case inFront && c.needs[before]:
-		c.front.dx = c.global(c.nameOf(node.Inputs[0])+" gradient", groups*c.front.most*kernel.Lanes, perWorker)
+	case inFront && c.grads.Wanted(before):
+		c.front.dx = c.global(c.net.NameOf(before)+" gradient", groups*c.front.most*kernel.Lanes, perWorker)
 		inputGradient(c.front.dx)
-		c.grads[before] = c.front.dx
+		c.grads.Pass(before, c.front.dx)
 		learn()
 		return // the convolution's backward pass ends the shards
-	case c.needs[before]:
-		c.into(node.Inputs[0], func(dx *buffer) {
+	case c.grads.Wanted(before):
+		c.grads.Into(before, func(dx *buffer) {
 			inputGradient(dx)
 			learn()
 			c.endShards(shards)

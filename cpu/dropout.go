@@ -35,14 +35,14 @@ func (c *compiler) dropoutForward(i int, l model.Dropout) {
 
 func (c *compiler) dropoutBackward(i int, l model.Dropout) {
 	node := &c.net.Nodes[i]
-	mask, dy := c.masks[i], c.grads[slot(i)]
+	mask, dy := c.masks[i], c.grads.At(i)
 	if mask == nil {
-		c.passBack(node.Inputs[0], dy)
+		c.grads.Pass(node.Inputs[0], dy)
 		return
 	}
 	size := node.Out.Size()
 	scale := dropoutScale(l.Rate)
-	c.into(node.Inputs[0], func(dx *buffer) {
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
 		c.task(c.plainTask(i, "gradient", "dropout"), []*buffer{dx, dy, mask}, func(w *worker, g int) {
 			applyMask(dx.at(w, g), dy.at(w, g), uint16sOf(mask.at(w, g), size), scale)
 		})

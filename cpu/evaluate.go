@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 
 	"gorgonia.org/tensor"
@@ -10,11 +9,12 @@ import (
 	"gcnn/cpu/kernel"
 	"gcnn/data"
 	"gcnn/device"
+	"gcnn/device/backend"
 )
 
 // Evaluate computes the loss, the accuracy and the probabilities of a labelled set.
 func (p *program) Evaluate(ctx context.Context, r device.Resident) (device.Evaluation, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return device.Evaluation{}, err
 	}
 	defer p.mu.Unlock()
@@ -31,19 +31,15 @@ func (p *program) Evaluate(ctx context.Context, r device.Resident) (device.Evalu
 
 // Predict computes the network's output for images.
 func (p *program) Predict(ctx context.Context, images *data.Set) (*tensor.Dense, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return nil, err
 	}
 	defer p.mu.Unlock()
-	if images == nil {
-		return nil, fmt.Errorf("%w: no images", device.ErrArgument)
-	}
-	if err := device.CheckSet(p.net, images, false); err != nil {
+	unlabelled, err := backend.Unlabelled(p.net, images)
+	if err != nil {
 		return nil, err
 	}
-	unlabelled := *images
-	unlabelled.Labels = nil
-	out, _, err := p.forward(ctx, &unlabelled)
+	out, _, err := p.forward(ctx, unlabelled)
 	return out, err
 }
 

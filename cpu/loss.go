@@ -19,9 +19,8 @@ func (c *compiler) loss() {
 	size := node.Out.Size()
 	var dz *buffer
 	if c.purpose.mode != inference {
-		dz = c.buffer(node.Name+" gradient", size*kernel.Lanes)
-		dz.pinned = c.purpose.mode == tracing
-		c.grads[slot(last)] = dz
+		dz = c.gradient(last)
+		c.grads.Pass(last, dz)
 	}
 	if !c.purpose.labels {
 		if dz != nil {

@@ -9,6 +9,7 @@ import (
 
 	"gcnn/cpu/kernel"
 	"gcnn/device"
+	"gcnn/device/backend"
 	"gcnn/model"
 )
 
@@ -23,15 +24,13 @@ func (prog *program) compile(purpose purpose) (*plan, error) {
 		k: prog.k, prog: prog, net: prog.net, spec: prog.spec, purpose: purpose,
 		plan:  &plan{batch: batch, groups: groups, sets: min(groups, maxSets)},
 		vals:  make([]*buffer, len(prog.net.Nodes)+1),
-		grads: make([]*buffer, len(prog.net.Nodes)+1),
-		needs: make([]bool, len(prog.net.Nodes)+1),
 		dense: map[int]*denseState{}, conv: map[int]*convState{}, pools: map[int]*poolState{}, norms: map[int]*normState{},
 		masks: map[int]*buffer{}, lrns: map[int]*buffer{}, gemmCache: map[string]*kernel.Gemm{}, windowCache: map[string]*kernel.Window{},
 	}
 	if purpose.few > 0 {
 		return c.channelPlan()
 	}
-	c.wants()
+	c.grads = backend.NewGradients(c.net, purpose.mode == training, purpose.mode == tracing, c.gradient, c.gradientSum)
 	blocks := fuse(c.net, purpose)
 	if c.front = c.newFront(blocks); c.front == nil {
 		c.gather()
@@ -59,24 +58,6 @@ func (prog *program) compile(purpose purpose) (*plan, error) {
 func spreads(sets, workers int) bool {
 	rounds := (sets + workers - 1) / workers
 	return 10*sets < 7*rounds*workers
-}
-
-// wants marks whose gradients are wanted: what comes after a trainable parameter, and everything in a trace.
-func (c *compiler) wants() {
-	if c.purpose.mode == inference {
-		return
-	}
-	c.needs[slot(model.Input)] = c.purpose.mode == tracing
-	for i, node := range c.net.Nodes {
-		need := c.purpose.mode == tracing
-		for _, in := range node.Inputs {
-			need = need || c.needs[slot(in)]
-		}
-		for _, p := range node.Params {
-			need = need || p.Trainable
-		}
-		c.needs[slot(i)] = need
-	}
 }
 
 // forward emits the tasks of a block's forward pass.
@@ -124,7 +105,7 @@ func (c *compiler) forward(b *block) {
 func (c *compiler) backward(b *block) {
 	i := b.nodes[0]
 	node := &c.net.Nodes[i]
-	if !c.needs[slot(i)] {
+	if !c.grads.Wanted(i) {
 		return
 	}
 	switch l := node.Layer.(type) {
@@ -143,7 +124,7 @@ func (c *compiler) backward(b *block) {
 	case model.GlobalAveragePool2D:
 		c.averagePoolBackward(i, globalWindows)
 	case model.Flatten:
-		c.passBack(node.Inputs[0], c.grads[slot(i)])
+		c.grads.Pass(node.Inputs[0], c.grads.At(i))
 	case model.Dense:
 		c.denseBackward(b, fullyConnected{node.In[0][0], l.Units, l.Activation})
 	case model.Activation:
@@ -192,14 +173,6 @@ func (c *compiler) global(name string, floats int, s scope) *buffer {
 	b := c.buffer(name, floats)
 	b.scope, b.fixed = s, true
 	return b
-}
-
-// shapeOf is the shape of a node's output, or of the network's input.
-func (c *compiler) shapeOf(node int) model.Shape {
-	if node == model.Input {
-		return c.net.Input
-	}
-	return c.net.Nodes[node].Out
 }
 
 // task appends a task of each group to the chain.
@@ -321,51 +294,22 @@ func (c *compiler) endShards(shards int) {
 	c.plan.phases = append(c.plan.phases, ph)
 }
 
-// into lets emit write a gradient for a node's output, and adds it to what other readers of that output have sent.
-func (c *compiler) into(node int, emit func(dst *buffer)) {
-	if !c.needs[slot(node)] {
-		return
-	}
-	dst := c.buffer(c.nameOf(node)+" gradient", c.shapeOf(node).Size()*kernel.Lanes)
-	emit(dst)
-	c.passBack(node, dst)
+// gradient makes the buffer of a gradient at a node's output.
+func (c *compiler) gradient(node int) *buffer {
+	b := c.buffer(c.net.NameOf(node)+" gradient", c.net.ShapeOf(node).Size()*kernel.Lanes)
+	b.pinned = c.purpose.mode == tracing
+	return b
 }
 
-// passBack adds a finished gradient to what other readers of a node's output have sent. Gradients are never changed in place,
-// so that one buffer may be the gradient of several nodes.
-func (c *compiler) passBack(node int, g *buffer) {
-	if !c.needs[slot(node)] {
-		return
-	}
-	g.pinned = g.pinned || c.purpose.mode == tracing
-	have := c.grads[slot(node)]
-	if have == nil {
-		c.grads[slot(node)] = g
-		return
-	}
-	sum := c.buffer(c.nameOf(node)+" gradient", g.words)
-	sum.pinned = c.purpose.mode == tracing
-	c.task(device.Task{Name: c.nameOf(node) + " gradient sum", Layers: c.layers(node), Kernel: c.kernelName("add")},
-		[]*buffer{sum, have, g}, func(w *worker, i int) { c.k.Add(sum.at(w, i), have.at(w, i), g.at(w, i)) })
-	c.grads[slot(node)] = sum
+// gradientSum emits the sum of two gradients at a node's output.
+func (c *compiler) gradientSum(node int, a, b *buffer) *buffer {
+	sum := c.gradient(node)
+	c.task(device.Task{Name: c.net.NameOf(node) + " gradient sum", Layers: c.layers(node), Kernel: c.kernelName("add")},
+		[]*buffer{sum, a, b}, func(w *worker, i int) { c.k.Add(sum.at(w, i), a.at(w, i), b.at(w, i)) })
+	return sum
 }
 
-func (c *compiler) nameOf(node int) string {
-	if node == model.Input {
-		return model.InputName
-	}
-	return c.net.Nodes[node].Name
-}
-
-func (c *compiler) layers(nodes ...int) []string {
-	var names []string
-	for _, n := range nodes {
-		if n != model.Input {
-			names = append(names, c.net.Nodes[n].Name)
-		}
-	}
-	return names
-}
+func (c *compiler) layers(nodes ...int) []string { return c.net.NamesOf(nodes...) }
 
 // title names a block's task: "conv2d+relu+max_pooling2d forward".
 func (c *compiler) title(nodes []int, what string) string {

@@ -43,10 +43,10 @@ func (c *compiler) lrnForward(i int, l model.LocalResponseNormalization) {
 // lrnBackward emits dx_i = dy_i·s_i^−β − 2αβ/size·x_i·Σ_j dy_j·x_j·s_j^(−β−1), over the channels j whose sums have x_i.
 func (c *compiler) lrnBackward(i int, l model.LocalResponseNormalization) {
 	node := &c.net.Nodes[i]
-	x, dy, sums := c.vals[slot(node.Inputs[0])], c.grads[slot(i)], c.lrns[i]
+	x, dy, sums := c.vals[slot(node.Inputs[0])], c.grads.At(i), c.lrns[i]
 	channels := node.Out[2]
 	positions := node.Out[0] * node.Out[1]
-	c.into(node.Inputs[0], func(dx *buffer) {
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
 		ratios := c.buffer(node.Name+" ratios", channels*kernel.Lanes)
 		factor := 2 * l.Alpha * l.Beta / float32(l.Size)
 		c.task(c.plainTask(i, "gradient", "lrn"), []*buffer{x, dy, sums, dx, ratios}, func(w *worker, g int) {

@@ -22,7 +22,7 @@ func (c *compiler) addForward(i int) {
 // addBackward passes the gradient on to every input.
 func (c *compiler) addBackward(i int) {
 	for _, in := range c.net.Nodes[i].Inputs {
-		c.passBack(in, c.grads[slot(i)])
+		c.grads.Pass(in, c.grads.At(i))
 	}
 }
 
@@ -54,7 +54,7 @@ func (c *compiler) concatenateForward(i int) {
 // concatenateBackward emits the copies of each input's channels of the gradient.
 func (c *compiler) concatenateBackward(i int) {
 	node := &c.net.Nodes[i]
-	dy := c.grads[slot(i)]
+	dy := c.grads.At(i)
 	last := len(node.Out) - 1
 	row := node.Out[last] * kernel.Lanes
 	positions := node.Out.Size() / node.Out[last]
@@ -62,7 +62,7 @@ func (c *compiler) concatenateBackward(i int) {
 	for k, in := range node.Inputs {
 		n, from := node.In[k][last]*kernel.Lanes, at
 		at += n
-		c.into(in, func(dx *buffer) {
+		c.grads.Into(in, func(dx *buffer) {
 			c.task(c.plainTask(i, "gradient", "copy"), []*buffer{dx, dy}, func(w *worker, g int) {
 				dst, src := dx.at(w, g), dy.at(w, g)
 				for p := range positions {

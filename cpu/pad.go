@@ -23,9 +23,9 @@ func (c *compiler) padForward(i int, l model.ZeroPadding2D) {
 // padBackward emits a copy of the inner part.
 func (c *compiler) padBackward(i int, l model.ZeroPadding2D) {
 	node := &c.net.Nodes[i]
-	dy := c.grads[slot(i)]
+	dy := c.grads.At(i)
 	in, out := node.In[0], node.Out
-	c.into(node.Inputs[0], func(dx *buffer) {
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
 		c.task(c.plainTask(i, "gradient", "copy"), []*buffer{dx, dy}, func(w *worker, g int) {
 			dst, src := dx.at(w, g), dy.at(w, g)
 			row := in[1] * in[2] * kernel.Lanes

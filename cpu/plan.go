@@ -5,6 +5,7 @@ import (
 
 	"gcnn/cpu/kernel"
 	"gcnn/device"
+	"gcnn/device/backend"
 	"gcnn/model"
 )
 
@@ -30,8 +31,8 @@ type plan struct {
 	workers  []*worker
 	prologue []func()  // run before the first step of a call
 	vals     []*buffer // by slot: outputs
-	grads    []*buffer // by slot: gradients at the outputs
-	output   *buffer   // of the last layer
+	grads    backend.Gradients[buffer]
+	output   *buffer // of the last layer
 
 	losses []kernel.Scores // by group
 	norms  []float64       // Σ of the squares of the gradients, in shards
@@ -231,9 +232,8 @@ type compiler struct {
 	shards  []shardTask // the same, where it has shards
 	front   *front      // nil where there is none
 
-	vals  []*buffer // by slot: outputs
-	grads []*buffer // by slot: gradients at the outputs, as far as they are summed
-	needs []bool    // by slot: a gradient is wanted
+	vals  []*buffer                 // by slot: outputs
+	grads backend.Gradients[buffer] // as far as they are summed
 
 	dense map[int]*denseState // by node: what forward passes leave for backward passes
 	conv  map[int]*convState
@@ -250,5 +250,5 @@ type compiler struct {
 	wide        channels // of the channel mapping
 }
 
-// slot is the index of a node, or of the input, in vals, grads and needs.
+// slot is the index of a node, or of the input, in vals.
 func slot(node int) int { return node + 1 }

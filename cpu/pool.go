@@ -111,9 +111,9 @@ func (c *compiler) maxPoolForward(i int, _ model.Size, windows windowsFunc) {
 
 func (c *compiler) maxPoolBackward(i int, _ model.Size, _ windowsFunc) {
 	node := &c.net.Nodes[i]
-	s, dy := c.pools[i], c.grads[slot(i)]
+	s, dy := c.pools[i], c.grads.At(i)
 	n := node.Out.Size() * kernel.Lanes
-	c.into(node.Inputs[0], func(dx *buffer) {
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
 		c.task(c.plainTask(i, "gradient", "max_pool"), []*buffer{dx, dy, s.arg}, func(w *worker, g int) {
 			dst, src := dx.at(w, g), dy.at(w, g)
 			if s.overlap || !s.covers {
@@ -147,8 +147,8 @@ func (c *compiler) averagePoolForward(i int, windows windowsFunc) {
 
 func (c *compiler) averagePoolBackward(i int, _ windowsFunc) {
 	node := &c.net.Nodes[i]
-	s, dy := c.pools[i], c.grads[slot(i)]
-	c.into(node.Inputs[0], func(dx *buffer) {
+	s, dy := c.pools[i], c.grads.At(i)
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
 		c.task(c.plainTask(i, "gradient", "average_pool"), []*buffer{dx, dy}, func(w *worker, g int) {
 			dst, src := dx.at(w, g), dy.at(w, g)
 			if s.overlap || !s.covers {

@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +9,7 @@ import (
 
 	"gcnn/cpu/kernel"
 	"gcnn/device"
+	"gcnn/device/backend"
 	"gcnn/model"
 )
 
@@ -21,8 +21,7 @@ type program struct {
 	spec    device.Plan
 	dry     bool // for an outline: no memory is taken for parameters
 
-	mu     sync.Mutex // held while a method runs
-	closed bool
+	mu     backend.Mutex
 	crew   *crew
 	params map[string]*param
 	zeros  []float32 // see compiler.zeros
@@ -125,28 +124,14 @@ func (p *plan) allocate(c *crew) {
 	p.gate.wake.L = &p.gate.lock
 }
 
-// lock takes the program for one call. The caller unlocks mu where there is no error.
-func (p *program) lock() error {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return fmt.Errorf("the program is %w", device.ErrClosed)
-	}
-	return nil
-}
-
 // Close frees the program's memory and ends its workers.
 func (p *program) Close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
+	return p.mu.Close(func() error {
+		p.crew.close()
+		p.params, p.train, p.passes, p.traces = nil, nil, forwardPlans{}, nil
+		p.shut()
 		return nil
-	}
-	p.closed = true
-	p.crew.close()
-	p.params, p.train, p.passes, p.traces = nil, nil, forwardPlans{}, nil
-	p.shut()
-	return nil
+	})
 }
 
 // State copies what was learnt.
@@ -160,7 +145,7 @@ func (p *program) State() (s device.State, err error) {
 
 // View lends what was learnt.
 func (p *program) View(read func(device.State) error) error {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return err
 	}
 	defer p.mu.Unlock()
@@ -185,7 +170,7 @@ func (p *program) View(read func(device.State) error) error {
 
 // SetState replaces what was learnt.
 func (p *program) SetState(s device.State) error {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return err
 	}
 	defer p.mu.Unlock()
@@ -238,7 +223,7 @@ func (p *program) keep(values map[string][]float32) error {
 func (p *program) Profile() []device.TaskTime {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || !p.spec.Profile || p.train == nil {
+	if p.mu.Closed || !p.spec.Profile || p.train == nil {
 		return nil
 	}
 	times := make([]device.TaskTime, len(p.train.tasks))

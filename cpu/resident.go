@@ -44,13 +44,10 @@ func placement(set *data.Set, room int64) device.Placement {
 
 // Load checks a set, and copies it where there is room.
 func (p *program) Load(set *data.Set) (device.Resident, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return nil, err
 	}
 	defer p.mu.Unlock()
-	if set == nil {
-		return nil, fmt.Errorf("%w: no set", device.ErrArgument)
-	}
 	if err := device.CheckSet(p.net, set, false); err != nil {
 		return nil, err
 	}

@@ -2,36 +2,27 @@ package cpu
 
 import (
 	"context"
-	"fmt"
 
 	"gorgonia.org/tensor"
 
 	"gcnn/cpu/kernel"
 	"gcnn/data"
 	"gcnn/device"
+	"gcnn/device/backend"
 	"gcnn/model"
 )
 
 // Trace runs one forward and backward pass of an unfused plan and copies everything out.
 func (p *program) Trace(ctx context.Context, in device.TraceInput) (device.Trace, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return device.Trace{}, err
 	}
 	defer p.mu.Unlock()
-	if !p.spec.Trace {
-		return device.Trace{}, fmt.Errorf("%w: the program was compiled without Plan.Trace", device.ErrArgument)
-	}
-	if err := in.Check(p.net, p.spec.Batch); err != nil {
-		return device.Trace{}, err
-	}
-	if ctx.Err() != nil {
-		return device.Trace{}, context.Cause(ctx)
-	}
-	pl, err := p.tracePlan(purpose{mode: tracing, labels: in.Labels != nil, infer: in.Infer, unfused: true})
+	x, dy, err := backend.TraceInput(ctx, p.net, p.spec, in)
 	if err != nil {
 		return device.Trace{}, err
 	}
-	x, dy, err := in.Floats()
+	pl, err := p.tracePlan(purpose{mode: tracing, labels: in.Labels != nil, infer: in.Infer, unfused: true})
 	if err != nil {
 		return device.Trace{}, err
 	}
@@ -69,10 +60,10 @@ func (p *program) tracePlan(kind purpose) (*plan, error) {
 
 func (p *program) copyTrace(pl *plan, n int, in device.TraceInput) device.Trace {
 	t := device.NewTrace()
-	t.InputGrad = p.copyOut(pl.grads[slot(model.Input)], n, p.net.Input)
+	t.InputGrad = p.copyOut(pl.grads.At(model.Input), n, p.net.Input)
 	for i, node := range p.net.Nodes {
 		t.Outputs[node.Name] = p.copyOut(pl.vals[slot(i)], n, node.Out)
-		t.OutputGrads[node.Name] = p.copyOut(pl.grads[slot(i)], n, node.Out)
+		t.OutputGrads[node.Name] = p.copyOut(pl.grads.At(i), n, node.Out)
 		bn, normalises := node.Layer.(model.BatchNormalization)
 		for _, param := range node.Params {
 			q := p.params[param.Name]

@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"sync/atomic"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"gcnn/cpu/kernel"
 	"gcnn/data"
 	"gcnn/device"
+	"gcnn/device/backend"
 )
 
 // progressInterval is the least time between two reports.
@@ -34,25 +34,16 @@ type epochRun struct {
 
 // Train runs the epoch's steps.
 func (p *program) Train(ctx context.Context, r device.Resident, epoch device.Epoch) (device.Metrics, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return epoch.Start, err
 	}
 	defer p.mu.Unlock()
-	if p.spec.Training == nil {
-		return epoch.Start, fmt.Errorf("the program was %w", device.ErrNoTraining)
-	}
 	set, err := p.labelled(r)
 	if err != nil {
 		return epoch.Start, err
 	}
-	if err := epoch.Check(p.spec.Batch, set.Len()); err != nil {
+	if err := backend.CheckTrain(ctx, p.net, p.spec, set.Len(), epoch); err != nil {
 		return epoch.Start, err
-	}
-	if p.train == nil {
-		return epoch.Start, fmt.Errorf("%w: a traced network that is no classifier has no loss to train on", device.ErrArgument)
-	}
-	if ctx.Err() != nil {
-		return epoch.Start, context.Cause(ctx)
 	}
 	if len(epoch.Rates) == 0 {
 		return epoch.Start, nil

@@ -33,7 +33,7 @@ func (c *compiler) biasActivation(i int, x *buffer, bias *param, f model.Activat
 	a := &activated{function: f, alpha: alpha, y: x}
 	n, channels, function := c.elements(i), lastOf(c.net.Nodes[i].Out), elementwise(f)
 	if kernels.NeedsInput(int(function)) && c.purpose.mode != inference {
-		a.z = c.buffer(c.nameOf(i)+" before activation", n)
+		a.z = c.buffer(c.net.NameOf(i)+" before activation", n)
 	}
 	if !applied && (bias != nil || function != kernels.Linear) {
 		c.kernel(i, "bias and activation", []*buffer{x, a.z}, func() launcher {
@@ -57,7 +57,7 @@ func (c *compiler) softmax(i int, z *buffer) *buffer {
 		}
 	}
 	d := c.output(i)
-	c.task(c.nameOf(i)+" softmax", layersOf(c.net, i), "cudnnSoftmaxForward", 0, []*buffer{z, y}, func() error {
+	c.task(c.net.NameOf(i)+" softmax", c.net.NamesOf(i), "cudnnSoftmaxForward", 0, []*buffer{z, y}, func() error {
 		err := c.d.dnn.SoftmaxForward(cudnn.Accurate, cudnn.Channel, 1, d, at(z.p()), 0, d, at(y.p()))
 		return c.d.ok("cudnnSoftmaxForward", err, "rows", c.rows, "shape", c.net.Nodes[i].Out)
 	})
@@ -69,8 +69,8 @@ func (c *compiler) softmaxGradient(i int, y, dy *buffer) *buffer {
 	if c.finalSoftmax(i) {
 		return dy
 	}
-	dx, d := c.buffer(c.nameOf(i)+" softmax gradient", c.elements(i)), c.output(i)
-	c.task(c.nameOf(i)+" softmax gradient", layersOf(c.net, i), "cudnnSoftmaxBackward", 0, []*buffer{dy, y, dx}, func() error {
+	dx, d := c.buffer(c.net.NameOf(i)+" softmax gradient", c.elements(i)), c.output(i)
+	c.task(c.net.NameOf(i)+" softmax gradient", c.net.NamesOf(i), "cudnnSoftmaxBackward", 0, []*buffer{dy, y, dx}, func() error {
 		err := c.d.dnn.SoftmaxBackward(cudnn.Accurate, cudnn.Channel, 1, d, at(y.p()), d, at(dy.p()), 0, d, at(dx.p()))
 		return c.d.ok("cudnnSoftmaxBackward", err, "rows", c.rows, "shape", c.net.Nodes[i].Out)
 	})
@@ -85,7 +85,7 @@ func (c *compiler) biasGradient(i int, a *activated, dy *buffer, bias *param, wa
 	n, channels, function := c.elements(i), lastOf(c.net.Nodes[i].Out), elementwise(a.function)
 	dz := dy
 	if function != kernels.Linear && (wanted || bias.trains()) {
-		dz = c.buffer(c.nameOf(i)+" sum gradient", n)
+		dz = c.buffer(c.net.NameOf(i)+" sum gradient", n)
 	}
 	var changed *buffer
 	if dz != dy {
@@ -101,8 +101,8 @@ func (c *compiler) biasGradient(i int, a *activated, dy *buffer, bias *param, wa
 	}
 	rows := n / channels
 	chunk, _, groups := kernels.BiasChunks(rows, channels)
-	partials := c.buffer(c.nameOf(i)+" bias partial sums", mostChunks(rows, channels)*channels)
-	tickets := c.tickets(c.nameOf(i)+" bias", groups)
+	partials := c.buffer(c.net.NameOf(i)+" bias partial sums", mostChunks(rows, channels)*channels)
+	tickets := c.tickets(c.net.NameOf(i)+" bias", groups)
 	y := a.y
 	if function == kernels.Linear {
 		y = nil
@@ -148,7 +148,7 @@ func (c *compiler) activationForward(i int, l model.Activation) {
 			a.z = x
 		}
 		a.dnn, a.d = c.activation(mode, cudnn.PropagateNan, l.Alpha), c.output(i)
-		c.task(c.nameOf(i)+" forward", layersOf(c.net, i), "cudnnActivationForward", 0, []*buffer{x, y}, func() error {
+		c.task(c.net.NameOf(i)+" forward", c.net.NamesOf(i), "cudnnActivationForward", 0, []*buffer{x, y}, func() error {
 			err := c.d.dnn.ActivationForward(a.dnn, 1, a.d, at(x.p()), 0, a.d, at(y.p()))
 			return c.d.ok("cudnnActivationForward", err, "rows", c.rows, "shape", c.net.Nodes[i].Out, "function", l.Func)
 		})
@@ -168,21 +168,21 @@ func (c *compiler) activationForward(i int, l model.Activation) {
 const notDNN = "not one of cuDNN's"
 
 func (c *compiler) activationBackward(i int, l model.Activation) {
-	in, dy := c.net.Nodes[i].Inputs[0], c.grads[slot(i)]
+	in, dy := c.net.Nodes[i].Inputs[0], c.grads.At(i)
 	switch {
 	case l.Func == model.Linear:
-		c.passBack(in, dy)
+		c.grads.Pass(in, dy)
 		return
-	case !c.needs[slot(in)]:
+	case !c.grads.Wanted(in):
 		return
 	case l.Func == model.Softmax:
-		c.passBack(in, c.softmaxGradient(i, c.shapes[i].y, dy))
+		c.grads.Pass(in, c.softmaxGradient(i, c.shapes[i].y, dy))
 		return
 	}
 	a, n := c.shapes[i], c.elements(i)
-	c.into(in, func(dx *buffer) {
+	c.grads.Into(in, func(dx *buffer) {
 		if a.dnn != nil {
-			c.task(c.nameOf(i)+" gradient", layersOf(c.net, i), "cudnnActivationBackward", 0, []*buffer{dy, a.y, a.z, dx}, func() error {
+			c.task(c.net.NameOf(i)+" gradient", c.net.NamesOf(i), "cudnnActivationBackward", 0, []*buffer{dy, a.y, a.z, dx}, func() error {
 				err := c.d.dnn.ActivationBackward(a.dnn, 1, a.d, at(a.y.p()), a.d, at(dy.p()), a.d, at(a.z.p()), 0, a.d, at(dx.p()))
 				return c.d.ok("cudnnActivationBackward", err, "rows", c.rows, "shape", c.net.Nodes[i].Out, "function", l.Func)
 			})

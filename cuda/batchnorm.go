@@ -66,7 +66,7 @@ func (c *compiler) batchNormForward(i int, l model.BatchNormalization) {
 	// which keeps its content since cuDNN reads it.
 	s.mean, s.inverse = c.buffer(node.Name+" mean", n), c.buffer(node.Name+" inverse deviation", n)
 	batchMean, unbiased := c.constant(node.Name+" batch mean", n, nil), c.constant(node.Name+" batch variance", n, nil)
-	c.task(node.Name+" forward", layersOf(c.net, i), "cudnnBatchNormalizationForwardTraining", 0, []*buffer{x, y, s.mean, s.inverse, batchMean, unbiased}, func() error {
+	c.task(node.Name+" forward", c.net.NamesOf(i), "cudnnBatchNormalizationForwardTraining", 0, []*buffer{x, y, s.mean, s.inverse, batchMean, unbiased}, func() error {
 		err := c.d.dnn.BatchNormalizationForwardTraining(cudnn.Spatial, 1, 0, s.xd, at(x.p()), s.xd, at(y.p()), s.pd, at(s.scale()), at(s.shift()),
 			1, at(batchMean.p()), at(unbiased.p()), s.epsilon, at(s.mean.p()), at(s.inverse.p()))
 		return c.d.ok("cudnnBatchNormalizationForwardTraining", err, "rows", c.rows, "shape", node.Out)
@@ -92,7 +92,7 @@ func (c *compiler) movingAverage(i int, average *param, x *buffer, momentum, fac
 	if c.purpose.mode == tracing {
 		moved = c.buffer(average.Name+" as it would be", n)
 		c.plan.averages = append(c.plan.averages, movingStatistic{average.Name, moved})
-		c.task(average.Name+" copy", layersOf(c.net, i), "cuMemcpyDtoD", 0, []*buffer{moved}, func() error {
+		c.task(average.Name+" copy", c.net.NamesOf(i), "cuMemcpyDtoD", 0, []*buffer{moved}, func() error {
 			return c.d.ok("cuMemcpyDtoDAsync", cu.MemcpyDtoDAsync(cu.DevicePtr(moved.p()), cu.DevicePtr(average.w()), 4*int64(n), c.d.stream))
 		})
 	}
@@ -110,8 +110,8 @@ func (c *compiler) movingAverage(i int, average *param, x *buffer, momentum, fac
 func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 	node := &c.net.Nodes[i]
 	s := c.norms[i]
-	x, dy, n := c.vals[slot(node.Inputs[0])], c.grads[slot(i)], c.elements(i)
-	wantsInput := c.needs[slot(node.Inputs[0])]
+	x, dy, n := c.vals[slot(node.Inputs[0])], c.grads.At(i), c.elements(i)
+	wantsInput := c.grads.Wanted(node.Inputs[0])
 	trains := s.gamma.trains() || s.beta.trains()
 	mean, variance := c.param(i, model.MovingMean), c.param(i, model.MovingVariance)
 	if trains || s.batch && wantsInput {
@@ -123,7 +123,7 @@ func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 			inverse = c.constant(node.Name+" inverse moving deviation", s.channels, nil)
 			c.plan.prologue = append(c.plan.prologue, func() error { return c.invert(s, variance, inverse) })
 		}
-		c.task(node.Name+" gradient", layersOf(c.net, i), "cudnnBatchNormalizationBackward", 0, []*buffer{x, dy, dx, spare, s.mean, inverse}, func() error {
+		c.task(node.Name+" gradient", c.net.NamesOf(i), "cudnnBatchNormalizationBackward", 0, []*buffer{x, dy, dx, spare, s.mean, inverse}, func() error {
 			dgamma, dbeta := spare.p(), spare.at((s.channels+3)/4*4)
 			if s.gamma.trains() {
 				dgamma = s.gamma.g()
@@ -140,11 +140,11 @@ func (c *compiler) batchNormBackward(i int, l model.BatchNormalization) {
 			return c.d.ok("cudnnBatchNormalizationBackward", err, "rows", c.rows, "shape", node.Out)
 		})
 		if s.batch {
-			c.passBack(node.Inputs[0], dx)
+			c.grads.Pass(node.Inputs[0], dx)
 			return
 		}
 	}
-	c.into(node.Inputs[0], func(dx *buffer) {
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
 		c.kernel(i, "input gradient", []*buffer{dy, dx}, func() launcher {
 			return kernels.Normalize{X: dy.p(), Variance: variance.w(), Gamma: s.gamma.w(), Y: dx.p(), N: uint32(n), Channels: uint32(s.channels), Epsilon: l.Epsilon}
 		})

@@ -77,7 +77,7 @@ func (c *compiler) convForward(i int, l model.Conv2D) {
 		if s.choices.fused {
 			c.fusedForward(i, s, y, space, flops)
 		} else {
-			c.task(node.Name+" forward", layersOf(c.net, i), "cudnnConvolutionForward", flops, []*buffer{s.x, y, space}, func() error {
+			c.task(node.Name+" forward", c.net.NamesOf(i), "cudnnConvolutionForward", flops, []*buffer{s.x, y, space}, func() error {
 				err := c.d.dnn.ConvolutionForward(1, s.xd, at(s.x.p()), s.wd, at(kernel.w()), s.cd,
 					cudnn.ConvolutionFwdAlgo(a.algo), at(space.p()), uintptr(a.space), 0, s.yd, at(y.p()))
 				return c.d.ok("cudnnConvolutionForward", err, "", s.shape, "algorithm", a.algo)
@@ -131,7 +131,7 @@ func (c *compiler) choose(i int, s *convState) {
 		if c.param(i, model.Kernel).trains() {
 			wanted = append(wanted, backwardFilter)
 		}
-		if c.needs[slot(node.Inputs[0])] {
+		if c.grads.Wanted(node.Inputs[0]) {
 			wanted = append(wanted, backwardData)
 		}
 	}
@@ -247,8 +247,8 @@ func (c *compiler) convolution(groups int, pad, stride [2]int) *cudnn.Convolutio
 func (c *compiler) convBackward(i int, l model.Conv2D) {
 	node := &c.net.Nodes[i]
 	s, kernel := c.convs[i], c.param(i, model.Kernel)
-	wantsInput := c.needs[slot(node.Inputs[0])]
-	dz := c.biasGradient(i, c.shapes[i], c.grads[slot(i)], c.param(i, model.Bias), kernel.trains() || wantsInput)
+	wantsInput := c.grads.Wanted(node.Inputs[0])
+	dz := c.biasGradient(i, c.shapes[i], c.grads.At(i), c.param(i, model.Bias), kernel.trains() || wantsInput)
 	flops := 2 * node.MACs * int64(c.rows)
 	if s.unfolded {
 		c.unfoldedBackward(i, s, c.vals[slot(node.Inputs[0])], dz, kernel, flops)
@@ -257,20 +257,20 @@ func (c *compiler) convBackward(i int, l model.Conv2D) {
 	if kernel.trains() {
 		a := s.choices.of[backwardFilter]
 		space := c.workspace(node.Name+" kernel gradient workspace", a)
-		c.task(node.Name+" kernel gradient", layersOf(c.net, i), "cudnnConvolutionBackwardFilter", flops, []*buffer{s.x, dz, space}, func() error {
+		c.task(node.Name+" kernel gradient", c.net.NamesOf(i), "cudnnConvolutionBackwardFilter", flops, []*buffer{s.x, dz, space}, func() error {
 			err := c.d.dnn.ConvolutionBackwardFilter(1, s.xd, at(s.x.p()), s.yd, at(dz.p()), s.cd,
 				cudnn.ConvolutionBwdFilterAlgo(a.algo), at(space.p()), uintptr(a.space), 0, s.wd, at(kernel.g()))
 			return c.d.ok("cudnnConvolutionBackwardFilter", err, "", s.shape, "algorithm", a.algo)
 		})
 	}
-	c.into(node.Inputs[0], func(dx *buffer) {
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
 		to := dx
 		if s.padded() {
 			to = c.buffer(node.Name+" padded input gradient", c.rows*s.input.Size())
 		}
 		a := s.choices.of[backwardData]
 		space := c.workspace(node.Name+" input gradient workspace", a)
-		c.task(node.Name+" input gradient", layersOf(c.net, i), "cudnnConvolutionBackwardData", flops, []*buffer{to, dz, space}, func() error {
+		c.task(node.Name+" input gradient", c.net.NamesOf(i), "cudnnConvolutionBackwardData", flops, []*buffer{to, dz, space}, func() error {
 			err := c.d.dnn.ConvolutionBackwardData(1, s.wd, at(kernel.w()), s.yd, at(dz.p()), s.cd,
 				cudnn.ConvolutionBwdDataAlgo(a.algo), at(space.p()), uintptr(a.space), 0, s.xd, at(to.p()))
 			return c.d.ok("cudnnConvolutionBackwardData", err, "", s.shape, "algorithm", a.algo)

@@ -15,7 +15,7 @@ func (c *compiler) denseForward(i int, l model.Dense) {
 	} else {
 		y = c.value(i)
 	}
-	c.task(node.Name+" forward", layersOf(c.net, i), "cublasSgemm", 2*node.MACs*int64(c.rows), []*buffer{x, y}, func() error {
+	c.task(node.Name+" forward", c.net.NamesOf(i), "cublasSgemm", 2*node.MACs*int64(c.rows), []*buffer{x, y}, func() error {
 		return c.d.matmul(false, false, c.rows, l.Units, in, x.p(), in, kernel.w(), l.Units, y.p(), l.Units)
 	})
 	c.shapes[i] = c.biasActivation(i, y, c.param(i, model.Bias), l.Activation, l.Activation.DefaultAlpha(), false)
@@ -26,15 +26,15 @@ func (c *compiler) denseBackward(i int, l model.Dense) {
 	node := &c.net.Nodes[i]
 	x, in := c.vals[slot(node.Inputs[0])], node.In[0][0]
 	kernel := c.param(i, model.Kernel)
-	dz := c.biasGradient(i, c.shapes[i], c.grads[slot(i)], c.param(i, model.Bias), kernel.trains() || c.needs[slot(node.Inputs[0])])
+	dz := c.biasGradient(i, c.shapes[i], c.grads.At(i), c.param(i, model.Bias), kernel.trains() || c.grads.Wanted(node.Inputs[0]))
 	flops := 2 * node.MACs * int64(c.rows)
 	if kernel.trains() {
-		c.task(node.Name+" kernel gradient", layersOf(c.net, i), "cublasSgemm", flops, []*buffer{x, dz}, func() error {
+		c.task(node.Name+" kernel gradient", c.net.NamesOf(i), "cublasSgemm", flops, []*buffer{x, dz}, func() error {
 			return c.d.matmul(true, false, in, l.Units, c.rows, x.p(), in, dz.p(), l.Units, kernel.g(), l.Units)
 		})
 	}
-	c.into(node.Inputs[0], func(dx *buffer) {
-		c.task(node.Name+" input gradient", layersOf(c.net, i), "cublasSgemm", flops, []*buffer{dz, dx}, func() error {
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
+		c.task(node.Name+" input gradient", c.net.NamesOf(i), "cublasSgemm", flops, []*buffer{dz, dx}, func() error {
 			return c.d.matmul(false, true, c.rows, in, l.Units, dz.p(), l.Units, kernel.w(), l.Units, dx.p(), in)
 		})
 	})

@@ -24,12 +24,12 @@ func (c *compiler) dropoutForward(i int, l model.Dropout) {
 
 // dropoutBackward emits the same with the gradient: the draws are made again.
 func (c *compiler) dropoutBackward(i int, l model.Dropout) {
-	in, dy := c.net.Nodes[i].Inputs[0], c.grads[slot(i)]
+	in, dy := c.net.Nodes[i].Inputs[0], c.grads.At(i)
 	if !c.drops(l) {
-		c.passBack(in, dy)
+		c.grads.Pass(in, dy)
 		return
 	}
-	c.into(in, func(dx *buffer) { c.drop(i, "gradient", dy, dx, l) })
+	c.grads.Into(in, func(dx *buffer) { c.drop(i, "gradient", dy, dx, l) })
 }
 
 func (c *compiler) drop(i int, what string, x, y *buffer, l model.Dropout) {

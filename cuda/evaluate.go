@@ -4,17 +4,17 @@ package cuda
 
 import (
 	"context"
-	"fmt"
 
 	"gorgonia.org/tensor"
 
 	"gcnn/data"
 	"gcnn/device"
+	"gcnn/device/backend"
 )
 
 // Evaluate computes the loss, the accuracy and the probabilities of a labelled set.
 func (p *program) Evaluate(ctx context.Context, set device.Resident) (device.Evaluation, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return device.Evaluation{}, err
 	}
 	defer p.mu.Unlock()
@@ -31,18 +31,14 @@ func (p *program) Evaluate(ctx context.Context, set device.Resident) (device.Eva
 
 // Predict computes the network's output for images of the host, which pass over the device piece by piece.
 func (p *program) Predict(ctx context.Context, images *data.Set) (*tensor.Dense, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return nil, err
 	}
 	defer p.mu.Unlock()
-	if images == nil {
-		return nil, fmt.Errorf("%w: no images", device.ErrArgument)
-	}
-	if err := device.CheckSet(p.net, images, false); err != nil {
+	unlabelled, err := backend.Unlabelled(p.net, images)
+	if err != nil {
 		return nil, err
 	}
-	unlabelled := *images
-	unlabelled.Labels = nil
 	var r *ring
 	if err := p.d.do(func() (err error) {
 		r, err = p.ringOf(images)
@@ -50,7 +46,7 @@ func (p *program) Predict(ctx context.Context, images *data.Set) (*tensor.Dense,
 	}); err != nil {
 		return nil, err
 	}
-	_, out, err := p.infers(ctx, &feed{source: &r.source, ring: r, set: &unlabelled, n: images.Len()})
+	_, out, err := p.infers(ctx, &feed{source: &r.source, ring: r, set: unlabelled, n: images.Len()})
 	return out, err
 }
 

@@ -95,9 +95,9 @@ func (c *compiler) fusedForward(i int, s *convState, y, space *buffer, flops int
 	bd, act := c.vector(s.filters), c.activation(mode, cudnn.NotPropagateNan, 0)
 	var zeros *buffer
 	if bias == nil {
-		zeros = c.constant(c.nameOf(i)+" zeros for a bias", s.filters, nil)
+		zeros = c.constant(c.net.NameOf(i)+" zeros for a bias", s.filters, nil)
 	}
-	c.task(c.nameOf(i)+" forward", layersOf(c.net, i), "cudnnConvolutionBiasActivationForward", flops, []*buffer{s.x, y, space, zeros}, func() error {
+	c.task(c.net.NameOf(i)+" forward", c.net.NamesOf(i), "cudnnConvolutionBiasActivationForward", flops, []*buffer{s.x, y, space, zeros}, func() error {
 		b := zeros.p()
 		if bias != nil {
 			b = bias.w()

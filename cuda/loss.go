@@ -20,7 +20,7 @@ func (c *compiler) loss() {
 	var dz *buffer
 	if c.purpose.mode != inference {
 		dz = c.buffer(node.Name+" output gradient", c.elements(last))
-		c.grads[slot(last)] = dz
+		c.grads.Pass(last, dz)
 		c.plan.given = dz
 	}
 	if !c.purpose.labels {

@@ -10,6 +10,7 @@ import (
 	cudnn "gorgonia.org/cu/dnn"
 
 	"gcnn/device"
+	"gcnn/device/backend"
 	"gcnn/kernels"
 	"gcnn/model"
 )
@@ -26,8 +27,7 @@ type compiler struct {
 	like    *plan // for a whole batch, which this plan for fewer samples follows; nil for a plan of its own
 
 	vals  []*buffer
-	grads []*buffer
-	needs []bool // by slot: a gradient is wanted
+	grads backend.Gradients[buffer]
 
 	shapes map[int]*activated // by node: what forward passes leave for backward passes
 	convs  map[int]*convState
@@ -43,10 +43,11 @@ func (prog *program) compile(why purpose, rows int, like *plan) (*plan, error) {
 	n := len(prog.net.Nodes) + 1
 	c := &compiler{
 		d: prog.d, prog: prog, net: prog.net, spec: prog.spec, purpose: why, rows: rows, like: like,
-		plan: &plan{purpose: why, rows: rows, algorithms: map[int]*algorithms{}, graphs: map[*source]graph{}},
-		vals: make([]*buffer, n), grads: make([]*buffer, n), needs: make([]bool, n),
+		plan:   &plan{purpose: why, rows: rows, algorithms: map[int]*algorithms{}, graphs: map[*source]graph{}},
+		vals:   make([]*buffer, n),
 		shapes: map[int]*activated{}, convs: map[int]*convState{}, pools: map[int]*poolState{}, norms: map[int]*normState{}, lrns: map[int]*buffer{},
 	}
+	c.grads = backend.NewGradients(c.net, why.mode == training, why.mode == tracing, c.gradient, c.gradientSum)
 	c.emit()
 	if len(c.errs) > 0 {
 		return nil, errors.Join(fmt.Errorf("compiling %s: %w", c.net.Name, errors.Join(c.errs...)), c.plan.destroy(c.d))
@@ -58,7 +59,6 @@ func (prog *program) compile(why purpose, rows int, like *plan) (*plan, error) {
 
 // emit appends all calls of the plan. It stops at the first layer that cannot be compiled.
 func (c *compiler) emit() {
-	c.wants()
 	c.gather()
 	for i := range c.net.Nodes {
 		if c.forward(i); len(c.errs) > 0 {
@@ -75,24 +75,6 @@ func (c *compiler) emit() {
 		c.learn()
 	}
 	c.end()
-}
-
-// wants marks whose gradients are wanted: what comes after a trainable parameter, and everything in a trace.
-func (c *compiler) wants() {
-	if c.purpose.mode == inference {
-		return
-	}
-	c.needs[slot(model.Input)] = c.purpose.mode == tracing
-	for i, node := range c.net.Nodes {
-		need := c.purpose.mode == tracing
-		for _, in := range node.Inputs {
-			need = need || c.needs[slot(in)]
-		}
-		for _, p := range node.Params {
-			need = need || p.Trainable
-		}
-		c.needs[slot(i)] = need
-	}
 }
 
 // forward emits a layer's forward pass.
@@ -134,7 +116,7 @@ func (c *compiler) forward(i int) {
 // backward emits a layer's backward pass.
 func (c *compiler) backward(i int) {
 	node := &c.net.Nodes[i]
-	if !c.needs[slot(i)] {
+	if !c.grads.Wanted(i) {
 		return
 	}
 	switch l := node.Layer.(type) {
@@ -145,7 +127,7 @@ func (c *compiler) backward(i int) {
 	case model.AveragePool2D, model.GlobalAveragePool2D:
 		c.averagePoolBackward(i)
 	case model.Flatten:
-		c.passBack(node.Inputs[0], c.grads[slot(i)])
+		c.grads.Pass(node.Inputs[0], c.grads.At(i))
 	case model.Dense:
 		c.denseBackward(i, l)
 	case model.Activation:
@@ -193,23 +175,8 @@ func (c *compiler) value(i int) *buffer {
 	return b
 }
 
-// shapeOf is the shape of a node's output, or of the network's input.
-func (c *compiler) shapeOf(node int) model.Shape {
-	if node == model.Input {
-		return c.net.Input
-	}
-	return c.net.Nodes[node].Out
-}
-
-func (c *compiler) nameOf(node int) string {
-	if node == model.Input {
-		return model.InputName
-	}
-	return c.net.Nodes[node].Name
-}
-
 // elements is the number of elements of a node's output for all samples.
-func (c *compiler) elements(node int) int { return c.rows * c.shapeOf(node).Size() }
+func (c *compiler) elements(node int) int { return c.rows * c.net.ShapeOf(node).Size() }
 
 // task appends a call, which uses buffers.
 func (c *compiler) task(name string, layers []string, kernel string, flops int64, uses []*buffer, run func() error) {
@@ -234,7 +201,7 @@ type launcher interface{ Launch() kernels.Launch }
 // kernel appends the launch of a kernel for a node. Its arguments are made when it is launched, since buffers have no address
 // before.
 func (c *compiler) kernel(i int, what string, uses []*buffer, make func() launcher) {
-	c.kernelOf(c.nameOf(i)+" "+what, layersOf(c.net, i), uses, make)
+	c.kernelOf(c.net.NameOf(i)+" "+what, c.net.NamesOf(i), uses, make)
 }
 
 // kernelOf is kernel for what belongs to several layers, or to none.
@@ -243,33 +210,19 @@ func (c *compiler) kernelOf(name string, layers []string, uses []*buffer, make f
 	c.task(name, layers, make().Launch().Kernel.Name, 0, uses, func() error { return d.launch(make().Launch()) })
 }
 
-// into lets emit write a gradient for a node's output, and adds it to what other readers of that output have sent.
-func (c *compiler) into(node int, emit func(dst *buffer)) {
-	if !c.needs[slot(node)] {
-		return
-	}
-	dst := c.buffer(c.nameOf(node)+" gradient", c.elements(node))
-	emit(dst)
-	c.passBack(node, dst)
+// gradient makes the buffer of a gradient at a node's output.
+func (c *compiler) gradient(node int) *buffer {
+	return c.buffer(c.net.NameOf(node)+" gradient", c.elements(node))
 }
 
-// passBack adds a finished gradient to what other readers of a node's output have sent. Gradients are never changed in place,
-// so that one buffer may be the gradient of several nodes.
-func (c *compiler) passBack(node int, g *buffer) {
-	if !c.needs[slot(node)] {
-		return
-	}
-	have := c.grads[slot(node)]
-	if have == nil {
-		c.grads[slot(node)] = g
-		return
-	}
-	sum := c.buffer(c.nameOf(node)+" gradient sum", c.elements(node))
+// gradientSum emits the sum of two gradients at a node's output.
+func (c *compiler) gradientSum(node int, a, b *buffer) *buffer {
+	sum := c.buffer(c.net.NameOf(node)+" gradient sum", c.elements(node))
 	n := uint32(c.elements(node))
-	c.kernel(node, "gradient sum", []*buffer{sum, have, g}, func() launcher {
-		return kernels.Add{A: have.p(), B: g.p(), Y: sum.p(), N: n}
+	c.kernel(node, "gradient sum", []*buffer{sum, a, b}, func() launcher {
+		return kernels.Add{A: a.p(), B: b.p(), Y: sum.p(), N: n}
 	})
-	c.grads[slot(node)] = sum
+	return sum
 }
 
 // fail keeps an error for the end.

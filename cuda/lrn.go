@@ -12,8 +12,8 @@ import (
 func (c *compiler) lrnForward(i int, l model.LocalResponseNormalization) {
 	x, y := c.vals[slot(c.net.Nodes[i].Inputs[0])], c.value(i)
 	var sums *buffer
-	if c.needs[slot(c.net.Nodes[i].Inputs[0])] {
-		sums = c.buffer(c.nameOf(i)+" sums", c.elements(i))
+	if c.grads.Wanted(c.net.Nodes[i].Inputs[0]) {
+		sums = c.buffer(c.net.NameOf(i)+" sums", c.elements(i))
 		c.lrns[i] = sums
 	}
 	n, channels := uint32(c.elements(i)), uint32(lastOf(c.net.Nodes[i].Out))
@@ -24,9 +24,9 @@ func (c *compiler) lrnForward(i int, l model.LocalResponseNormalization) {
 
 func (c *compiler) lrnBackward(i int, l model.LocalResponseNormalization) {
 	in := c.net.Nodes[i].Inputs[0]
-	x, y, dy, sums := c.vals[slot(in)], c.vals[slot(i)], c.grads[slot(i)], c.lrns[i]
+	x, y, dy, sums := c.vals[slot(in)], c.vals[slot(i)], c.grads.At(i), c.lrns[i]
 	n, channels := uint32(c.elements(i)), uint32(lastOf(c.net.Nodes[i].Out))
-	c.into(in, func(dx *buffer) {
+	c.grads.Into(in, func(dx *buffer) {
 		c.kernel(i, "gradient", []*buffer{dy, x, y, sums, dx}, func() launcher {
 			return kernels.LRNBackward{DY: dy.p(), X: x.p(), Y: y.p(), S: sums.p(), DX: dx.p(), N: n, Channels: channels, Window: uint32(l.Size), Share: l.Alpha / float32(l.Size), Beta: l.Beta}
 		})

@@ -19,7 +19,7 @@ func (c *compiler) addForward(i int) {
 // addBackward passes the gradient on to every input.
 func (c *compiler) addBackward(i int) {
 	for _, in := range c.net.Nodes[i].Inputs {
-		c.passBack(in, c.grads[slot(i)])
+		c.grads.Pass(in, c.grads.At(i))
 	}
 }
 
@@ -40,11 +40,11 @@ func (c *compiler) concatenateForward(i int) {
 // concatenateBackward emits the copies of each input's channels of the gradient.
 func (c *compiler) concatenateBackward(i int) {
 	node := &c.net.Nodes[i]
-	dy, width := c.grads[slot(i)], lastOf(node.Out)
+	dy, width := c.grads.At(i), lastOf(node.Out)
 	rows, at := c.elements(i)/width, 0
 	for k, in := range node.Inputs {
 		n, from := lastOf(node.In[k]), at
-		c.into(in, func(dx *buffer) {
+		c.grads.Into(in, func(dx *buffer) {
 			c.kernel(i, "gradient", []*buffer{dy, dx}, func() launcher {
 				return kernels.CopyChannels{X: dy.p(), Y: dx.p(), Rows: uint32(rows), Count: uint32(n), FromChannels: uint32(width), From: uint32(from), ToChannels: uint32(n)}
 			})

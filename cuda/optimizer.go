@@ -19,7 +19,7 @@ func (c *compiler) learn() {
 	for i, node := range c.net.Nodes {
 		for _, q := range node.Params {
 			if q.Trainable {
-				layers = append(layers, layersOf(c.net, i)...)
+				layers = append(layers, c.net.NamesOf(i)...)
 				break
 			}
 		}

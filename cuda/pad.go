@@ -16,8 +16,8 @@ func (c *compiler) padForward(i int, l model.ZeroPadding2D) {
 // padBackward emits a copy of the inner part.
 func (c *compiler) padBackward(i int, l model.ZeroPadding2D) {
 	node := &c.net.Nodes[i]
-	c.into(node.Inputs[0], func(dx *buffer) {
-		c.cropMap(i, "gradient", c.grads[slot(i)], dx, node.In[0], node.Out, l.Padding.Top, l.Padding.Left)
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
+		c.cropMap(i, "gradient", c.grads.At(i), dx, node.In[0], node.Out, l.Padding.Top, l.Padding.Left)
 	})
 }
 

@@ -10,8 +10,8 @@ import (
 	"gorgonia.org/cu"
 
 	"gcnn/device"
+	"gcnn/device/backend"
 	"gcnn/kernels"
-	"gcnn/model"
 )
 
 // purpose is what a plan is for.
@@ -37,7 +37,8 @@ type plan struct {
 	buffers []*buffer
 	extent  int64 // bytes of the buffers that share memory
 
-	vals, grads []*buffer // by slot: outputs, and gradients at the outputs
+	vals        []*buffer // by slot: outputs
+	grads       backend.Gradients[buffer]
 	algorithms  map[int]*algorithms
 	averages    []movingStatistic // what a trace shows of moving statistics
 	prologue    []func() error    // run before the calls of a trace
@@ -185,7 +186,7 @@ func (p *plan) run() error {
 	return nil
 }
 
-// slot is the index of a node, or of the input, in vals, grads and needs.
+// slot is the index of a node, or of the input, in vals.
 func slot(node int) int { return node + 1 }
 
 // launch queues or captures a kernel.
@@ -207,15 +208,4 @@ func (d *Device) matmul(ta, tb bool, m, n, k int, a kernels.Pointer, lda int, b 
 	// a row-major matrix is its transpose, column-major: cᵀ = op(b)ᵀ·op(a)ᵀ
 	s := d.blas.sgemm(tb, ta, n, m, k, uint64(b), ldb, uint64(a), lda, uint64(c), ldc)
 	return d.check("cublasSgemm", s, "m", n, "n", m, "k", k, "lda", ldb, "ldb", lda, "ldc", ldc)
-}
-
-// layersOf names nodes.
-func layersOf(net *model.Network, nodes ...int) []string {
-	var names []string
-	for _, n := range nodes {
-		if n != model.Input {
-			names = append(names, net.Nodes[n].Name)
-		}
-	}
-	return names
 }

@@ -45,7 +45,7 @@ func (c *compiler) pool(i int, windows windowsOf, mode cudnn.PoolingMode) *poolS
 	switch {
 	case v.Before != v.After || h.Before != h.After:
 		s.why = "uneven padding"
-	case mode == cudnn.MaxDeterministic && c.spec.Exact && c.needs[slot(node.Inputs[0])]:
+	case mode == cudnn.MaxDeterministic && c.spec.Exact && c.grads.Wanted(node.Inputs[0]):
 		s.why = "exact ties"
 	}
 	if s.why != "" {
@@ -70,7 +70,7 @@ func (c *compiler) maxPoolForward(i int, windows windowsOf) {
 		c.dnnPoolForward(i, s, x, y)
 		return
 	}
-	if c.needs[slot(node.Inputs[0])] {
+	if c.grads.Wanted(node.Inputs[0]) {
 		s.winners = c.buffer(node.Name+" winners", c.elements(i))
 	}
 	n := uint32(c.elements(i))
@@ -85,8 +85,8 @@ func (c *compiler) maxPoolForward(i int, windows windowsOf) {
 }
 
 func (c *compiler) maxPoolBackward(i int) {
-	in, s, dy := c.net.Nodes[i].Inputs[0], c.pools[i], c.grads[slot(i)]
-	c.into(in, func(dx *buffer) {
+	in, s, dy := c.net.Nodes[i].Inputs[0], c.pools[i], c.grads.At(i)
+	c.grads.Into(in, func(dx *buffer) {
 		if s.dnn != nil {
 			c.dnnPoolBackward(i, s, dy, dx)
 			return
@@ -123,8 +123,8 @@ func (c *compiler) averagePoolForward(i int, windows windowsOf) {
 }
 
 func (c *compiler) averagePoolBackward(i int) {
-	in, s, dy := c.net.Nodes[i].Inputs[0], c.pools[i], c.grads[slot(i)]
-	c.into(in, func(dx *buffer) {
+	in, s, dy := c.net.Nodes[i].Inputs[0], c.pools[i], c.grads.At(i)
+	c.grads.Into(in, func(dx *buffer) {
 		if s.dnn != nil {
 			c.dnnPoolBackward(i, s, dy, dx)
 			return
@@ -142,7 +142,7 @@ func (c *compiler) averagePoolBackward(i int) {
 }
 
 func (c *compiler) dnnPoolForward(i int, s *poolState, x, y *buffer) {
-	c.task(c.nameOf(i)+" forward", layersOf(c.net, i), "cudnnPoolingForward", 0, []*buffer{x, y}, func() error {
+	c.task(c.net.NameOf(i)+" forward", c.net.NamesOf(i), "cudnnPoolingForward", 0, []*buffer{x, y}, func() error {
 		err := c.d.dnn.PoolingForward(s.dnn, 1, s.xd, at(x.p()), 0, s.yd, at(y.p()))
 		return c.d.ok("cudnnPoolingForward", err, "", s.shape)
 	})
@@ -150,7 +150,7 @@ func (c *compiler) dnnPoolForward(i int, s *poolState, x, y *buffer) {
 
 func (c *compiler) dnnPoolBackward(i int, s *poolState, dy, dx *buffer) {
 	x, y := c.vals[slot(c.net.Nodes[i].Inputs[0])], c.vals[slot(i)]
-	c.task(c.nameOf(i)+" gradient", layersOf(c.net, i), "cudnnPoolingBackward", 0, []*buffer{x, y, dy, dx}, func() error {
+	c.task(c.net.NameOf(i)+" gradient", c.net.NamesOf(i), "cudnnPoolingBackward", 0, []*buffer{x, y, dy, dx}, func() error {
 		err := c.d.dnn.PoolingBackward(s.dnn, 1, s.yd, at(y.p()), s.yd, at(dy.p()), s.xd, at(x.p()), 0, s.xd, at(dx.p()))
 		return c.d.ok("cudnnPoolingBackward", err, "", s.shape)
 	})

@@ -69,7 +69,7 @@ func (p *program) timed(q *plan, s *source) (err error) {
 func (p *program) Profile() []device.TaskTime {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || !p.spec.Profile || p.train == nil {
+	if p.mu.Closed || !p.spec.Profile || p.train == nil {
 		return nil
 	}
 	times := make([]device.TaskTime, len(p.train.tasks))

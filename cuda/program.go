@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"math"
 	"sort"
-	"sync"
 
 	"gorgonia.org/cu"
 
 	"gcnn/data"
 	"gcnn/device"
+	"gcnn/device/backend"
 	"gcnn/kernels"
 	"gcnn/model"
 )
@@ -24,10 +24,9 @@ type program struct {
 	net  *model.Network
 	spec device.Plan
 
-	mu     sync.Mutex // held while a method runs
-	closed bool
-	step   int64 // State.Step
-	shut   func()
+	mu   backend.Mutex
+	step int64 // State.Step
+	shut func()
 
 	// What follows belongs to the device's thread.
 	params    map[string]*param
@@ -339,26 +338,12 @@ func (p *program) partial(whole *plan, rows int) (*plan, error) {
 	return q, nil
 }
 
-// lock takes the program for one call. The caller unlocks mu where there is no error.
-func (p *program) lock() error {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return fmt.Errorf("the program is %w", device.ErrClosed)
-	}
-	return nil
-}
-
 // Close frees the program's memory.
 func (p *program) Close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return nil
-	}
-	p.closed = true
-	p.shut()
-	return p.d.thread.do(p.release)
+	return p.mu.Close(func() error {
+		p.shut()
+		return p.d.thread.do(p.release)
+	})
 }
 
 // release frees all that the program has, the last first.

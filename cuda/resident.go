@@ -50,7 +50,7 @@ func (r *resident) Close() error {
 		return nil
 	}
 	r.closed = true
-	if r.program.closed {
+	if r.program.mu.Closed {
 		return nil // the program has freed it
 	}
 	return r.program.d.thread.do(func() error {
@@ -93,13 +93,10 @@ func (p *program) allPlans() []*plan {
 
 // Load copies a set to the device where it fits, and else makes it ready to be streamed.
 func (p *program) Load(set *data.Set) (device.Resident, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return nil, err
 	}
 	defer p.mu.Unlock()
-	if set == nil {
-		return nil, fmt.Errorf("%w: no set", device.ErrArgument)
-	}
 	if err := device.CheckSet(p.net, set, false); err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func (p *program) learnt(s *device.State) []learnt {
 
 // State copies what was learnt.
 func (p *program) State() (device.State, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return device.State{}, err
 	}
 	defer p.mu.Unlock()
@@ -70,7 +70,7 @@ func (p *program) View(read func(device.State) error) error {
 
 // SetState replaces what was learnt.
 func (p *program) SetState(s device.State) error {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return err
 	}
 	defer p.mu.Unlock()

@@ -5,30 +5,21 @@ package cuda
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"gorgonia.org/cu"
 
 	"gcnn/device"
+	"gcnn/device/backend"
 	"gcnn/model"
 )
 
 // Trace runs one forward and backward pass, call by call, and copies everything out.
 func (p *program) Trace(ctx context.Context, in device.TraceInput) (device.Trace, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return device.Trace{}, err
 	}
 	defer p.mu.Unlock()
-	if !p.spec.Trace {
-		return device.Trace{}, fmt.Errorf("%w: the program was compiled without Plan.Trace", device.ErrArgument)
-	}
-	if err := in.Check(p.net, p.spec.Batch); err != nil {
-		return device.Trace{}, err
-	}
-	if ctx.Err() != nil {
-		return device.Trace{}, context.Cause(ctx)
-	}
-	x, dy, err := in.Floats()
+	x, dy, err := backend.TraceInput(ctx, p.net, p.spec, in)
 	if err != nil {
 		return device.Trace{}, err
 	}
@@ -117,7 +108,7 @@ func (p *program) traceOn(q *plan, x, dy []float32, in device.TraceInput) error 
 func (p *program) copyTrace(q *plan, in device.TraceInput) (t device.Trace, err error) {
 	t = device.NewTrace()
 	n := q.rows
-	if t.InputGrad, err = p.rows(q.grads[slot(model.Input)], n, p.net.Input); err != nil {
+	if t.InputGrad, err = p.rows(q.grads.At(model.Input), n, p.net.Input); err != nil {
 		return t, err
 	}
 	grads := make([]float32, p.trainable)
@@ -128,7 +119,7 @@ func (p *program) copyTrace(q *plan, in device.TraceInput) (t device.Trace, err 
 		if t.Outputs[node.Name], err = p.rows(q.vals[slot(i)], n, node.Out); err != nil {
 			return t, err
 		}
-		if t.OutputGrads[node.Name], err = p.rows(q.grads[slot(i)], n, node.Out); err != nil {
+		if t.OutputGrads[node.Name], err = p.rows(q.grads.At(i), n, node.Out); err != nil {
 			return t, err
 		}
 		for _, q := range node.Params {

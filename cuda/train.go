@@ -4,11 +4,11 @@ package cuda
 
 import (
 	"context"
-	"fmt"
 	"math"
 	"time"
 
 	"gcnn/device"
+	"gcnn/device/backend"
 )
 
 // progressInterval is the least time between two reports.
@@ -16,25 +16,16 @@ const progressInterval = 50 * time.Millisecond
 
 // Train runs the epoch's steps.
 func (p *program) Train(ctx context.Context, set device.Resident, epoch device.Epoch) (device.Metrics, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return epoch.Start, err
 	}
 	defer p.mu.Unlock()
-	if p.spec.Training == nil {
-		return epoch.Start, fmt.Errorf("the program was %w", device.ErrNoTraining)
-	}
 	r, err := p.labelled(set)
 	if err != nil {
 		return epoch.Start, err
 	}
-	if err := epoch.Check(p.spec.Batch, r.n); err != nil {
+	if err := backend.CheckTrain(ctx, p.net, p.spec, r.n, epoch); err != nil {
 		return epoch.Start, err
-	}
-	if p.train == nil {
-		return epoch.Start, fmt.Errorf("%w: a traced network that is no classifier has no loss to train on", device.ErrArgument)
-	}
-	if ctx.Err() != nil {
-		return epoch.Start, context.Cause(ctx)
 	}
 	steps := len(epoch.Rates)
 	if steps == 0 {

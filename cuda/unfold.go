@@ -29,11 +29,11 @@ func (s *convState) whyUnfolded() string {
 // unfoldedForward emits, for each group, the unfolding of x and y = columns·Wᵀ.
 func (c *compiler) unfoldedForward(i int, s *convState, x, y *buffer, kernel *param, flops int64) {
 	rows, width, per := s.places(c.rows), s.width(), s.filters/s.groups
-	columns := c.buffer(c.nameOf(i)+" columns", rows*width)
+	columns := c.buffer(c.net.NameOf(i)+" columns", rows*width)
 	for g := range s.groups {
 		c.kernel(i, "unfolding", []*buffer{x, columns}, func() launcher { return s.unfold(c.rows, x, columns, g) })
 		c.because(s.whyUnfolded())
-		c.task(c.nameOf(i)+" forward", layersOf(c.net, i), "cublasSgemm", flops/int64(s.groups), []*buffer{columns, y}, func() error {
+		c.task(c.net.NameOf(i)+" forward", c.net.NamesOf(i), "cublasSgemm", flops/int64(s.groups), []*buffer{columns, y}, func() error {
 			return c.d.matmul(false, true, rows, per, width, columns.p(), width, kernel.w()+floats(g*s.block()), width, y.at(g*per), s.filters)
 		})
 	}
@@ -43,18 +43,18 @@ func (c *compiler) unfoldedForward(i int, s *convState, x, y *buffer, kernel *pa
 func (c *compiler) unfoldedBackward(i int, s *convState, x, dz *buffer, kernel *param, flops int64) {
 	rows, width, per := s.places(c.rows), s.width(), s.filters/s.groups
 	if kernel.trains() {
-		columns := c.buffer(c.nameOf(i)+" columns", rows*width)
+		columns := c.buffer(c.net.NameOf(i)+" columns", rows*width)
 		for g := range s.groups {
 			c.kernel(i, "unfolding", []*buffer{x, columns}, func() launcher { return s.unfold(c.rows, x, columns, g) })
-			c.task(c.nameOf(i)+" kernel gradient", layersOf(c.net, i), "cublasSgemm", flops/int64(s.groups), []*buffer{columns, dz}, func() error {
+			c.task(c.net.NameOf(i)+" kernel gradient", c.net.NamesOf(i), "cublasSgemm", flops/int64(s.groups), []*buffer{columns, dz}, func() error {
 				return c.d.matmul(true, false, per, width, rows, dz.at(g*per), s.filters, columns.p(), width, kernel.g()+floats(g*s.block()), width)
 			})
 		}
 	}
-	c.into(c.net.Nodes[i].Inputs[0], func(dx *buffer) {
-		columns := c.buffer(c.nameOf(i)+" column gradients", rows*width)
+	c.grads.Into(c.net.Nodes[i].Inputs[0], func(dx *buffer) {
+		columns := c.buffer(c.net.NameOf(i)+" column gradients", rows*width)
 		for g := range s.groups {
-			c.task(c.nameOf(i)+" input gradient", layersOf(c.net, i), "cublasSgemm", flops/int64(s.groups), []*buffer{columns, dz}, func() error {
+			c.task(c.net.NameOf(i)+" input gradient", c.net.NamesOf(i), "cublasSgemm", flops/int64(s.groups), []*buffer{columns, dz}, func() error {
 				return c.d.matmul(false, false, rows, width, per, dz.at(g*per), s.filters, kernel.w()+floats(g*s.block()), width, columns.p(), width)
 			})
 			c.kernel(i, "folding", []*buffer{columns, dx}, func() launcher {

@@ -98,6 +98,9 @@ func (a Augment) Check() error {
 
 // CheckSet reports why a set, which has at least one image, does not fit a network. labelled asks for labels within the network's classes.
 func CheckSet(net *model.Network, set *data.Set, labelled bool) error {
+	if set == nil {
+		return fmt.Errorf("%w: no set of images", ErrArgument)
+	}
 	if got := (model.Shape{set.Height, set.Width, set.Channels}); !got.Equal(net.Input) {
 		return fmt.Errorf("%w: the network's input is %v, the set's images are %v", ErrArgument, net.Input, got)
 	}

@@ -53,14 +53,6 @@ func Rows(values []float32, n int, shape []int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(append([]int{n}, shape...)...), tensor.WithBacking(values))
 }
 
-// Floats are the elements of X, and of DY where there is one.
-func (in TraceInput) Floats() (x, dy []float32, err error) {
-	if x, err = Floats(in.X); err == nil && in.DY != nil {
-		dy, err = Floats(in.DY)
-	}
-	return x, dy, err
-}
-
 // NewTrace is a trace to be filled.
 func NewTrace() Trace {
 	return Trace{

@@ -103,7 +103,7 @@ func New(name string, input Shape, layers ...Layer) (*Network, error) {
 func (n *Network) append(name string, layer Layer, inputs []int) error {
 	var in []Shape
 	for _, j := range inputs {
-		in = append(in, n.shapeOf(j))
+		in = append(in, n.ShapeOf(j))
 	}
 	r, err := layer.resolve(in)
 	if err != nil {
@@ -174,11 +174,31 @@ func checkName(name string) error {
 	return nil
 }
 
-func (n *Network) shapeOf(node int) Shape {
+// ShapeOf is the shape of a node's output, or of the network's input, for one sample.
+func (n *Network) ShapeOf(node int) Shape {
 	if node == Input {
 		return n.Input
 	}
 	return n.Nodes[node].Out
+}
+
+// NameOf is a node's name, or InputName.
+func (n *Network) NameOf(node int) string {
+	if node == Input {
+		return InputName
+	}
+	return n.Nodes[node].Name
+}
+
+// NamesOf are the names of nodes, without that of the input.
+func (n *Network) NamesOf(nodes ...int) []string {
+	var names []string
+	for _, i := range nodes {
+		if i != Input {
+			names = append(names, n.Nodes[i].Name)
+		}
+	}
+	return names
 }
 
 // Output is the shape of the network's output for one sample.

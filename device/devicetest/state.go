@@ -262,7 +262,7 @@ func checkCopies(dev device.Device, c trainCase) (err error) {
 		return looked
 	})
 	if !errors.Is(err, looked) {
-		return fmt.Errorf("View: %w, want what its function returns", err)
+		return fmt.Errorf("a view returned %w, want what its function returned", err)
 	}
 	want.Slots, want.Average = nil, nil
 	if err := p.SetState(want); err != nil {

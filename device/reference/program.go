@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"sync"
 
 	"gorgonia.org/tensor"
 
 	"gcnn/data"
 	"gcnn/device"
+	"gcnn/device/backend"
 	"gcnn/model"
 )
 
@@ -19,31 +19,19 @@ type Program struct {
 	net    *model.Network
 	plan   device.Plan
 
-	mu      sync.Mutex
-	closed  bool
+	mu      backend.Mutex
 	step    int64
 	weights map[string]*Tensor
 	slots   map[string]*Tensor // by parameter and slot: "conv2d/kernel/velocity"
 	average map[string]*Tensor // with EMA, of trainable parameters
 }
 
-// lock takes the program for one call. The caller unlocks mu where there is no error.
-func (p *Program) lock() error {
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return fmt.Errorf("the program is %w", device.ErrClosed)
-	}
-	return nil
-}
-
 // Close makes later calls fail.
 func (p *Program) Close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.closed = true
-	p.weights, p.slots, p.average = nil, nil, nil
-	return nil
+	return p.mu.Close(func() error {
+		p.weights, p.slots, p.average = nil, nil, nil
+		return nil
+	})
 }
 
 // Profile is empty.
@@ -74,7 +62,7 @@ func (p *Program) zeroSlots() map[string]*Tensor {
 
 // State rounds what was learnt to float32.
 func (p *Program) State() (device.State, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return device.State{}, err
 	}
 	defer p.mu.Unlock()
@@ -110,7 +98,7 @@ func (p *Program) averageOfWeights() map[string]*Tensor {
 
 // SetState replaces what was learnt.
 func (p *Program) SetState(s device.State) error {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return err
 	}
 	defer p.mu.Unlock()
@@ -149,7 +137,7 @@ func (r *resident) Close() error {
 
 // Load keeps the set, which must not change from then on.
 func (p *Program) Load(set *data.Set) (device.Resident, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return nil, err
 	}
 	defer p.mu.Unlock()
@@ -213,7 +201,7 @@ func (p *Program) Batch(set *data.Set, order []int32) (*tensor.Dense, error) {
 
 // Weights are the parameters and moving statistics in float64, which State rounds.
 func (p *Program) Weights() (map[string]*Tensor, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return nil, err
 	}
 	defer p.mu.Unlock()
@@ -254,7 +242,7 @@ type Prediction struct {
 
 // PredictBounds runs images in inference mode, with the loss where they are labelled.
 func (p *Program) PredictBounds(ctx context.Context, set *data.Set) (Prediction, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return Prediction{}, err
 	}
 	defer p.mu.Unlock()
@@ -298,16 +286,15 @@ func (p *Program) predict(ctx context.Context, set *data.Set) (Prediction, error
 
 // Predict computes the network's output for images in inference mode.
 func (p *Program) Predict(ctx context.Context, images *data.Set) (*tensor.Dense, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return nil, err
 	}
 	defer p.mu.Unlock()
-	if err := device.CheckSet(p.net, images, false); err != nil {
+	unlabelled, err := backend.Unlabelled(p.net, images)
+	if err != nil {
 		return nil, err
 	}
-	unlabelled := *images
-	unlabelled.Labels = nil
-	out, err := p.predict(ctx, &unlabelled)
+	out, err := p.predict(ctx, unlabelled)
 	if err != nil {
 		return nil, err
 	}
@@ -316,7 +303,7 @@ func (p *Program) Predict(ctx context.Context, images *data.Set) (*tensor.Dense,
 
 // Evaluate computes the loss, the accuracy and the probabilities of a labelled set in inference mode.
 func (p *Program) Evaluate(ctx context.Context, r device.Resident) (device.Evaluation, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return device.Evaluation{}, err
 	}
 	defer p.mu.Unlock()

@@ -57,7 +57,7 @@ func (p *Program) LocalBounds(ctx context.Context, in device.TraceInput, seen de
 }
 
 func (p *Program) trace(ctx context.Context, in device.TraceInput, seen *device.Trace, allowed bool) (*Trace, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return nil, err
 	}
 	defer p.mu.Unlock()

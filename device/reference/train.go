@@ -9,6 +9,7 @@ import (
 
 	"gcnn/data"
 	"gcnn/device"
+	"gcnn/device/backend"
 )
 
 // Step is what one training step makes of a program's state, with radii.
@@ -25,7 +26,7 @@ type Step struct {
 // slots that an implementation has after its step, nil where they are not known: the weights' radii are then those of the
 // update alone as far as the slots tell (all of it but for RMSprop without momentum and SGD).
 func (p *Program) StepBounds(set *data.Set, order []int32, rate float32, epoch int, seen map[string]*tensor.Dense) (*Step, error) {
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return nil, err
 	}
 	defer p.mu.Unlock()
@@ -100,18 +101,15 @@ func (p *Program) trainStep(set *data.Set, order []int32, rate float32, epoch in
 // Train runs the epoch's steps.
 func (p *Program) Train(ctx context.Context, r device.Resident, epoch device.Epoch) (device.Metrics, error) {
 	metrics := epoch.Start
-	if err := p.lock(); err != nil {
+	if err := p.mu.Enter(); err != nil {
 		return metrics, err
 	}
 	defer p.mu.Unlock()
-	if p.plan.Training == nil {
-		return metrics, fmt.Errorf("the program was %w", device.ErrNoTraining)
-	}
 	set, err := p.labelled(r)
 	if err != nil {
 		return metrics, err
 	}
-	if err := epoch.Check(p.plan.Batch, set.Len()); err != nil {
+	if err := backend.CheckTrain(ctx, p.net, p.plan, set.Len(), epoch); err != nil {
 		return metrics, err
 	}
 	for k, rate := range epoch.Rates {
