@@ -63,7 +63,7 @@ func (c *compiler) param(node int, role model.Role) *param {
 // fillFunc computes rows of a parameter's gradient from row lo on into dst.
 type fillFunc func(w *worker, dst []float32, lo int)
 
-// fusedFunc computes the same into g, and updates the rows' parameters wt and slots.
+// fusedFunc computes the same into g, which has kernel.UpdateSlack floats more, and updates the rows' parameters wt and slots.
 type fusedFunc func(w *worker, wt, g, s1, s2 []float32, lo int)
 
 // Shards of a parameter's gradient and update are as many as its size asks for, whatever the number of workers; a block of
@@ -142,12 +142,12 @@ func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses 
 		fuse = func(rows int) fusedFunc {
 			fill := fillOf(rows)
 			return func(w *worker, wt, g, s1, s2 []float32, lo int) {
-				fill(w, g, lo)
-				c.k.Update(&w.step.update, wt, g, s1, s2)
+				fill(w, g[:len(wt)], lo)
+				c.k.Update(&w.step.update, wt, g[:len(wt)], s1, s2)
 			}
 		}
 	} else { // larger ones, since what is updated lags behind
-		block = min(most, max(4*minBlockRows, 2*blockFloats/width/minBlockRows*minBlockRows))
+		block = min(most, max(kernel.UpdateRows, 3*blockFloats/width/kernel.UpdateRows*kernel.UpdateRows))
 	}
 	blocks, tails := make([]fusedFunc, len(bounds)-1), make([]fusedFunc, len(bounds)-1)
 	ready := map[int]fusedFunc{}
@@ -166,7 +166,7 @@ func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses 
 			tails[s] = fuseOf(n % block)
 		}
 	}
-	scratch := c.global(p.Name+" block", block*width, perWorker)
+	scratch := c.global(p.Name+" block", block*width+kernel.UpdateSlack, perWorker)
 	return shardTask{task, append([]*buffer{scratch}, uses...), func(w *worker, s int) {
 		lo, hi := bounds[s], bounds[s+1]
 		for a := lo; a < hi; a += block {
@@ -175,7 +175,7 @@ func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses 
 				n, f = hi-a, tails[s]
 			}
 			s1, s2 := p.slotRows(a, a+n, width)
-			f(w, p.w[a*width:(a+n)*width], scratch.at(w, 0)[:n*width], s1, s2, a)
+			f(w, p.w[a*width:(a+n)*width], scratch.at(w, 0)[:n*width+kernel.UpdateSlack], s1, s2, a)
 			c.average(w, p, a, a+n, width)
 		}
 		p.renewed(lo, hi)

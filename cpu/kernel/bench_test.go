@@ -281,7 +281,7 @@ func BenchmarkDenseUpdate(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				x, dy, dw := filled(s[0]*s[1]*Lanes), filled(s[0]*ld*Lanes), make([]float32, block*s[2])
+				x, dy, dw := filled(s[0]*s[1]*Lanes), filled(s[0]*ld*Lanes), make([]float32, block*s[2]+UpdateSlack)
 				n := s[1] * s[2]
 				w, m, v := filled(n + 16*5)[16*5:], make([]float32, n+16*9)[16*9:], make([]float32, n+16*13)[16*13:]
 				u := &Update{Rule: Adam, Rate: 1e-3, C1: 0.1, C2: 1e-3, Epsilon: 1e-7, Scale: 1}

@@ -1,10 +1,17 @@
 package kernel
 
+// UpdateRows is how many rows Update computes at a time where they take more than one column of tiles: the rows of all larger tiles divide
+// it, and whole registers make up so many rows.
+const UpdateRows = 48
+
+// UpdateSlack is how many floats of dw behind the last row Update overwrites, at most.
+const UpdateSlack = Lanes - 1
+
 // Update computes rows rows of positions to dw, which replace what it has, and applies u to the parameters w with their slots s1 and s2,
-// which lie as dw does with rows of Outs floats: WTap is Outs. It has the bits of Do and Kernels.Update in turn; where the update divides,
-// both go on at once.
+// which lie as dw does with rows of Outs floats: WTap is Outs. Of finite parameters it has the bits of Do and Kernels.Update in turn;
+// where the update divides, both go on at once. dw has UpdateSlack floats more, whose content is lost.
 func (g *GradOuter) Update(u *Update, w, dw, s1, s2, x, dy []float32, rows int) {
-	w, dw = w[:g.w], dw[:g.w]
+	w, dw = w[:g.w], dw[:g.w+UpdateSlack]
 	slots := u.Rule.Slots()
 	if slots > 0 {
 		s1 = s1[:g.w]
@@ -16,16 +23,14 @@ func (g *GradOuter) Update(u *Update, w, dw, s1, s2, x, dy []float32, rows int) 
 		return
 	}
 	g.Do(dw, x, dy, rows, false)
-	g.k.Update(u, w, dw, s1, s2)
+	g.k.Update(u, w, dw[:g.w], s1, s2)
 }
 
-// updateColumn is a column of tiles: so many registers of outputs, wide ones for updateRows rows and narrow ones for single rows.
+// updateColumn is a column of tiles, the largest first.
 type updateColumn struct {
-	out       int
-	rows      int // of a wide tile
-	wide      int // the tile
-	single    int
-	partial   bool
-	lanes     [4]uint16
-	laneMasks [4][8]uint32
+	out   int
+	tiles []updateTile
 }
+
+// updateTile is a tile of so many rows.
+type updateTile struct{ rows, id int }

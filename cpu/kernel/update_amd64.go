@@ -4,184 +4,344 @@
 
 package kernel
 
+// gradUpdateAdamAVX2T12J1 computes the gradient of 12 taps and 1 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateAdamAVX2T12J1(a *byte)
+
+// gradUpdateAdamAVX2T4J1 computes the gradient of 4 taps and 1 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateAdamAVX2T4J1(a *byte)
+
 // gradUpdateAdamAVX2T1J1 computes the gradient of 1 taps and 1 registers of outputs, and updates others.
 //
 //go:noescape
 func gradUpdateAdamAVX2T1J1(a *byte)
 
-// gradUpdateAdamAVX2T8J1 computes the gradient of 8 taps and 1 registers of outputs, and updates others.
+// gradUpdateAdamAVX2T6J2 computes the gradient of 6 taps and 2 registers of outputs, and updates others.
 //
 //go:noescape
-func gradUpdateAdamAVX2T8J1(a *byte)
+func gradUpdateAdamAVX2T6J2(a *byte)
+
+// gradUpdateAdamAVX2T2J2 computes the gradient of 2 taps and 2 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateAdamAVX2T2J2(a *byte)
 
 // gradUpdateAdamAVX2T1J2 computes the gradient of 1 taps and 2 registers of outputs, and updates others.
 //
 //go:noescape
 func gradUpdateAdamAVX2T1J2(a *byte)
 
-// gradUpdateAdamAVX2T4J2 computes the gradient of 4 taps and 2 registers of outputs, and updates others.
+// gradUpdateAdamAVX2T4J3 computes the gradient of 4 taps and 3 registers of outputs, and updates others.
 //
 //go:noescape
-func gradUpdateAdamAVX2T4J2(a *byte)
+func gradUpdateAdamAVX2T4J3(a *byte)
+
+// gradUpdateAdamAVX2T1J3 computes the gradient of 1 taps and 3 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateAdamAVX2T1J3(a *byte)
+
+// gradUpdateAdamAVX2T3J4 computes the gradient of 3 taps and 4 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateAdamAVX2T3J4(a *byte)
 
 // gradUpdateAdamAVX2T1J4 computes the gradient of 1 taps and 4 registers of outputs, and updates others.
 //
 //go:noescape
 func gradUpdateAdamAVX2T1J4(a *byte)
 
-// gradUpdateAdamAVX2T2J4 computes the gradient of 2 taps and 4 registers of outputs, and updates others.
+// gradUpdateRMSpropAVX2T12J1 computes the gradient of 12 taps and 1 registers of outputs, and updates others.
 //
 //go:noescape
-func gradUpdateAdamAVX2T2J4(a *byte)
+func gradUpdateRMSpropAVX2T12J1(a *byte)
+
+// gradUpdateRMSpropAVX2T4J1 computes the gradient of 4 taps and 1 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateRMSpropAVX2T4J1(a *byte)
 
 // gradUpdateRMSpropAVX2T1J1 computes the gradient of 1 taps and 1 registers of outputs, and updates others.
 //
 //go:noescape
 func gradUpdateRMSpropAVX2T1J1(a *byte)
 
-// gradUpdateRMSpropAVX2T8J1 computes the gradient of 8 taps and 1 registers of outputs, and updates others.
+// gradUpdateRMSpropAVX2T6J2 computes the gradient of 6 taps and 2 registers of outputs, and updates others.
 //
 //go:noescape
-func gradUpdateRMSpropAVX2T8J1(a *byte)
+func gradUpdateRMSpropAVX2T6J2(a *byte)
+
+// gradUpdateRMSpropAVX2T2J2 computes the gradient of 2 taps and 2 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateRMSpropAVX2T2J2(a *byte)
 
 // gradUpdateRMSpropAVX2T1J2 computes the gradient of 1 taps and 2 registers of outputs, and updates others.
 //
 //go:noescape
 func gradUpdateRMSpropAVX2T1J2(a *byte)
 
-// gradUpdateRMSpropAVX2T4J2 computes the gradient of 4 taps and 2 registers of outputs, and updates others.
+// gradUpdateRMSpropAVX2T4J3 computes the gradient of 4 taps and 3 registers of outputs, and updates others.
 //
 //go:noescape
-func gradUpdateRMSpropAVX2T4J2(a *byte)
+func gradUpdateRMSpropAVX2T4J3(a *byte)
+
+// gradUpdateRMSpropAVX2T1J3 computes the gradient of 1 taps and 3 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateRMSpropAVX2T1J3(a *byte)
+
+// gradUpdateRMSpropAVX2T3J4 computes the gradient of 3 taps and 4 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateRMSpropAVX2T3J4(a *byte)
 
 // gradUpdateRMSpropAVX2T1J4 computes the gradient of 1 taps and 4 registers of outputs, and updates others.
 //
 //go:noescape
 func gradUpdateRMSpropAVX2T1J4(a *byte)
 
-// gradUpdateRMSpropAVX2T2J4 computes the gradient of 2 taps and 4 registers of outputs, and updates others.
+// gradUpdateAdamAVX512T16J1 computes the gradient of 16 taps and 1 registers of outputs, and updates others.
 //
 //go:noescape
-func gradUpdateRMSpropAVX2T2J4(a *byte)
+func gradUpdateAdamAVX512T16J1(a *byte)
+
+// gradUpdateAdamAVX512T4J1 computes the gradient of 4 taps and 1 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateAdamAVX512T4J1(a *byte)
 
 // gradUpdateAdamAVX512T1J1 computes the gradient of 1 taps and 1 registers of outputs, and updates others.
 //
 //go:noescape
 func gradUpdateAdamAVX512T1J1(a *byte)
 
-// gradUpdateAdamAVX512T8J1 computes the gradient of 8 taps and 1 registers of outputs, and updates others.
+// gradUpdateAdamAVX512T8J2 computes the gradient of 8 taps and 2 registers of outputs, and updates others.
 //
 //go:noescape
-func gradUpdateAdamAVX512T8J1(a *byte)
+func gradUpdateAdamAVX512T8J2(a *byte)
+
+// gradUpdateAdamAVX512T2J2 computes the gradient of 2 taps and 2 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateAdamAVX512T2J2(a *byte)
 
 // gradUpdateAdamAVX512T1J2 computes the gradient of 1 taps and 2 registers of outputs, and updates others.
 //
 //go:noescape
 func gradUpdateAdamAVX512T1J2(a *byte)
 
-// gradUpdateAdamAVX512T8J2 computes the gradient of 8 taps and 2 registers of outputs, and updates others.
+// gradUpdateAdamAVX512T4J3 computes the gradient of 4 taps and 3 registers of outputs, and updates others.
 //
 //go:noescape
-func gradUpdateAdamAVX512T8J2(a *byte)
+func gradUpdateAdamAVX512T4J3(a *byte)
+
+// gradUpdateAdamAVX512T1J3 computes the gradient of 1 taps and 3 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateAdamAVX512T1J3(a *byte)
+
+// gradUpdateAdamAVX512T4J4 computes the gradient of 4 taps and 4 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateAdamAVX512T4J4(a *byte)
+
+// gradUpdateAdamAVX512T1J4 computes the gradient of 1 taps and 4 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateAdamAVX512T1J4(a *byte)
+
+// gradUpdateRMSpropAVX512T16J1 computes the gradient of 16 taps and 1 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateRMSpropAVX512T16J1(a *byte)
+
+// gradUpdateRMSpropAVX512T4J1 computes the gradient of 4 taps and 1 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateRMSpropAVX512T4J1(a *byte)
 
 // gradUpdateRMSpropAVX512T1J1 computes the gradient of 1 taps and 1 registers of outputs, and updates others.
 //
 //go:noescape
 func gradUpdateRMSpropAVX512T1J1(a *byte)
 
-// gradUpdateRMSpropAVX512T8J1 computes the gradient of 8 taps and 1 registers of outputs, and updates others.
+// gradUpdateRMSpropAVX512T8J2 computes the gradient of 8 taps and 2 registers of outputs, and updates others.
 //
 //go:noescape
-func gradUpdateRMSpropAVX512T8J1(a *byte)
+func gradUpdateRMSpropAVX512T8J2(a *byte)
+
+// gradUpdateRMSpropAVX512T2J2 computes the gradient of 2 taps and 2 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateRMSpropAVX512T2J2(a *byte)
 
 // gradUpdateRMSpropAVX512T1J2 computes the gradient of 1 taps and 2 registers of outputs, and updates others.
 //
 //go:noescape
 func gradUpdateRMSpropAVX512T1J2(a *byte)
 
-// gradUpdateRMSpropAVX512T8J2 computes the gradient of 8 taps and 2 registers of outputs, and updates others.
+// gradUpdateRMSpropAVX512T4J3 computes the gradient of 4 taps and 3 registers of outputs, and updates others.
 //
 //go:noescape
-func gradUpdateRMSpropAVX512T8J2(a *byte)
+func gradUpdateRMSpropAVX512T4J3(a *byte)
+
+// gradUpdateRMSpropAVX512T1J3 computes the gradient of 1 taps and 3 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateRMSpropAVX512T1J3(a *byte)
+
+// gradUpdateRMSpropAVX512T4J4 computes the gradient of 4 taps and 4 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateRMSpropAVX512T4J4(a *byte)
+
+// gradUpdateRMSpropAVX512T1J4 computes the gradient of 1 taps and 4 registers of outputs, and updates others.
+//
+//go:noescape
+func gradUpdateRMSpropAVX512T1J4(a *byte)
 
 // gradUpdateAdamAVX2 are the tiles, by taps and registers of outputs.
 var gradUpdateAdamAVX2 = []gradTile{
-	{1, 1, 0},
-	{8, 1, 1},
-	{1, 2, 2},
-	{4, 2, 3},
-	{1, 4, 4},
-	{2, 4, 5},
+	{12, 1, 0},
+	{4, 1, 1},
+	{1, 1, 2},
+	{6, 2, 3},
+	{2, 2, 4},
+	{1, 2, 5},
+	{4, 3, 6},
+	{1, 3, 7},
+	{3, 4, 8},
+	{1, 4, 9},
 }
 
 // gradUpdateRMSpropAVX2 are the tiles, by taps and registers of outputs.
 var gradUpdateRMSpropAVX2 = []gradTile{
-	{1, 1, 6},
-	{8, 1, 7},
-	{1, 2, 8},
-	{4, 2, 9},
-	{1, 4, 10},
-	{2, 4, 11},
+	{12, 1, 10},
+	{4, 1, 11},
+	{1, 1, 12},
+	{6, 2, 13},
+	{2, 2, 14},
+	{1, 2, 15},
+	{4, 3, 16},
+	{1, 3, 17},
+	{3, 4, 18},
+	{1, 4, 19},
 }
 
 // gradUpdateAdamAVX512 are the tiles, by taps and registers of outputs.
 var gradUpdateAdamAVX512 = []gradTile{
-	{1, 1, 12},
-	{8, 1, 13},
-	{1, 2, 14},
-	{8, 2, 15},
+	{16, 1, 20},
+	{4, 1, 21},
+	{1, 1, 22},
+	{8, 2, 23},
+	{2, 2, 24},
+	{1, 2, 25},
+	{4, 3, 26},
+	{1, 3, 27},
+	{4, 4, 28},
+	{1, 4, 29},
 }
 
 // gradUpdateRMSpropAVX512 are the tiles, by taps and registers of outputs.
 var gradUpdateRMSpropAVX512 = []gradTile{
-	{1, 1, 16},
-	{8, 1, 17},
-	{1, 2, 18},
-	{8, 2, 19},
+	{16, 1, 30},
+	{4, 1, 31},
+	{1, 1, 32},
+	{8, 2, 33},
+	{2, 2, 34},
+	{1, 2, 35},
+	{4, 3, 36},
+	{1, 3, 37},
+	{4, 4, 38},
+	{1, 4, 39},
 }
 
 // gradUpdateCall calls function i.
 func gradUpdateCall(i int, a *byte) {
 	switch i {
 	case 0:
-		gradUpdateAdamAVX2T1J1(a)
+		gradUpdateAdamAVX2T12J1(a)
 	case 1:
-		gradUpdateAdamAVX2T8J1(a)
+		gradUpdateAdamAVX2T4J1(a)
 	case 2:
-		gradUpdateAdamAVX2T1J2(a)
+		gradUpdateAdamAVX2T1J1(a)
 	case 3:
-		gradUpdateAdamAVX2T4J2(a)
+		gradUpdateAdamAVX2T6J2(a)
 	case 4:
-		gradUpdateAdamAVX2T1J4(a)
+		gradUpdateAdamAVX2T2J2(a)
 	case 5:
-		gradUpdateAdamAVX2T2J4(a)
+		gradUpdateAdamAVX2T1J2(a)
 	case 6:
-		gradUpdateRMSpropAVX2T1J1(a)
+		gradUpdateAdamAVX2T4J3(a)
 	case 7:
-		gradUpdateRMSpropAVX2T8J1(a)
+		gradUpdateAdamAVX2T1J3(a)
 	case 8:
-		gradUpdateRMSpropAVX2T1J2(a)
+		gradUpdateAdamAVX2T3J4(a)
 	case 9:
-		gradUpdateRMSpropAVX2T4J2(a)
+		gradUpdateAdamAVX2T1J4(a)
 	case 10:
-		gradUpdateRMSpropAVX2T1J4(a)
+		gradUpdateRMSpropAVX2T12J1(a)
 	case 11:
-		gradUpdateRMSpropAVX2T2J4(a)
+		gradUpdateRMSpropAVX2T4J1(a)
 	case 12:
-		gradUpdateAdamAVX512T1J1(a)
+		gradUpdateRMSpropAVX2T1J1(a)
 	case 13:
-		gradUpdateAdamAVX512T8J1(a)
+		gradUpdateRMSpropAVX2T6J2(a)
 	case 14:
-		gradUpdateAdamAVX512T1J2(a)
+		gradUpdateRMSpropAVX2T2J2(a)
 	case 15:
-		gradUpdateAdamAVX512T8J2(a)
+		gradUpdateRMSpropAVX2T1J2(a)
 	case 16:
-		gradUpdateRMSpropAVX512T1J1(a)
+		gradUpdateRMSpropAVX2T4J3(a)
 	case 17:
-		gradUpdateRMSpropAVX512T8J1(a)
+		gradUpdateRMSpropAVX2T1J3(a)
 	case 18:
-		gradUpdateRMSpropAVX512T1J2(a)
+		gradUpdateRMSpropAVX2T3J4(a)
 	case 19:
+		gradUpdateRMSpropAVX2T1J4(a)
+	case 20:
+		gradUpdateAdamAVX512T16J1(a)
+	case 21:
+		gradUpdateAdamAVX512T4J1(a)
+	case 22:
+		gradUpdateAdamAVX512T1J1(a)
+	case 23:
+		gradUpdateAdamAVX512T8J2(a)
+	case 24:
+		gradUpdateAdamAVX512T2J2(a)
+	case 25:
+		gradUpdateAdamAVX512T1J2(a)
+	case 26:
+		gradUpdateAdamAVX512T4J3(a)
+	case 27:
+		gradUpdateAdamAVX512T1J3(a)
+	case 28:
+		gradUpdateAdamAVX512T4J4(a)
+	case 29:
+		gradUpdateAdamAVX512T1J4(a)
+	case 30:
+		gradUpdateRMSpropAVX512T16J1(a)
+	case 31:
+		gradUpdateRMSpropAVX512T4J1(a)
+	case 32:
+		gradUpdateRMSpropAVX512T1J1(a)
+	case 33:
 		gradUpdateRMSpropAVX512T8J2(a)
+	case 34:
+		gradUpdateRMSpropAVX512T2J2(a)
+	case 35:
+		gradUpdateRMSpropAVX512T1J2(a)
+	case 36:
+		gradUpdateRMSpropAVX512T4J3(a)
+	case 37:
+		gradUpdateRMSpropAVX512T1J3(a)
+	case 38:
+		gradUpdateRMSpropAVX512T4J4(a)
+	case 39:
+		gradUpdateRMSpropAVX512T1J4(a)
 	}
 }

@@ -7,18 +7,13 @@ type gradUpdateArgs struct {
 	dw, x, dy        unsafe.Pointer
 	cols, xcol, ycol int
 	dwrow, ld, tiles int
-	partial          int
-	masks            unsafe.Pointer
 	xtile, dwtile    int
 	w, g, s1, s2     unsafe.Pointer // of the update
-	at, end          int            // bytes of it: from, to
-	step, raw        int            // how much further the end is with each tile, and from where
-	_                [3]int         // the assembly's own
+	at               int            // bytes of it that are done
+	raw, step        int            // bytes of the gradient that are there, and how many more with each tile
+	_                [6]int         // the assembly's own
 	floats           [8][Lanes]float32
 }
-
-// updateRows is how many rows of a gradient are computed at a time; all larger tiles divide it.
-const updateRows = 8
 
 // updateColumns covers the outputs of a gradient with columns of tiles of so many lanes a register.
 func updateColumns(outs, lanes int, tiles []gradTile) []updateColumn {
@@ -28,32 +23,11 @@ func updateColumns(outs, lanes int, tiles []gradTile) []updateColumn {
 		most = max(most, t.j)
 	}
 	for out := 0; out < outs; {
-		need := min((outs-out+lanes-1)/lanes, most)
-		for need&(need-1) != 0 { // tiles have 1, 2 or 4 registers
-			if need == 3 && outs-out <= 4*lanes {
-				need = 4 // a register to spare costs less than a tile
-				break
-			}
-			need &= need - 1
-		}
 		c := updateColumn{out: out}
+		need := min((outs-out+lanes-1)/lanes, most)
 		for k, t := range tiles {
-			if t.j == need && t.t == 1 {
-				c.single = k
-			} else if t.j == need {
-				c.wide, c.rows = k, t.t
-			}
-		}
-		for j := range need {
-			for l := range lanes {
-				if out+j*lanes+l >= outs {
-					c.partial = true
-					continue
-				}
-				c.lanes[j] |= 1 << l
-				if lanes == 8 {
-					c.laneMasks[j][l] = ^uint32(0)
-				}
+			if t.j == need {
+				c.tiles = append(c.tiles, updateTile{t.t, k})
 			}
 		}
 		all = append(all, c)
@@ -72,16 +46,17 @@ func setUpdates(i *implementation, lanes int, tiles map[Rule][]gradTile) {
 	}
 	i.gradUpdate = func(g *GradOuter, u *Update, w, dw, s1, s2, x, dy []float32) bool {
 		set := tiles[u.Rule]
-		if set != nil {
-			gradUpdateNative(g, u, set[0].id, w, dw, s1, s2, x, dy, lanes)
+		if set == nil || u.Scale != 1 {
+			return false
 		}
-		return set != nil
+		gradUpdateNative(g, u, set[0].id, w, dw, s1, s2, x, dy)
+		return true
 	}
 }
 
-// gradUpdateNative computes the gradient in blocks of rows. With one column of tiles an update follows a tile behind; with more, the rows
-// of a block are updated while the next block is computed.
-func gradUpdateNative(g *GradOuter, u *Update, first int, w, dw, s1, s2, x, dy []float32, lanes int) {
+// gradUpdateNative computes the gradient from the first row on. With one column of tiles an update follows a tile behind; with more, the
+// rows of a block are updated while the next block is computed, whose columns are stored from the last on.
+func gradUpdateNative(g *GradOuter, u *Update, first int, w, dw, s1, s2, x, dy []float32) {
 	width := g.Outs * 4
 	a := gradUpdateArgs{cols: g.Cols, xcol: g.XCol * 64, ycol: g.YCol * 64, dwrow: width, ld: Padded(g.Outs) * 4,
 		w: base(w), g: base(dw), s1: base(s1), s2: base(s2)}
@@ -92,48 +67,35 @@ func gradUpdateNative(g *GradOuter, u *Update, first int, w, dw, s1, s2, x, dy [
 		}
 	}
 	rows := int(g.Taps[0].N)
-	call := func(c *updateColumn, row, n int) {
-		t, id := c.rows, c.wide
-		if n < updateRows {
-			t, id = 1, c.single
-		}
-		a.dw = unsafe.Pointer(&dw[row*g.Outs+c.out])
-		a.x = unsafe.Pointer(&x[row*Lanes])
-		a.dy = unsafe.Pointer(&dy[c.out])
-		a.tiles, a.xtile, a.dwtile = n/t, t*64, t*width
-		a.partial = 0
-		if c.partial {
-			a.partial = 1
-			if a.masks = unsafe.Pointer(&c.laneMasks); lanes == 16 {
-				a.masks = unsafe.Pointer(&c.lanes)
-			}
-		}
-		if len(g.cols) == 1 {
-			a.step = t * width
-		}
-		gradUpdateCall(first+id, (*byte)(unsafe.Pointer(&a)))
+	each := rows
+	if len(g.cols) > 1 {
+		each = UpdateRows
 	}
-	whole := rows / updateRows * updateRows
-	if len(g.cols) == 1 {
-		if whole > 0 {
-			call(&g.cols[0], 0, whole)
-		}
-		if whole < rows {
-			call(&g.cols[0], whole, rows-whole)
-		}
-	} else {
-		for r := 0; r < rows; r += updateRows {
-			n := min(updateRows, rows-r)
-			for i := range g.cols {
-				call(&g.cols[i], r, n)
+	for r := 0; r < rows; r += each {
+		n := min(each, rows-r)
+		for i := len(g.cols) - 1; i >= 0; i-- {
+			c := &g.cols[i]
+			a.dy = unsafe.Pointer(&dy[c.out])
+			row := r
+			for _, t := range c.tiles {
+				if a.tiles = (r + n - row) / t.rows; a.tiles == 0 {
+					continue
+				}
+				a.dw = unsafe.Pointer(&dw[row*g.Outs+c.out])
+				a.x = unsafe.Pointer(&x[row*Lanes])
+				a.xtile, a.dwtile = t.rows*64, t.rows*width
+				row += a.tiles * t.rows
+				if len(g.cols) == 1 {
+					a.step = t.rows * width
+				}
+				gradUpdateCall(first+t.id, (*byte)(unsafe.Pointer(&a)))
 			}
-			a.raw = (r + n) * width
-			a.end = a.raw &^ 63
 		}
+		a.raw = (r + n) * width
 	}
 	done := a.at / 4
 	if s2 != nil {
 		s2 = s2[done:]
 	}
-	g.k.Update(u, w[done:], dw[done:], s1[done:], s2)
+	g.k.Update(u, w[done:], dw[done:len(w)], s1[done:], s2)
 }

@@ -9,23 +9,24 @@ import (
 
 // Offsets in kernel.gradUpdateArgs.
 const (
-	updDW, updX, updDY             = 0, 8, 16
-	updCols, updXCol, updYCol      = 24, 32, 40
-	updDWRow, updLD, updTiles      = 48, 56, 64
-	updPartial, updMasks           = 72, 80
-	updXTile, updDWTile            = 88, 96
-	updW, updG, updS1, updS2       = 104, 112, 120, 128
-	updAt, updEnd, updStep, updRaw = 136, 144, 152, 160
-	updTileX, updTileDW, updCount  = 168, 176, 184
-	updFloats                      = 192
+	updDW, updX, updDY            = 0, 8, 16
+	updCols, updXCol, updYCol     = 24, 32, 40
+	updDWRow, updLD, updTiles     = 48, 56, 64
+	updXTile, updDWTile           = 72, 80
+	updW, updG, updS1, updS2      = 88, 96, 104, 112
+	updAt, updRaw, updStep        = 120, 128, 136
+	updEnd, updPrimed             = 144, 152
+	updTileX, updTileDW, updCount = 160, 168, 176
+	updFloats                     = 192
 )
 
-// gradUpdateTiles are register tiles of taps × registers of outputs that leave room for an update.
+// gradUpdateTiles are register tiles of taps × registers of outputs: the largest of each width, and smaller ones for what remains. The
+// rows of a block, kernel.UpdateRows, are a multiple of the largest.
 func gradUpdateTiles(w width) [][2]int {
 	if w.bytes == 64 {
-		return [][2]int{{1, 1}, {8, 1}, {1, 2}, {8, 2}}
+		return [][2]int{{16, 1}, {4, 1}, {1, 1}, {8, 2}, {2, 2}, {1, 2}, {4, 3}, {1, 3}, {4, 4}, {1, 4}}
 	}
-	return [][2]int{{1, 1}, {8, 1}, {1, 2}, {4, 2}, {1, 4}, {2, 4}}
+	return [][2]int{{12, 1}, {4, 1}, {1, 1}, {6, 2}, {2, 2}, {1, 2}, {4, 3}, {1, 3}, {3, 4}, {1, 4}}
 }
 
 // gradUpdates writes the gradient of a dense kernel together with the update of what was computed before.
@@ -40,7 +41,7 @@ func gradUpdates(g *gen) {
 				name := fmt.Sprintf("%sT%dJ%d", table, t[0], t[1])
 				g.table = append(g.table, fmt.Sprintf("{%d, %d, %d},", t[0], t[1], len(names)))
 				names = append(names, name)
-				g.gradUpdate(name, rule, t[0], t[1])
+				g.gradUpdate(name, rule == "Adam", t[0], t[1])
 			}
 			g.table = append(g.table, "}")
 		}
@@ -48,20 +49,138 @@ func gradUpdates(g *gen) {
 	g.dispatch("gradUpdateCall", names)
 }
 
+// follower is the update that goes on beside a gradient: a register of parameters at a time, from at on.
+type follower struct {
+	*gen
+	adam bool
+	p    []reg.Register // w, the gradient, the slots
+	at   reg.Register
+	v    []reg.VecPhysical // with AVX2 any three that are free between samples
+	f    []reg.VecPhysical // with AVX-512 the rule's four floats
+}
+
+// Registers of a follower. With AVX-512 the last three hold what a register of parameters waits for from one step to the next.
+const (
+	folW, folD, folA, folB, folQ = 0, 1, 2, 3, 4
+)
+
+func (u *follower) mem(i, disp int) operand.Mem { return at(u.p[i], u.at, 1, disp) }
+
+func (u *follower) float(i int) operand.Op { return arg(updFloats + 64*i) }
+
+// decayed takes the decay from w where there is any; t is overwritten.
+func (u *follower) decayed(w, t reg.Register) {
+	l := u.label("decayed")
+	u.CMPL(arg(updFloats+64*decay), operand.I8(0))
+	u.JE(operand.LabelRef(l))
+	u.VMOVAPS(w, t)
+	u.VFNMADD231PS(u.float(decay), t, w)
+	u.Label(l)
+}
+
+// step updates a register of parameters with three registers: those of the positions are free between two samples.
+func (u *follower) step() {
+	d, a, b := u.v[0], u.v[1], u.v[2]
+	u.VMOVUPS(u.mem(1, 0), d)
+	u.VMOVUPS(u.mem(2, 0), a)
+	if u.adam {
+		u.VSUBPS(a, d, b)
+		u.VFMADD231PS(u.float(c1), b, a)
+		u.VMOVUPS(u.mem(3, 0), b)
+		u.VFMSUB213PS(b, d, d)
+		u.VFMADD231PS(u.float(c2), d, b)
+		u.VMOVUPS(a, u.mem(2, 0))
+		u.VMOVUPS(b, u.mem(3, 0))
+		u.VSQRTPS(b, b)
+		u.VADDPS(u.float(epsilon), b, b)
+		u.VMULPS(u.float(rate), a, a)
+		u.VDIVPS(b, a, a)
+	} else {
+		u.VMULPS(u.float(rho), a, a)
+		u.VMULPS(d, d, b)
+		u.VFMADD231PS(u.float(c2), b, a)
+		u.VMOVUPS(a, u.mem(2, 0))
+		u.VADDPS(u.float(epsilon), a, b)
+		u.VSQRTPS(b, b)
+		u.VMULPS(u.float(rate), d, a)
+		u.VDIVPS(b, a, a)
+	}
+	u.VMOVUPS(u.mem(0, 0), d)
+	u.decayed(d, b)
+	u.VSUBPS(a, d, d)
+	u.VMOVUPS(d, u.mem(0, 0))
+	u.ADDQ(operand.I32(int32(u.w.bytes)), u.at)
+}
+
+// root is the first third of an update, as far as the square root: of the rule it leaves the numerator in folA and the root in folB.
+func (u *follower) root() {
+	w, d, a, b := u.v[folW], u.v[folD], u.v[folA], u.v[folB]
+	u.VMOVUPS(u.mem(1, 0), d)
+	u.VMOVUPS(u.mem(2, 0), a)
+	if u.adam {
+		u.VMOVUPS(u.mem(3, 0), b)
+		u.VSUBPS(a, d, w)
+		u.VFMADD231PS(u.f[1], w, a)
+		u.VFMSUB213PS(b, d, d)
+		u.VFMADD231PS(u.f[2], d, b)
+		u.VMOVUPS(a, u.mem(2, 0))
+		u.VMOVUPS(b, u.mem(3, 0))
+		u.VMULPS(u.f[0], a, a)
+		u.VSQRTPS(b, b)
+	} else {
+		u.VMULPS(u.f[1], a, a)
+		u.VMULPS(d, d, b)
+		u.VFMADD231PS(u.f[2], b, a)
+		u.VMOVUPS(a, u.mem(2, 0))
+		u.VADDPS(u.f[3], a, b)
+		u.VSQRTPS(b, b)
+		u.VMULPS(u.f[0], d, a)
+	}
+	u.ADDQ(operand.I32(int32(u.w.bytes)), u.at)
+}
+
+// quotient is the second third: it leaves the step in folQ.
+func (u *follower) quotient() {
+	if u.adam {
+		u.VADDPS(u.f[3], u.v[folB], u.v[folB])
+	}
+	u.VDIVPS(u.v[folB], u.v[folA], u.v[folQ])
+}
+
+// subtract is the last third, of the register so many before at.
+func (u *follower) subtract(before int) {
+	m := u.mem(0, -before*u.w.bytes)
+	u.VMOVUPS(m, u.v[folW])
+	u.decayed(u.v[folW], u.v[folD])
+	u.VSUBPS(u.v[folQ], u.v[folW], u.v[folW])
+	u.VMOVUPS(u.v[folW], m)
+}
+
 // gradUpdate writes tiles as gradOuter does, of one row of positions and from zero. The divisions and square roots of an update take about
-// as long as the multiplications of a small batch, on other units: every few samples a register of parameters is updated whose gradients
-// were stored before. With each tile, Step bytes more of them are.
-func (g *gen) gradUpdate(name, rule string, T, J int) {
+// as long as the multiplications of a small batch, on other units: every other sample a register of parameters is updated whose gradients
+// were stored before. With each tile, Step bytes more of them are. With AVX-512, where a division takes twice as long, an update goes
+// through three such places, so that none of its parts waits for another.
+//
+// Registers of outputs are stored whole: what the last of them has too much is stored over by the next row, or by the columns before.
+func (g *gen) gradUpdate(name string, adam bool, T, J int) {
 	g.fn(name, fmt.Sprintf("computes the gradient of %d taps and %d registers of outputs, and updates others.", T, J))
 	xp, yp, xq, yq, n, ld, ld3, dw := reg.RAX, reg.RCX, reg.R8, reg.R9, reg.R11, reg.R12, reg.R13, reg.RDX
-	p := []reg.Register{reg.RSI, reg.RBX, reg.R15, reg.R10}
-	at4 := reg.R14
+	wide := g.w.bytes == 64
+	u := &follower{gen: g, adam: adam, p: []reg.Register{reg.RSI, reg.RBX, reg.R15, reg.R10}, at: reg.R14}
 	acc := func(t, j int) reg.VecPhysical { return g.v(t*J + j) }
 	next := T * J
 	take := func() reg.VecPhysical { next++; return g.v(next - 1) }
-	var temps []reg.Register
-	for range 5 {
-		temps = append(temps, take())
+	if wide {
+		for range 4 {
+			u.f = append(u.f, take())
+		}
+		for range 5 {
+			u.v = append(u.v, take())
+		}
+	} else {
+		for i := range 3 {
+			u.v = append(u.v, g.v(next+i))
+		}
 	}
 	var ys []reg.VecPhysical // of a sample; the broadcasts rotate over what is left
 	keepTaps := J > T
@@ -70,42 +189,40 @@ func (g *gen) gradUpdate(name, rule string, T, J int) {
 	}
 	spare := len(g.w.regs) - next
 	rotating := func(i int) reg.VecPhysical { return g.v(next + i%spare) }
-	k := []reg.Register{reg.K1, reg.K2, reg.K3, reg.K4}
 
-	// update advances by one register, where there is one left.
-	slots := 2
-	if rule == "RMSprop" {
-		slots = 1
-	}
 	update := func() {
 		skip := g.label("skip")
-		g.CMPQ(at4, arg(updEnd))
+		g.CMPQ(u.at, arg(updEnd))
 		g.JGE(operand.LabelRef(skip))
-		w, d, a, b, t := temps[0], temps[1], temps[2], temps[3], temps[4]
-		m := func(i int) operand.Mem { return at(p[i], at4, 1, 0) }
-		f := func(i int) operand.Op { return arg(updFloats + 64*i) }
-		g.VMOVUPS(m(0), w)
-		g.VMOVAPS(w, t)
-		g.VFNMADD231PS(f(decay), t, w)
-		g.VMOVUPS(m(1), d)
-		g.VMULPS(f(scale), d, d)
-		g.VMOVUPS(m(2), a)
-		if slots > 1 {
-			g.VMOVUPS(m(3), b)
-			g.adam(m, f, w, d, a, b, t)
+		if wide {
+			u.subtract(2)
+			u.quotient()
+			u.root()
 		} else {
-			g.rms(m, f, d, a, t)
-			g.VSUBPS(d, w, w)
+			u.step()
 		}
-		g.VMOVUPS(w, m(0))
-		g.ADDQ(operand.I32(int32(g.w.bytes)), at4)
 		g.Label(skip)
 	}
 
-	for i := range 2 + slots {
-		g.MOVQ(arg(updW+8*i), p[i])
+	slots := 2
+	if !adam {
+		slots = 1
 	}
-	g.MOVQ(arg(updAt), at4)
+	for i := range 2 + slots {
+		g.MOVQ(arg(updW+8*i), u.p[i])
+	}
+	if wide {
+		floats := []int{rate, c1, c2, epsilon}
+		if !adam {
+			floats[1] = rho
+		}
+		for i, f := range floats {
+			g.VMOVUPS(u.float(f), u.f[i])
+		}
+	}
+	g.MOVQ(arg(updAt), u.at)
+	g.MOVQ(u.at, arg(updEnd))
+	g.MOVQ(operand.I32(0), arg(updPrimed))
 	g.MOVQ(arg(updLD), ld)
 	g.LEAQ(at(ld, ld, 2, 0), ld3)
 	// the running pointers are numbers of their own: past the last tile they point nowhere
@@ -113,8 +230,25 @@ func (g *gen) gradUpdate(name, rule string, T, J int) {
 	g.MOVQ(n, arg(updTileX))
 	g.MOVQ(arg(updDW), n)
 	g.MOVQ(n, arg(updTileDW))
-	tileL, colL, nL, storeL, storedL := g.label("tile"), g.label("col"), g.label("samples"), g.label("store"), g.label("stored")
+	tileL, colL, nL, readyL := g.label("tile"), g.label("col"), g.label("samples"), g.label("ready")
 	g.Label(tileL)
+	g.MOVQ(arg(updRaw), n) // whole registers alone
+	g.ANDQ(operand.I32(int32(-g.w.bytes)), n)
+	if wide { // the first two registers begin where there are as many
+		primedL := g.label("primed")
+		g.CMPQ(arg(updPrimed), operand.I8(0))
+		g.JNE(operand.LabelRef(primedL))
+		g.LEAQ(mem(u.at, 2*g.w.bytes), dw)
+		g.CMPQ(dw, n)
+		g.JGT(operand.LabelRef(readyL))
+		g.MOVQ(operand.I32(1), arg(updPrimed))
+		u.root()
+		u.quotient()
+		u.root()
+		g.Label(primedL)
+	}
+	g.MOVQ(n, arg(updEnd))
+	g.Label(readyL)
 	for i := range T * J {
 		g.zero(i)
 	}
@@ -157,7 +291,7 @@ func (g *gen) gradUpdate(name, rule string, T, J int) {
 				g.VMOVUPS(y(j), ys[j])
 			}
 			for t := range T {
-				if g.w.bytes == 64 && J == 1 {
+				if wide && J == 1 {
 					g.VFMADD231PS_BCST(x(t), ys[0], acc(t, 0))
 					continue
 				}
@@ -168,7 +302,7 @@ func (g *gen) gradUpdate(name, rule string, T, J int) {
 				}
 			}
 		}
-		if s == 3 || s == 1 && g.w.bytes == 64 && T*J > 8 {
+		if s%2 == 1 {
 			update()
 		}
 	}
@@ -181,49 +315,32 @@ func (g *gen) gradUpdate(name, rule string, T, J int) {
 	g.DECQ(arg(updCount))
 	g.JNZ(operand.LabelRef(colL))
 
-	each := func(f func(r reg.VecPhysical, m operand.Mem, j int)) {
-		g.MOVQ(arg(updTileDW), dw)
-		for t := range T {
-			for j := range J {
-				f(acc(t, j), mem(dw, g.w.bytes*j), j)
-			}
-			if t+1 < T {
-				g.ADDQ(arg(updDWRow), dw)
-			}
+	g.MOVQ(arg(updTileDW), dw)
+	for t := range T {
+		for j := range J {
+			g.VMOVUPS(acc(t, j), mem(dw, g.w.bytes*j))
+		}
+		if t+1 < T {
+			g.ADDQ(arg(updDWRow), dw)
 		}
 	}
-	g.CMPQ(arg(updPartial), operand.I8(0))
-	g.JNE(operand.LabelRef(storeL))
-	each(func(r reg.VecPhysical, m operand.Mem, _ int) { g.VMOVUPS(r, m) })
-	g.JMP(operand.LabelRef(storedL))
-	g.Label(storeL)
-	g.MOVQ(arg(updMasks), n)
-	for j := range J {
-		if g.w.bytes == 64 {
-			g.KMOVW(mem(n, 2*j), k[j])
-		} else {
-			g.VMOVUPS(mem(n, 32*j), temps[j])
-		}
-	}
-	each(func(r reg.VecPhysical, m operand.Mem, j int) {
-		if g.w.bytes == 64 {
-			g.VMOVUPS(r, k[j], m)
-		} else {
-			g.VMASKMOVPS(r, temps[j], m)
-		}
-	})
-	g.Label(storedL)
 	g.MOVQ(arg(updXTile), n)
 	g.ADDQ(n, arg(updTileX))
 	g.MOVQ(arg(updDWTile), n)
 	g.ADDQ(n, arg(updTileDW))
-	g.MOVQ(arg(updStep), n) // whole registers alone
-	g.ADDQ(arg(updRaw), n)
-	g.MOVQ(n, arg(updRaw))
-	g.ANDQ(operand.I32(-64), n)
-	g.MOVQ(n, arg(updEnd))
+	g.MOVQ(arg(updStep), n)
+	g.ADDQ(n, arg(updRaw))
 	g.DECQ(arg(updTiles))
 	g.JNZ(operand.LabelRef(tileL))
-	g.MOVQ(at4, arg(updAt))
+	if wide {
+		doneL := g.label("done")
+		g.CMPQ(arg(updPrimed), operand.I8(0))
+		g.JE(operand.LabelRef(doneL))
+		u.subtract(2)
+		u.quotient()
+		u.subtract(1)
+		g.Label(doneL)
+	}
+	g.MOVQ(u.at, arg(updAt))
 	g.end()
 }
