@@ -259,6 +259,7 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 			d = dy.at(w, n)[g.bands[from].lo/s.pool.v.Kernel*outFloats:]
 		}
 		grads(w, n, from, to, s.x.at(w, n), d)
+		g.end(w)
 		if s.pool != nil && whole && chunk == 0 {
 			clear(dz.at(w, n)[rows*rowFloats : node.Out.Size()*kernel.Lanes])
 		}

@@ -13,6 +13,8 @@ type convGrad struct {
 	lanes      bool          // the lanes of the kernel's sums are samples, else outputs
 	acc        *buffer
 	biasAcc    *buffer
+	sums       *buffer // of acc's lanes, where those are samples
+	biasSums   *buffer
 	turned     *buffer // dz with samples before filters, where the lanes are outputs
 	bands      []gradBand
 	chunks     int // of the bands of a group, whose sums are kept apart
@@ -36,7 +38,7 @@ func (g *convGrad) parts(w *worker) int {
 // inShards keeps the sums of shards apart instead of those of sets of groups.
 func (g *convGrad) inShards(n int) {
 	g.shards = n
-	for _, b := range []*buffer{g.acc, g.biasAcc} {
+	for _, b := range []*buffer{g.acc, g.biasAcc, g.sums, g.biasSums} {
 		if b != nil {
 			b.scope, b.chunks = perShard, n
 		}
@@ -81,8 +83,9 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winog
 	g := &convGrad{c: c, bank: b, kern: kern, bias: bias, lanes: kernel.PreferLanes(b.fg), kernel: "unpool"}
 	ld := kernel.Padded(b.fg)
 	if bias.trains() {
-		g.biasAcc = c.global(name+" bias sums", b.filters*kernel.Lanes, perSet)
-		g.uses = append(g.uses, g.biasAcc)
+		g.biasAcc = c.global(name+" bias vectors", b.filters*kernel.Lanes, perSet)
+		g.biasSums = c.global(name+" bias sums", b.filters, perSet)
+		g.uses = append(g.uses, g.biasAcc, g.biasSums)
 	}
 	whole := b.forwardSlide()
 	switch {
@@ -95,16 +98,16 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winog
 			g.acc = g.winograd.acc
 		}
 	case kern.trains():
-		floats := b.weightCount
 		g.kernel = "grad_outer"
 		if g.lanes {
-			floats *= kernel.Lanes
 			g.kernel = "grad_lanes"
+			g.acc = c.global(name+" kernel vectors", b.weightCount*kernel.Lanes, perSet)
+			g.sums = c.global(name+" kernel sums", b.weightCount, perSet)
 		} else {
+			g.acc = c.global(name+" kernel sums", b.weightCount, perSet)
 			g.turned = c.buffer(name+" turned band", min(r.height, r.rows)*b.outW*b.groups*ld*kernel.Lanes)
 		}
-		g.acc = c.global(name+" kernel sums", floats, perSet)
-		g.uses = append(g.uses, g.acc, g.turned)
+		g.uses = append(g.uses, g.acc, g.sums, g.turned)
 	}
 	band := func(lo, hi int, pool *bandPool, part slide) {
 		bd := gradBand{lo: lo, hi: hi, pool: pool}
@@ -127,7 +130,7 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winog
 	}
 	// With few groups, several chunks of rows make parts that workers can share. Their number depends on the batch alone.
 	g.chunks = max(1, min(len(g.bands), minParts/c.plan.sets))
-	for _, b := range []*buffer{g.acc, g.biasAcc} {
+	for _, b := range []*buffer{g.acc, g.biasAcc, g.sums, g.biasSums} {
 		if b != nil {
 			b.chunks = g.chunks
 		}
@@ -185,6 +188,19 @@ func (g *convGrad) begin(w *worker) {
 	}
 }
 
+// end adds the lanes after the last group of a set, so that workers exchange few numbers.
+func (g *convGrad) end(w *worker) {
+	if !w.last {
+		return
+	}
+	if g.sums != nil {
+		g.c.reduce(w, g.sums.at(w, 0)[:g.bank.weightCount], g.acc.at(w, 0))
+	}
+	if g.biasSums != nil {
+		g.c.reduce(w, g.biasSums.at(w, 0)[:g.bank.filters], g.biasAcc.at(w, 0))
+	}
+}
+
 // band adds band k of group n of the gradient at the sums, grad, which meets the whole input x.
 func (g *convGrad) band(w *worker, n, k int, x, grad []float32) {
 	b, bd := g.bank, &g.bands[k]
@@ -232,15 +248,13 @@ func (g *convGrad) band(w *worker, n, k int, x, grad []float32) {
 	}
 }
 
-// reduce adds parts and then the lanes of each vector, as kernel.ReduceLanes does, in the same order; blocks of 16 vectors are
-// turned, so that the lanes are added as vectors. Parts are stride floats apart.
-func (c *compiler) reduce(w *worker, dst, acc []float32, parts, stride int) {
+// reduce adds the lanes of each vector of acc; blocks of 16 vectors are turned, so that the lanes are added as vectors.
+func (c *compiler) reduce(w *worker, dst, acc []float32) {
 	const n = kernel.Lanes
+	t := w.turned[:]
 	for i := 0; i < len(dst); i += n {
 		m := min(n, len(dst)-i)
-		c.k.SumShards(w.sums[:m*n], acc[i*n:], parts, stride)
-		t := w.turned[:]
-		c.k.ToSamples(t, w.sums[:m*n], m, n, 1)
+		c.k.ToSamples(t, acc[i*n:][:m*n], m, n, 1)
 		for h := n / 2; h > 0; h /= 2 {
 			c.k.Add(t[:h*n], t[:h*n], t[h*n:2*h*n])
 		}
@@ -253,9 +267,9 @@ func (g *convGrad) finish(node int) {
 	c, b := g.c, g.bank
 	name := c.net.Nodes[node].Name
 	if g.biasAcc != nil {
-		c.learn(g.bias, 1, b.filters, 1, int64(b.filters*c.plan.sets*g.chunks*kernel.Lanes), []*buffer{g.biasAcc}, func(int) fillFunc {
+		c.learn(g.bias, 1, b.filters, 1, int64(b.filters*c.plan.sets*g.chunks), []*buffer{g.biasSums}, func(int) fillFunc {
 			return func(w *worker, dst []float32, _ int) {
-				c.reduce(w, dst, g.biasAcc.mem, g.parts(w), g.biasAcc.stride)
+				c.k.SumShards(dst, g.biasSums.mem, g.parts(w), g.biasSums.stride)
 			}
 		})
 	}
@@ -267,31 +281,28 @@ func (g *convGrad) finish(node int) {
 	if g.acc == nil {
 		return
 	}
-	uses := []*buffer{g.acc}
-	cost := int64(b.weightCount * c.plan.sets * g.chunks)
-	var part *buffer
+	sums := g.acc
 	if g.lanes {
-		cost *= kernel.Lanes
-		if b.groups > 1 {
-			part = c.global(name+" group sums", b.kernelRows*b.fg, perWorker)
-			uses = append(uses, part)
-		}
+		sums = g.sums
 	}
-	c.learn(g.kern, b.kernelRows, b.filters, b.cg, cost, uses, func(rows int) fillFunc {
+	uses := []*buffer{sums}
+	var part *buffer
+	if g.lanes && b.groups > 1 {
+		part = c.global(name+" group sums", b.kernelRows*b.fg, perWorker)
+		uses = append(uses, part)
+	}
+	c.learn(g.kern, b.kernelRows, b.filters, b.cg, int64(b.weightCount*c.plan.sets*g.chunks), uses, func(rows int) fillFunc {
 		return func(w *worker, dst []float32, lo int) {
 			parts := g.parts(w)
-			switch {
-			case !g.lanes:
-				c.k.SumShards(dst, g.acc.mem[lo*b.filters:], parts, g.acc.stride)
-			case b.groups == 1:
-				c.reduce(w, dst[:rows*b.filters], g.acc.mem[lo*b.filters*kernel.Lanes:], parts, g.acc.stride)
-			default:
-				for grp := range b.groups {
-					sum := part.at(w, 0)[:rows*b.fg]
-					c.reduce(w, sum, g.acc.mem[(grp*b.kernelRows+lo)*b.fg*kernel.Lanes:], parts, g.acc.stride)
-					for r := range rows {
-						copy(dst[r*b.filters+grp*b.fg:][:b.fg], sum[r*b.fg:])
-					}
+			if part == nil {
+				c.k.SumShards(dst, sums.mem[lo*b.filters:], parts, sums.stride)
+				return
+			}
+			for grp := range b.groups { // whose sums lie one group after the other
+				sum := part.at(w, 0)[:rows*b.fg]
+				c.k.SumShards(sum, sums.mem[(grp*b.kernelRows+lo)*b.fg:], parts, sums.stride)
+				for r := range rows {
+					copy(dst[r*b.filters+grp*b.fg:][:b.fg], sum[r*b.fg:])
 				}
 			}
 		}

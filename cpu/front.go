@@ -181,6 +181,8 @@ func (f *front) backward(c *compiler, task device.Task, uses []*buffer, g *convG
 		f.eachGroup(w, s, lo, hi, func(w *worker, n, from, to int, x []float32) {
 			bands(w, n, from, to, x, dx[n*f.most*kernel.Lanes:][:f.most*kernel.Lanes])
 		})
+		w.last = true
+		g.end(w)
 	}})
 	c.endShards(len(f.bounds) - 1)
 }

@@ -178,7 +178,8 @@ func (p *plan) item(w *worker, ph *phase, i int, profile bool) {
 	set, chunk := i/ph.chunks, i%ph.chunks
 	lo, hi := p.groupsOf(set)
 	w.set, w.first = set, true
-	for g := lo; g < min(hi, w.step.groups); g++ {
+	for g, end := lo, min(hi, w.step.groups); g < end; g++ {
+		w.last = g+1 == end
 		for k := range ph.chain {
 			t := &ph.chain[k]
 			from, to := 0, t.chunks

@@ -11,21 +11,21 @@ import (
 
 // worker is one of the goroutines that compute. Worker 0 is the goroutine that called the program.
 type worker struct {
-	id           int
-	step         step
-	set, chunk   int  // of groups, and of the task, that are being worked on
-	first        bool // this group is the first of its set
-	scores       kernel.Scores
-	clipped      kernel.Update
-	flush        kernel.Flush
-	labels       [kernel.Lanes]int32
-	sums, turned [kernel.Lanes * kernel.Lanes]float32 // of reduce
-	index        [kernel.Lanes]int32
-	times        []time.Duration // spent in each task, where that is asked for
-	offered      time.Duration   // when the core was offered to others
-	_            [64]byte
-	place        atomic.Uint64 // of the phase that it has come to
-	_            [64]byte
+	id          int
+	step        step
+	set, chunk  int  // of groups, and of the task, that are being worked on
+	first, last bool // this group is the first of its set, the last of it in this step
+	scores      kernel.Scores
+	clipped     kernel.Update
+	flush       kernel.Flush
+	labels      [kernel.Lanes]int32
+	turned      [kernel.Lanes * kernel.Lanes]float32 // of reduce
+	index       [kernel.Lanes]int32
+	times       []time.Duration // spent in each task, where that is asked for
+	offered     time.Duration   // when the core was offered to others
+	_           [64]byte
+	place       atomic.Uint64 // of the phase that it has come to
+	_           [64]byte
 }
 
 // timed runs a task and notes how long it took.
