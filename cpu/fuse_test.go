@@ -79,3 +79,20 @@ func TestNormReLUPlan(t *testing.T) {
 		t.Errorf("tasks of the ReLU: %q, want %q", got, want)
 	}
 }
+
+// TestTitle: a name that says the activation is not told it again.
+func TestTitle(t *testing.T) {
+	t.Parallel()
+	net, err := model.New("titles", model.Shape{8, 8, 1}, model.Conv2D{Name: "conv", Filters: 4, KernelSize: model.Square(3)},
+		model.Activation{Name: "prep_relu", Func: model.ReLU}, model.Activation{Name: "act", Func: model.Tanh}, model.Flatten{},
+		model.Dense{Units: 3, Activation: model.Softmax})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &compiler{net: net}
+	for want, nodes := range map[string][]int{"conv+prep_relu forward": {0, 1}, "act+tanh forward": {2}, "dense+softmax forward": {4}} {
+		if got := c.title(nodes, "forward"); got != want {
+			t.Errorf("title of %v is %q, want %q", nodes, got, want)
+		}
+	}
+}

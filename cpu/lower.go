@@ -311,12 +311,13 @@ func (c *compiler) gradientSum(node int, a, b *buffer) *buffer {
 
 func (c *compiler) layers(nodes ...int) []string { return c.net.NamesOf(nodes...) }
 
-// title names a block's task: "conv2d+relu+max_pooling2d forward".
+// title names a block's task: "conv2d+relu+max_pooling2d forward". A name that says the activation already is enough.
 func (c *compiler) title(nodes []int, what string) string {
 	var parts []string
 	for _, n := range nodes {
-		parts = append(parts, c.net.Nodes[n].Name)
-		if f := model.OutputActivation(c.net.Nodes[n].Layer); f != model.Linear {
+		name := c.net.Nodes[n].Name
+		parts = append(parts, name)
+		if f := model.OutputActivation(c.net.Nodes[n].Layer); f != model.Linear && !strings.Contains(name, f.String()) {
 			parts = append(parts, f.String())
 		}
 	}

@@ -12,14 +12,13 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"runtime"
 	"strings"
 
+	"gcnn/bench/internal/cli"
 	"gcnn/bench/internal/measure"
 	"gcnn/bench/internal/peer"
 	"gcnn/bench/internal/workload"
@@ -27,15 +26,7 @@ import (
 	"gcnn/data"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "epoch:", err)
-		os.Exit(1)
-	}
-}
+func main() { cli.Main("epoch", run) }
 
 // row is what is found about a network.
 type row struct {
@@ -73,44 +64,36 @@ type options struct {
 	busy     bool
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, c *cli.Command) error {
 	var o options
-	flags := flag.NewFlagSet("epoch", flag.ExitOnError)
-	o.Register(flags, 5)
-	flags.StringVar(&o.networks, "networks", "cnn,lenet5", "which to measure: "+strings.Join(workload.Names(), ", "))
-	flags.StringVar(&o.keras, "keras", "", "Keras' backends to measure too, from tensorflow and jax (cnn, lenet5, vgg and vgg-small)")
-	flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "gcnn's workers and PyTorch's most threads")
-	flags.StringVar(&o.setting, "setting", "", "PyTorch's setting instead of a search, such as 2,channels_last,compile,fused")
-	flags.BoolVar(&o.busy, "neighbour", false, "measure gcnn also beside a process that keeps one core busy")
-	flags.IntVar(&o.limit, "limit", 0, "train on the first N images alone, to try the command out")
-	if err := flags.Parse(os.Args[1:]); err != nil {
+	o.Register(c.FlagSet, 5)
+	c.StringVar(&o.networks, "networks", "cnn,lenet5", "which to measure: "+strings.Join(workload.Names(), ", "))
+	c.StringVar(&o.keras, "keras", "", "Keras' backends to measure too, from tensorflow and jax (cnn, lenet5, vgg and vgg-small)")
+	c.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "gcnn's workers and PyTorch's most threads")
+	c.StringVar(&o.setting, "setting", "", "PyTorch's setting instead of a search, such as 2,channels_last,compile,fused")
+	c.BoolVar(&o.busy, "neighbour", false, "measure gcnn also beside a process that keeps one core busy")
+	c.IntVar(&o.limit, "limit", 0, "train on the first N images alone, to try the command out")
+	if err := c.Parse(); err != nil {
 		return err
 	}
-	if err := o.Check(flags.Args()); err != nil {
+	if err := o.Check(); err != nil {
 		return err
 	}
 	works, err := workload.Find(o.networks)
 	if err != nil {
 		return err
 	}
-	root, err := peer.Root()
+	root, python, err := c.Python()
 	if err != nil {
 		return err
 	}
-	python, err := peer.Python(root, os.Stderr)
+	host, err := cli.Host()
 	if err != nil {
 		return err
 	}
-	d, err := cpu.Open(cpu.Options{Workers: o.workers})
-	if err != nil {
-		return err
-	}
-	r := report{Host: measure.NewHost(d.Info().Model), Unit: measure.ProbeName()}
-	if err := d.Close(); err != nil {
-		return err
-	}
+	r := report{Host: host, Unit: measure.ProbeName()}
 	for _, w := range works {
-		fmt.Fprintf(os.Stderr, "== %s\n", w.Name)
+		fmt.Fprintf(c.Log, "== %s\n", w.Name)
 		w.Limit = o.limit
 		row, err := measureNetwork(ctx, root, python, w, o)
 		if err != nil {
@@ -118,11 +101,7 @@ func run(ctx context.Context) error {
 		}
 		r.Rows = append(r.Rows, row)
 	}
-	if o.JSON {
-		return measure.PrintJSON(r)
-	}
-	r.print()
-	return nil
+	return c.Print(r, r.print)
 }
 
 // closers are closed in the reverse order, and what fails is joined.

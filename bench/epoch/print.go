@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -9,8 +10,8 @@ import (
 )
 
 // print writes the report as Markdown.
-func (r report) print() {
-	fmt.Printf("%v.\n\n", r.Host)
+func (r report) print(out io.Writer) {
+	fmt.Fprintf(out, "%v.\n\n", r.Host)
 	t := measure.Table{Head: []string{
 		"network, batch", "gcnn, s", "PyTorch, s", "times as fast", "GFLOP/s", "FMA peak", "share of peak", "1 → all workers", "PyTorch's best setting",
 	}}
@@ -18,20 +19,20 @@ func (r report) print() {
 		t.Add(fmt.Sprintf("`%s`, %d", n.Network, n.Batch), seconds(n.Seconds), seconds(n.Peer), fmt.Sprintf("%.1f", n.Ratio),
 			fmt.Sprintf("%.0f", n.GFLOPS), fmt.Sprintf("%.0f", n.Noise.Peak), fmt.Sprintf("%.0f %%", 100*n.Share), scaling(n.Scaling), n.Setting.String())
 	}
-	fmt.Print(t.String())
-	fmt.Println()
+	fmt.Fprint(out, t.String())
+	fmt.Fprintln(out)
 	for _, n := range r.Rows {
-		fmt.Printf("`%s`: an epoch is %d images and %.4g GFLOP; medians of %d rounds, PyTorch %s; last losses %.4f and %.4f.%s\n",
+		fmt.Fprintf(out, "`%s`: an epoch is %d images and %.4g GFLOP; medians of %d rounds, PyTorch %s; last losses %.4f and %.4f.%s\n",
 			n.Network, n.Images, float64(n.FLOPs)/1e9, len(n.Noise.Seconds["gcnn"]), n.Torch, n.Loss, n.PeerLoss, n.others())
 		if busy := n.Noise.Seconds[busyName]; len(busy) > 0 {
-			fmt.Printf("Beside a process that keeps one core busy: %s s, %.2f× the undisturbed time.\n",
+			fmt.Fprintf(out, "Beside a process that keeps one core busy: %s s, %.2f× the undisturbed time.\n",
 				seconds(measure.Median(busy)), measure.Median(measure.Ratios(busy, n.Noise.Seconds["gcnn"])))
 		}
 		if c := n.Noise.Caution(); c != "" {
-			fmt.Println(c)
+			fmt.Fprintln(out, c)
 		}
 	}
-	fmt.Printf("The peak is that of %s multiply-adds on all cores, measured between the turns.\n", r.Unit)
+	fmt.Fprintf(out, "The peak is that of %s multiply-adds on all cores, measured between the turns.\n", r.Unit)
 }
 
 // others are the medians of the contestants that have no column.

@@ -11,31 +11,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
+	"io"
 	"maps"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"gcnn/bench/internal/cli"
 	"gcnn/bench/internal/command"
 	"gcnn/bench/internal/measure"
-	"gcnn/bench/internal/peer"
 	"gcnn/bench/internal/workload"
-	"gcnn/cpu"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "fast:", err)
-		os.Exit(1)
-	}
-}
+func main() { cli.Main("fast", run) }
 
 type report struct {
 	Host       measure.Host                  `json:"host"`
@@ -43,46 +32,34 @@ type report struct {
 	Noise      *measure.Result               `json:"measured"`
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, c *cli.Command) error {
 	var common measure.Flags
-	flags := flag.NewFlagSet("fast", flag.ExitOnError)
-	common.Register(flags, 0)
-	flags.Lookup("rounds").Usage = "undisturbed rounds to take, at least as many as seeds"
-	seeds := flags.String("seeds", "1,2,3,4,5", "a round for each")
-	torch := flags.Bool("torch", true, "run PyTorch beside it")
-	model := flags.String("model", "fast", "a preset or a YAML file")
-	minute := flags.Bool("minute", false, "train by minute.yaml instead: what a minute reaches; without PyTorch")
-	ours := flags.String("gcnn", "", "further arguments of gcnn train, separated by blanks")
-	theirs := flags.String("pytorch", "", "further arguments of torch_fast.py, separated by blanks")
-	if err := flags.Parse(os.Args[1:]); err != nil {
+	common.Register(c.FlagSet, 0)
+	c.Lookup("rounds").Usage = "undisturbed rounds to take, at least as many as seeds"
+	seeds := c.String("seeds", "1,2,3,4,5", "a round for each")
+	torch := c.Bool("torch", true, "run PyTorch beside it")
+	model := c.String("model", "fast", "a preset or a YAML file")
+	minute := c.Bool("minute", false, "train by minute.yaml instead: what a minute reaches; without PyTorch")
+	ours := c.String("gcnn", "", "further arguments of gcnn train, separated by blanks")
+	theirs := c.String("pytorch", "", "further arguments of torch_fast.py, separated by blanks")
+	if err := c.Parse(); err != nil {
 		return err
 	}
 	list := strings.Split(*seeds, ",")
 	common.Rounds = max(common.Rounds, len(list)) // every seed has a run
-	if err := common.Check(flags.Args()); err != nil {
+	if err := common.Check(); err != nil {
 		return err
 	}
-	root, err := peer.Root()
+	dir, binary, remove, err := c.Build(ctx)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "gcnn-fast-")
+	defer remove()
+	host, err := cli.Host()
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	binary, err := command.Build(ctx, root, dir)
-	if err != nil {
-		return err
-	}
-	d, err := cpu.Open(cpu.Options{})
-	if err != nil {
-		return err
-	}
-	r := report{Host: measure.NewHost(d.Info().Model), Accuracies: map[string]map[string]float64{"gcnn": {}, "PyTorch": {}}}
-	if err := d.Close(); err != nil {
-		return err
-	}
+	r := report{Host: host, Accuracies: map[string]map[string]float64{"gcnn": {}, "PyTorch": {}}}
 	recipe := []string{"--model", *model}
 	if *minute {
 		recipe, *torch = []string{"--config", filepath.Join("bench", "fast", "minute.yaml")}, false
@@ -106,7 +83,7 @@ func run(ctx context.Context) error {
 		return u.Seconds, err
 	}}}
 	if *torch {
-		python, err := peer.Python(root, os.Stderr)
+		root, python, err := c.Python()
 		if err != nil {
 			return err
 		}
@@ -129,22 +106,23 @@ func run(ctx context.Context) error {
 			return u.Seconds, nil
 		}})
 	}
-	if r.Noise, err = common.Turns(os.Stderr).Run(ctx, contestants...); err != nil {
+	if r.Noise, err = common.Turns(c.Log).Run(ctx, contestants...); err != nil {
 		return err
 	}
-	if common.JSON {
-		return measure.PrintJSON(r)
-	}
-	fmt.Printf("%v.\n\n", r.Host)
+	return c.Print(r, func(w io.Writer) { r.print(w, contestants) })
+}
+
+// print writes the report as Markdown.
+func (r report) print(out io.Writer, contestants []measure.Contestant) {
+	fmt.Fprintf(out, "%v.\n\n", r.Host)
 	t := measure.Table{Head: []string{"", "from start to end, s", "mean accuracy", "lowest", "highest", "seeds"}}
 	for _, c := range contestants {
 		a := slices.Collect(maps.Values(r.Accuracies[c.Name]))
 		t.Add(c.Name, fmt.Sprintf("%.1f", measure.Median(r.Noise.Seconds[c.Name])), fmt.Sprintf("%.4f", measure.Mean(a)),
 			fmt.Sprintf("%.4f", slices.Min(a)), fmt.Sprintf("%.4f", slices.Max(a)), fmt.Sprint(len(a)))
 	}
-	fmt.Print(t.String())
+	fmt.Fprint(out, t.String())
 	if c := r.Noise.Caution(); c != "" {
-		fmt.Println(c)
+		fmt.Fprintln(out, c)
 	}
-	return nil
 }

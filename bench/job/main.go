@@ -9,31 +9,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
-	"os/signal"
+	"io"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 
+	"gcnn/bench/internal/cli"
 	"gcnn/bench/internal/command"
 	"gcnn/bench/internal/measure"
-	"gcnn/bench/internal/peer"
 	"gcnn/bench/internal/workload"
-	"gcnn/cpu"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "job:", err)
-		os.Exit(1)
-	}
-}
+func main() { cli.Main("job", run) }
 
 // row is one contestant's medians.
 type row struct {
@@ -62,37 +51,31 @@ type job struct {
 	runs          int
 }
 
-func run(ctx context.Context) (err error) {
+func run(ctx context.Context, c *cli.Command) (err error) {
 	var j job
-	flags := flag.NewFlagSet("job", flag.ExitOnError)
-	j.Register(flags, 3)
-	flags.StringVar(&j.model, "model", "cnn", "cnn or lenet5")
-	flags.IntVar(&j.epochs, "epochs", 10, "epochs")
-	flags.IntVar(&j.limit, "limit", 0, "train on the first N images alone, to try the command out")
-	backends := flags.String("backends", "tensorflow", "Keras' backends, from tensorflow and jax")
-	if err := flags.Parse(os.Args[1:]); err != nil {
+	j.Register(c.FlagSet, 3)
+	c.StringVar(&j.model, "model", "cnn", "cnn or lenet5")
+	c.IntVar(&j.epochs, "epochs", 10, "epochs")
+	c.IntVar(&j.limit, "limit", 0, "train on the first N images alone, to try the command out")
+	backends := c.String("backends", "tensorflow", "Keras' backends, from tensorflow and jax")
+	if err := c.Parse(); err != nil {
 		return err
 	}
-	if err := j.Check(flags.Args()); err != nil {
+	if err := j.Check(); err != nil {
 		return err
 	}
 	works, err := workload.Find(j.model)
 	if err != nil {
 		return err
 	}
-	if j.root, err = peer.Root(); err != nil {
+	if j.root, j.python, err = c.Python(); err != nil {
 		return err
 	}
-	if j.python, err = peer.Python(j.root, os.Stderr); err != nil {
+	var remove func()
+	if j.dir, j.binary, remove, err = c.Build(ctx); err != nil {
 		return err
 	}
-	if j.dir, err = os.MkdirTemp("", "gcnn-job-"); err != nil {
-		return err
-	}
-	defer os.RemoveAll(j.dir)
-	if j.binary, err = command.Build(ctx, j.root, j.dir); err != nil {
-		return err
-	}
+	defer remove()
 	images := 60_000
 	if j.limit > 0 {
 		images = min(images, j.limit)
@@ -111,7 +94,7 @@ func run(ctx context.Context) (err error) {
 			return s, err
 		}})
 	}
-	noise, err := j.Turns(os.Stderr).Run(ctx, contestants...)
+	noise, err := j.Turns(c.Log).Run(ctx, contestants...)
 	if err != nil {
 		return err
 	}
@@ -125,19 +108,12 @@ func run(ctx context.Context) (err error) {
 	for i := range rows {
 		rows[i].Seconds, rows[i].First = measure.Median(noise.Seconds[rows[i].Who]), measure.Median(firsts[i])
 	}
-	d, err := cpu.Open(cpu.Options{})
+	host, err := cli.Host()
 	if err != nil {
 		return err
 	}
-	r := report{measure.NewHost(d.Info().Model), j.model, j.epochs, rows, noise}
-	if err := d.Close(); err != nil {
-		return err
-	}
-	if j.JSON {
-		return measure.PrintJSON(r)
-	}
-	r.print()
-	return nil
+	r := report{host, j.model, j.epochs, rows, noise}
+	return c.Print(r, r.print)
 }
 
 func (j *job) args(out string, epochs int) []string {
@@ -194,8 +170,8 @@ func (j *job) keras(ctx context.Context, backend string, r *row) (seconds, first
 	return u.Seconds, end.First, nil
 }
 
-func (r report) print() {
-	fmt.Printf("%v.\n\n", r.Host)
+func (r report) print(out io.Writer) {
+	fmt.Fprintf(out, "%v.\n\n", r.Host)
 	t := measure.Table{Head: []string{
 		fmt.Sprintf("`%s`, %d epochs", r.Model, r.Epochs), "whole command, s", "start to first step, s", "peak memory, MB", "val_accuracy", "gcnn is faster",
 	}}
@@ -206,9 +182,9 @@ func (r report) print() {
 		}
 		t.Add(w.Who, fmt.Sprintf("%.3g", w.Seconds), fmt.Sprintf("%.2f", w.First), fmt.Sprintf("%.0f", w.Memory), fmt.Sprintf("%.4f", w.Accuracy), ratio)
 	}
-	fmt.Print(t.String())
-	fmt.Printf("\nMedians of %d rounds; memory is the largest resident set.\n", len(r.Noise.Seconds["gcnn"]))
+	fmt.Fprint(out, t.String())
+	fmt.Fprintf(out, "\nMedians of %d rounds; memory is the largest resident set.\n", len(r.Noise.Seconds["gcnn"]))
 	if c := r.Noise.Caution(); c != "" {
-		fmt.Println(c)
+		fmt.Fprintln(out, c)
 	}
 }

@@ -9,18 +9,18 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"image"
 	"image/png"
+	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
 
+	"gcnn/bench/internal/cli"
 	"gcnn/bench/internal/command"
 	"gcnn/bench/internal/measure"
 	"gcnn/bench/internal/peer"
@@ -31,15 +31,7 @@ import (
 	"gcnn/device"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "predict:", err)
-		os.Exit(1)
-	}
-}
+func main() { cli.Main("predict", run) }
 
 // row is a network and a number of images; its seconds are those of once over the images.
 type row struct {
@@ -68,19 +60,18 @@ const (
 	onnxName  = "onnxruntime"
 )
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, c *cli.Command) error {
 	var o options
-	flags := flag.NewFlagSet("predict", flag.ExitOnError)
-	o.Register(flags, 5)
-	networks := flags.String("networks", "cnn,lenet5", "which to measure, of "+strings.Join(workload.Names(), ", ")+"; noise for those that are not for Fashion-MNIST")
-	what := flags.String("what", "memory,files", "memory: calls on images in memory; files: whole commands over PNG files")
-	flags.IntVar(&o.images, "images", 10_000, "images of the large case, at most 10,000, or as many as there are; 1 leaves it out")
-	flags.IntVar(&o.batch, "batch", 256, "images at a time in the large case")
-	flags.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "gcnn's workers and the peers' most threads")
-	if err := flags.Parse(os.Args[1:]); err != nil {
+	o.Register(c.FlagSet, 5)
+	networks := c.String("networks", "cnn,lenet5", "which to measure, of "+strings.Join(workload.Names(), ", ")+"; noise for those that are not for Fashion-MNIST")
+	what := c.String("what", "memory,files", "memory: calls on images in memory; files: whole commands over PNG files")
+	c.IntVar(&o.images, "images", 10_000, "images of the large case, at most 10,000, or as many as there are; 1 leaves it out")
+	c.IntVar(&o.batch, "batch", 256, "images at a time in the large case")
+	c.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "gcnn's workers and the peers' most threads")
+	if err := c.Parse(); err != nil {
 		return err
 	}
-	if err := o.Check(flags.Args()); err != nil {
+	if err := o.Check(); err != nil {
 		return err
 	}
 	if o.images < 1 || o.images > 10_000 || o.batch < 1 {
@@ -90,11 +81,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	root, err := peer.Root()
-	if err != nil {
-		return err
-	}
-	python, err := peer.Python(root, os.Stderr)
+	root, python, err := c.Python()
 	if err != nil {
 		return err
 	}
@@ -139,11 +126,7 @@ func run(ctx context.Context) error {
 			r.Rows = append(r.Rows, rows...)
 		}
 	}
-	if o.JSON {
-		return measure.PrintJSON(r)
-	}
-	r.print()
-	return nil
+	return c.Print(r, r.print)
 }
 
 // start starts both peers: PyTorch with a network of the workload, which it writes as ONNX, and onnxruntime with that file.
@@ -317,8 +300,8 @@ func writePNG(folder string, set *data.Set, images int) ([]string, error) {
 	return files, nil
 }
 
-func (r report) print() {
-	fmt.Printf("%v. Milliseconds, medians.\n\n", r.Host)
+func (r report) print(out io.Writer) {
+	fmt.Fprintf(out, "%v. Milliseconds, medians.\n\n", r.Host)
 	t := measure.Table{Head: []string{"network", "what", gcnnName, torchName, onnxName, "gcnn beside PyTorch", "beside onnxruntime"}}
 	var notes []string
 	for _, w := range r.Rows {
@@ -344,6 +327,6 @@ func (r report) print() {
 			notes = append(notes, c)
 		}
 	}
-	fmt.Print(t.String())
-	fmt.Println("\n" + strings.Join(notes, "\n"))
+	fmt.Fprint(out, t.String())
+	fmt.Fprintln(out, "\n"+strings.Join(notes, "\n"))
 }

@@ -11,30 +11,21 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
+	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"gcnn/bench/internal/cli"
 	"gcnn/bench/internal/command"
 	"gcnn/bench/internal/measure"
-	"gcnn/bench/internal/peer"
 	"gcnn/bench/internal/workload"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "seeds:", err)
-		os.Exit(1)
-	}
-}
+func main() { cli.Main("seeds", run) }
 
 // figures are what runs from several seeds ended with: validation accuracies and the mean validation loss.
 type figures struct {
@@ -63,30 +54,20 @@ type result struct {
 	In     bool    `json:"mean_in_keras_range"`
 }
 
-func run(ctx context.Context) error {
-	flags := flag.NewFlagSet("seeds", flag.ExitOnError)
-	models := flags.String("models", "cnn,lenet5", "which to train")
-	seeds := flags.String("seeds", "1,2,3", "from which seeds")
-	epochs := flags.Int("epochs", 10, "epochs; Keras' figures are of ten")
-	limit := flags.Int("limit", 0, "train on the first N images alone, to try the command out; nothing is compared then")
-	keras := flags.Bool("keras", false, "train Keras too instead of quoting its figures")
-	asJSON := flags.Bool("json", false, "print JSON instead of Markdown")
-	if err := flags.Parse(os.Args[1:]); err != nil {
+func run(ctx context.Context, c *cli.Command) error {
+	models := c.String("models", "cnn,lenet5", "which to train")
+	seeds := c.String("seeds", "1,2,3", "from which seeds")
+	epochs := c.Int("epochs", 10, "epochs; Keras' figures are of ten")
+	limit := c.Int("limit", 0, "train on the first N images alone, to try the command out; nothing is compared then")
+	keras := c.Bool("keras", false, "train Keras too instead of quoting its figures")
+	if err := c.Parse(); err != nil {
 		return err
 	}
-	root, err := peer.Root()
+	dir, binary, remove, err := c.Build(ctx)
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "gcnn-seeds-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	binary, err := command.Build(ctx, root, dir)
-	if err != nil {
-		return err
-	}
+	defer remove()
 	var results []result
 	for name := range strings.SplitSeq(*models, ",") {
 		known, ok := quoted[name]
@@ -94,7 +75,7 @@ func run(ctx context.Context) error {
 			return fmt.Errorf("there are no figures of %q to compare with, only of cnn and lenet5", name)
 		}
 		if *keras {
-			fresh, err := trainKeras(ctx, root, name, *seeds, *epochs, *limit)
+			fresh, err := trainKeras(ctx, c, name, *seeds, *epochs, *limit)
 			if err != nil {
 				return err
 			}
@@ -107,12 +88,8 @@ func run(ctx context.Context) error {
 		in := ours.Mean >= known[1].Lowest && ours.Mean <= known[1].Highest
 		results = append(results, result{name, known[0], known[1], ours, in})
 	}
-	if *asJSON {
-		if err := measure.PrintJSON(results); err != nil {
-			return err
-		}
-	} else {
-		fmt.Print(table(results, *epochs))
+	if err := c.Print(results, func(w io.Writer) { fmt.Fprint(w, table(results, *epochs)) }); err != nil {
+		return err
 	}
 	for _, r := range results {
 		if !r.In && *limit == 0 {
@@ -143,12 +120,12 @@ func trainGCNN(ctx context.Context, binary, dir, name, seeds string, epochs, lim
 	return summarise("gcnn", accuracies, losses), nil
 }
 
-func trainKeras(ctx context.Context, root, name, seeds string, epochs, limit int) (figures, error) {
+func trainKeras(ctx context.Context, c *cli.Command, name, seeds string, epochs, limit int) (figures, error) {
 	var (
 		who                string
 		accuracies, losses []float64
 	)
-	python, err := peer.Python(root, os.Stderr)
+	root, python, err := c.Python()
 	if err != nil {
 		return figures{}, err
 	}

@@ -7,28 +7,19 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
-	"os/signal"
+	"io"
 	"runtime"
 	"time"
 
+	"gcnn/bench/internal/cli"
 	"gcnn/bench/internal/measure"
 	"gcnn/bench/internal/workload"
 	"gcnn/cpu"
 	"gcnn/device"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "tasks:", err)
-		os.Exit(1)
-	}
-}
+func main() { cli.Main("tasks", run) }
 
 // tasks is what is found about a network.
 type tasks struct {
@@ -39,17 +30,15 @@ type tasks struct {
 	Tasks   []device.TaskTime `json:"tasks"`
 }
 
-func run(ctx context.Context) error {
-	flags := flag.NewFlagSet("tasks", flag.ExitOnError)
-	networks := flags.String("networks", "cnn,lenet5,vgg", "which to profile")
-	workers := flags.Int("workers", runtime.GOMAXPROCS(0), "gcnn's workers")
-	least := flags.Float64("seconds", 2, "seconds to train for, in whole epochs")
-	limit := flags.Int("limit", 0, "train on the first N images alone")
-	wait := flags.Duration("wait", 2*time.Minute, "how long to wait for the machine to become idle")
-	force := flags.Bool("force", false, "report even where the machine is busy")
-	exact := flags.Bool("exact", false, "without Winograd's algorithm")
-	asJSON := flags.Bool("json", false, "print JSON instead of Markdown")
-	if err := flags.Parse(os.Args[1:]); err != nil {
+func run(ctx context.Context, c *cli.Command) error {
+	networks := c.String("networks", "cnn,lenet5,vgg", "which to profile")
+	workers := c.Int("workers", runtime.GOMAXPROCS(0), "gcnn's workers")
+	least := c.Float64("seconds", 2, "seconds to train for, in whole epochs")
+	limit := c.Int("limit", 0, "train on the first N images alone")
+	wait := c.Duration("wait", 2*time.Minute, "how long to wait for the machine to become idle")
+	force := c.Bool("force", false, "report even where the machine is busy")
+	exact := c.Bool("exact", false, "without Winograd's algorithm")
+	if err := c.Parse(); err != nil {
 		return err
 	}
 	works, err := workload.Find(*networks)
@@ -68,13 +57,11 @@ func run(ctx context.Context) error {
 		}
 		all = append(all, t)
 	}
-	if *asJSON {
-		return measure.PrintJSON(all)
-	}
-	for _, t := range all {
-		t.print()
-	}
-	return nil
+	return c.Print(all, func(w io.Writer) {
+		for _, t := range all {
+			t.print(w)
+		}
+	})
 }
 
 func profile(ctx context.Context, w workload.Workload, workers int, least float64, exact bool) (t tasks, err error) {
@@ -118,7 +105,7 @@ func profile(ctx context.Context, w workload.Workload, workers int, least float6
 	return t, nil
 }
 
-func (t tasks) print() {
+func (t tasks) print(out io.Writer) {
 	busy := 0.0
 	for _, task := range t.Tasks {
 		busy += task.Seconds
@@ -132,6 +119,6 @@ func (t tasks) print() {
 		}
 		table.Add(task.Name, task.Kernel, fmt.Sprintf("%.1f %%", 100*task.Seconds/busy), rate, share)
 	}
-	fmt.Print(table.String())
-	fmt.Printf("\nA step takes %.2f ms. One worker's peak is %.0f GFLOP/s (%s).\n\n", 1e3*t.Step, t.Peak1, measure.ProbeName())
+	fmt.Fprint(out, table.String())
+	fmt.Fprintf(out, "\nA step takes %.2f ms. One worker's peak is %.0f GFLOP/s (%s).\n\n", 1e3*t.Step, t.Peak1, measure.ProbeName())
 }

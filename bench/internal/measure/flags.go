@@ -1,11 +1,9 @@
 package measure
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"time"
 )
 
@@ -13,7 +11,6 @@ import (
 type Flags struct {
 	Rounds int
 	Force  bool
-	JSON   bool
 	Wait   time.Duration
 }
 
@@ -21,17 +18,13 @@ type Flags struct {
 func (f *Flags) Register(set *flag.FlagSet, rounds int) {
 	set.IntVar(&f.Rounds, "rounds", rounds, "undisturbed rounds to take, in which every contestant has a turn")
 	set.BoolVar(&f.Force, "force", false, "report even where the machine is too noisy, and say so")
-	set.BoolVar(&f.JSON, "json", false, "print JSON instead of Markdown")
 	set.DurationVar(&f.Wait, "wait", 2*time.Minute, "how long to wait at the start for the machine to become idle")
 }
 
 // Check reports flags that make no sense.
-func (f *Flags) Check(rest []string) error {
+func (f *Flags) Check() error {
 	if f.Rounds < 1 {
 		return fmt.Errorf("-rounds is at least 1, got %d", f.Rounds)
-	}
-	if len(rest) > 0 {
-		return fmt.Errorf("unexpected argument %q", rest[0])
 	}
 	return nil
 }
@@ -39,13 +32,6 @@ func (f *Flags) Check(rest []string) error {
 // Turns are the rules that the flags ask for; rounds are logged.
 func (f *Flags) Turns(log io.Writer) Turns {
 	return Turns{Rounds: f.Rounds, Force: f.Force, Wait: f.Wait, Log: log}
-}
-
-// PrintJSON writes v to standard output, indented.
-func PrintJSON(v any) error {
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }
 
 // Caution is a line that has to stand beside figures that were taken against the rules; empty for others.
