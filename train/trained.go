@@ -45,8 +45,12 @@ type normalizationText struct {
 
 const byteScale = 255
 
-// Write writes a weights file that Python's safetensors reads too: names and layouts are Keras'.
+// Write writes a weights file that Python's safetensors reads too: names and layouts are Keras'. Weights that are not finite, which
+// ReadTrained would not take, are not written: the error wraps weights.ErrNonFinite.
 func (t Trained) Write(path string) error {
+	if err := weights.CheckFinite(t.Weights); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
 	text, err := model.Marshal(t.Network)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -25,6 +26,8 @@ var (
 	ErrFormat = errors.New("not a valid weights file")
 	// ErrMismatch is wrapped by the errors of [File.Match]: the file is sound, but for another network.
 	ErrMismatch = errors.New("the weights do not fit the network")
+	// ErrNonFinite is wrapped by errors about weights that are NaN or infinite, as a training that came to nothing leaves them.
+	ErrNonFinite = errors.New("the weights are not all finite")
 )
 
 // File is the content of a weights file.
@@ -84,7 +87,8 @@ func Decode(r io.ReaderAt, size int64) (*File, error) {
 }
 
 // Match checks that f holds float32 tensors of exactly these names and shapes. Its error wraps [ErrMismatch] and names
-// what is missing, what is too much and what has another shape or type.
+// what is missing, what is too much and what has another shape or type; of weights that fit but are not finite it is that of
+// [CheckFinite].
 func (f *File) Match(want map[string]tensor.Shape) error {
 	var faults []string
 	for _, name := range slices.Sorted(maps.Keys(want)) {
@@ -109,6 +113,31 @@ func (f *File) Match(want map[string]tensor.Shape) error {
 	}
 	if len(faults) > 0 {
 		return fmt.Errorf("%w: %s", ErrMismatch, strings.Join(faults, "; "))
+	}
+	return CheckFinite(f.Tensors)
+}
+
+// CheckFinite names the first float32 tensor with an element that is NaN or infinite: a device may compute finite outputs from
+// it, for a ReLU may make 0 of NaN. The error wraps [ErrNonFinite].
+func CheckFinite(tensors map[string]*tensor.Dense) error {
+	for _, name := range slices.Sorted(maps.Keys(tensors)) {
+		values, _, err := rowMajor(tensors[name])
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		v, ok := values.([]float32)
+		if !ok {
+			continue
+		}
+		var carry uint32 // to the highest bit, from an exponent of ones
+		for _, x := range v {
+			carry |= math.Float32bits(x)&0x7f800000 + 1<<23
+		}
+		if carry>>31 == 0 {
+			continue
+		}
+		i := slices.IndexFunc(v, func(x float32) bool { return x-x != 0 })
+		return fmt.Errorf("%w: %s: element %d of %s is %v", ErrNonFinite, name, i, shapeString(tensors[name].Shape()), v[i])
 	}
 	return nil
 }

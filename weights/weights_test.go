@@ -256,6 +256,24 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+func TestCheckFinite(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		values []float32
+		want   string
+	}{
+		{[]float32{0, -1, math.MaxFloat32, -math.SmallestNonzeroFloat32}, ""},
+		{[]float32{0, 1, float32(math.NaN()), 2}, "w: element 2 of 2×2 is NaN"},
+		{[]float32{0, 1, 2, float32(math.Inf(-1))}, "w: element 3 of 2×2 is -Inf"},
+	} {
+		f := &File{Tensors: map[string]*tensor.Dense{"v": dense([]float32{1}, 1), "w": dense(c.values, 2, 2)}}
+		err := f.Match(map[string]tensor.Shape{"v": {1}, "w": {2, 2}})
+		if c.want == "" && err != nil || c.want != "" && (!errors.Is(err, ErrNonFinite) || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%v: error %v, want %q", c.values, err, c.want)
+		}
+	}
+}
+
 func TestReadFileErrors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -48,7 +48,7 @@ Examples:
 					if c.NArg() != 1 {
 						return usagef("model show takes one MODEL, got %d arguments", c.NArg())
 					}
-					net, err := anyModel(c.Args().First(), c.Int("classes"))
+					net, err := anyModel(c, c.Args().First())
 					if err != nil {
 						return err
 					}
@@ -80,12 +80,15 @@ Examples:
 }
 
 // anyModel makes a network of a preset's name, a model file or a run.
-func anyModel(name string, classes int) (*model.Network, error) {
+func anyModel(c *cli.Context, name string) (*model.Network, error) {
 	if isRun(name) {
+		if err := ownClasses(c); err != nil {
+			return nil, err
+		}
 		t, err := train.ReadTrained(name)
 		return t.Network, err
 	}
-	return train.OpenModel(name, nil, classes)
+	return openModel(c, name)
 }
 
 func presetList() string { return strings.Join(model.Presets(), ", ") }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -36,14 +37,20 @@ Examples:
 		Action: func(c *cli.Context) error {
 			var net *model.Network
 			var err error
-			if run, given, argErr := oneRun(c); argErr != nil {
+			switch run, given, argErr := oneRun(c); {
+			case argErr != nil:
 				return argErr
-			} else if given {
+			case given && c.IsSet("model"):
+				return usagef("give either RUN or --model, not both")
+			case given:
+				if err := ownClasses(c); err != nil {
+					return err
+				}
 				var t train.Trained
 				t, err = train.ReadTrained(run)
 				net = t.Network
-			} else {
-				net, err = train.OpenModel(c.String("model"), nil, c.Int("classes"))
+			default:
+				net, err = openModel(c, c.String("model"))
 			}
 			if err != nil {
 				return err
@@ -120,6 +127,24 @@ var classesFlag = &cli.IntFlag{Name: "classes", Value: 10, Usage: "outputs of a 
 	}
 	return nil
 }}
+
+// openModel makes a preset with --classes, or reads a model file.
+func openModel(c *cli.Context, name string) (*model.Network, error) {
+	if !slices.Contains(model.Presets(), name) {
+		if err := ownClasses(c); err != nil {
+			return nil, err
+		}
+	}
+	return train.OpenModel(name, nil, c.Int("classes"))
+}
+
+// ownClasses reports --classes beside what has classes of its own.
+func ownClasses(c *cli.Context) error {
+	if c.IsSet("classes") {
+		return usagef("--classes is of a preset; a RUN, a weights file and a model file have classes of their own")
+	}
+	return nil
+}
 
 // oneRun is the argument RUN of a command that takes at most one.
 func oneRun(c *cli.Context) (run string, given bool, err error) {

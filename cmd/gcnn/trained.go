@@ -24,14 +24,15 @@ func openTrained(c *cli.Context, run string) (train.Trained, error) {
 	switch {
 	case run != "" && (name != "" || file != ""):
 		return train.Trained{}, usagef("give either RUN or --weights, not both")
-	case run != "":
-		return train.ReadTrained(run)
-	case file == "":
+	case run == "" && file == "":
 		return train.Trained{}, usagef("which network? Give RUN, or --weights (with --model)")
 	case name == "":
-		return train.ReadTrained(file)
+		if err := ownClasses(c); err != nil {
+			return train.Trained{}, err
+		}
+		return train.ReadTrained(run + file) // one of them is empty
 	}
-	net, err := train.OpenModel(name, nil, c.Int("classes"))
+	net, err := openModel(c, name)
 	if err != nil {
 		return train.Trained{}, err
 	}
