@@ -169,10 +169,13 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 	wantsInput := c.grads.Wanted(node.Inputs[0])
 	rowFloats := bank.outW * bank.filters * kernel.Lanes
 
-	// dz is the gradient at the sums: whole where the input's gradient is wanted or nothing is pooled, else a band.
+	winograd := c.usesWinograd(l, node.In[0])
+	fromPooled := !wantsInput && !winograd && c.usesWindowGrads(bank, s.pool, kern)
+	// dz is the gradient at the sums: whole where the input's gradient is wanted or nothing is pooled, else a band, or not made at all.
 	dz := dy
 	whole := true
 	switch {
+	case fromPooled:
 	case s.pool != nil && wantsInput:
 		dz = c.buffer(node.Name+" sums gradient", node.Out.Size()*kernel.Lanes)
 	case s.pool != nil:
@@ -194,11 +197,16 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		align = s.pool.v.Kernel
 	}
 	var pieces []piece
+	if fromPooled {
+		height = align
+	}
 	if inFront {
 		pieces, height = c.front.pieces, align
-		dz.scope, dz.fixed = perWorker, true
+		if !fromPooled {
+			dz.scope, dz.fixed = perWorker, true
+		}
 	}
-	g := c.newConvGrad(i, bank, kern, bias, c.usesWinograd(l, node.In[0]), gradRows{rows, height, align, s.pool, pieces})
+	g := c.newConvGrad(i, bank, kern, bias, winograd, gradRows{rows, height, align, s.pool, pieces, fromPooled})
 	if !whole {
 		dz.words = g.mostRows() * rowFloats
 	}
@@ -213,6 +221,10 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 	uses := append([]*buffer{s.x, dy, dz, s.y, s.out, s.arg, pooled}, g.uses...)
 	// grads sums the gradients over bands from to to of group n; the gradient at the output is dy, from its first band on.
 	grads := func(w *worker, n, from, to int, x, dy []float32) {
+		if fromPooled {
+			s.pooledGrads(g, w, n, from, to, x, dy, f, alpha, pooled)
+			return
+		}
 		for k := from; k < to; k++ {
 			w.hint()
 			bd := &g.bands[k]
@@ -260,7 +272,7 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		}
 		grads(w, n, from, to, s.x.at(w, n), d)
 		g.end(w)
-		if s.pool != nil && whole && chunk == 0 {
+		if s.pool != nil && whole && !fromPooled && chunk == 0 {
 			clear(dz.at(w, n)[rows*rowFloats : node.Out.Size()*kernel.Lanes])
 		}
 	})
@@ -302,6 +314,32 @@ func (s *convState) unpool(c *compiler, w *worker, n, at int, pool *bandPool, f 
 		p := pooled.at(w, n)[:len(d)]
 		c.activateGrad(f, alpha, p, d, y, s.bank.filters)
 		pool.maxGrad(grad, p, arg, nil)
+	}
+}
+
+// pooledGrads sums the gradients over bands from to to of group n from that at the pooled output, dy, from its first band on.
+func (s *convState) pooledGrads(g *convGrad, w *worker, n, from, to int, x, dy []float32, f model.ActivationFunc, alpha float32, pooled *buffer) {
+	y := s.out.at(w, n)
+	arg := bytesOf(s.arg.at(w, n), len(y))
+	outFloats := s.pool.h.Out * s.bank.filters * kernel.Lanes
+	place := func(k int) int { return g.bands[k].lo/windowSide*outFloats + g.bands[k].pool.y }
+	for k, rows := from, 1; k < to; k += rows {
+		at := place(k)
+		for rows = 1; pooled == nil && g.bands[k].pool.whole && k+rows < to && g.bands[k+rows].pool.whole; rows++ {
+			w.hint()
+		}
+		w.hint()
+		d, relu := dy[at-place(from):], y[at:]
+		switch {
+		case pooled != nil:
+			d = d[:g.bands[k].pool.n]
+			p := pooled.at(w, n)[:len(d)]
+			g.c.activateGrad(f, alpha, p, d, relu[:len(d)], s.bank.filters)
+			d, relu = p, nil
+		case f == model.Linear:
+			relu = nil
+		}
+		g.pooledRows(w, k, x, d, arg[at:], relu, rows)
 	}
 }
 

@@ -55,6 +55,7 @@ type gradRows struct {
 	align  int       // a multiple of so many rows
 	pool   *bandPool // of the output, or nil
 	pieces []piece   // the bands are those instead, unless nil
+	pooled bool      // a band is a row of windows or a piece of it, whose gradient is that behind the pool
 }
 
 // gradBand is rows lo to hi of the output, or a piece's columns of them.
@@ -63,6 +64,7 @@ type gradBand struct {
 	pool   *bandPool // of the band's rows or piece, where a pool follows
 	lanes  []gradLanesCall
 	outer  []gradOuterCall
+	pooled []windowGradCall
 }
 
 type gradLanesCall struct {
@@ -75,6 +77,12 @@ type gradOuterCall struct {
 	g        *kernel.GradOuter
 	dw, x, y int
 	rows     int
+}
+
+// windowGradCall begins at the band's first window. Offsets are in floats, those of the output from the window's.
+type windowGradCall struct {
+	g               *kernel.WindowGrad
+	acc, bias, x, y int
 }
 
 // newConvGrad prepares the sums over bands of rows of the output. kern and bias are nil or frozen where no gradient of theirs is wanted.
@@ -101,6 +109,9 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winog
 		g.kernel = "grad_outer"
 		if g.lanes {
 			g.kernel = "grad_lanes"
+			if r.pooled {
+				g.kernel = "grad_windows"
+			}
 			g.acc = c.global(name+" kernel vectors", b.weightCount*kernel.Lanes, perSet)
 			g.sums = c.global(name+" kernel sums", b.weightCount, perSet)
 		} else {
@@ -111,7 +122,13 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winog
 	}
 	band := func(lo, hi int, pool *bandPool, part slide) {
 		bd := gradBand{lo: lo, hi: hi, pool: pool}
-		if kern.trains() && g.winograd == nil {
+		switch {
+		case r.pooled:
+			bd.pooled = c.windowGrads(b, pool, lo, part)
+			for _, q := range bd.pooled {
+				g.flops += q.g.Flops(1)
+			}
+		case kern.trains() && g.winograd == nil:
 			for _, r := range part.regions(lo, hi) {
 				if len(r.taps) > 0 {
 					g.call(&bd, r, ld)
@@ -198,6 +215,23 @@ func (g *convGrad) end(w *worker) {
 	}
 	if g.biasSums != nil {
 		g.c.reduce(w, g.biasSums.at(w, 0)[:g.bank.filters], g.biasAcc.at(w, 0))
+	}
+}
+
+// pooledRows adds rows rows of windows from band k on. The pooled gradient dy, argmax and, where it is not nil, the pooled output begin
+// at the band, x with the image.
+func (g *convGrad) pooledRows(w *worker, k int, x, dy []float32, arg []uint8, relu []float32, rows int) {
+	acc := g.acc.at(w, 0)
+	for i := range g.bands[k].pooled {
+		q := &g.bands[k].pooled[i]
+		var bias, r []float32
+		if g.biasAcc != nil {
+			bias = g.biasAcc.at(w, 0)[q.bias:]
+		}
+		if relu != nil {
+			r = relu[q.y:]
+		}
+		q.g.Do(acc[q.acc:], bias, x[q.x:], dy[q.y:], arg[q.y:], r, rows)
 	}
 }
 

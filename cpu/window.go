@@ -23,6 +23,40 @@ func (c *compiler) usesWindows(b *filterBank, pool *bandPool, f model.Activation
 		c.k.PreferWindow(b.kernelRows, b.fg)
 }
 
+// usesWindowGrads reports whether the kernel's gradients are summed from that of the pooled output, so that the gradient at the sums need
+// not be made: where no more than this kernel reads it, and all windows see the same taps.
+func (c *compiler) usesWindowGrads(b *filterBank, pool *bandPool, kern *param) bool {
+	if c.purpose.unfused || pool == nil || !pool.max || pool.v.Kernel != windowSide || pool.h.Kernel != windowSide || !kern.trains() || !c.k.PreferWindowGrad(b.fg) {
+		return false
+	}
+	s := b.forwardSlide()
+	rs, cs := s.rows[0], s.cols[0]
+	return rs.n >= windowSide*pool.v.Out && cs.n >= windowSide*pool.h.Out && len(rs.taps) > 0 && len(cs.taps) > 0
+}
+
+// windowGrads are the sums of the windows of a pool whose rows begin with the output's row lo, and columns are those of s, for each group.
+func (c *compiler) windowGrads(b *filterBank, pool *bandPool, lo int, s slide) (calls []windowGradCall) {
+	rs, _ := s.rows[0].within(lo, lo+windowSide)
+	cs := s.cols[0]
+	row := pool.h.Out * b.filters
+	for g := range s.groups {
+		r := s.region(g, rs, cs, lo)
+		spec := kernel.WindowGradSpec{GradSpec: kernel.GradSpec{Taps: r.taps, Outs: b.fg}, Right: cs.advance * s.xChannels, Down: rs.advance * s.xWidth * s.xChannels}
+		spec.Grid = kernel.Grid{
+			Cols: pool.n / (b.filters * kernel.Lanes), XRow: windowSide * spec.Down, XCol: windowSide * spec.Right, YRow: row, YCol: b.filters,
+		}
+		k, err := c.k.NewWindowGrad(spec)
+		if err != nil {
+			c.fail(err)
+			continue
+		}
+		calls = append(calls, windowGradCall{
+			g: k, acc: g * b.kernelRows * b.fg * kernel.Lanes, bias: g * b.fg * kernel.Lanes, x: r.x * kernel.Lanes, y: g * b.fg * kernel.Lanes,
+		})
+	}
+	return calls
+}
+
 // windowBands cuts a convolution's output into bands that are pieces of the pooled output. Windows whose sums see the same taps go straight to the pooled
 // output; of the others, which lie at a border, a band has the sums and their pools.
 func (c *compiler) windowBands(s slide, spec kernel.GemmSpec, pool *bandPool, pieces []piece, wGroup int) []convBand {

@@ -271,6 +271,55 @@ func BenchmarkConvWeightGrad(b *testing.B) {
 	}
 }
 
+// BenchmarkConvMaxPoolGrad is the weight gradient of a convolution with a ReLU and a 2×2 pool: a row of windows at a time by way of the
+// sums' gradient, and as a WindowGrad.
+func BenchmarkConvMaxPoolGrad(b *testing.B) {
+	for _, s := range []convShape{{"cnn", 28, 28, 1, 3, 8}, {"lenet1", 28, 28, 1, 5, 6}, {"cifar", 32, 32, 3, 3, 12}, {"narrow", 28, 28, 1, 1, 8}} {
+		oh, ow := (s.h-s.k+1)/2, (s.w-s.k+1)/2
+		taps, width := s.k*s.k*s.c, 2*ow*s.f
+		x, dy, relu := filled(s.h*s.w*s.c*Lanes), filled(oh*ow*s.f*Lanes), filled(oh*ow*s.f*Lanes)
+		acc, bias, arg := make([]float32, taps*s.f*Lanes), make([]float32, s.f*Lanes), make([]uint8, oh*ow*s.f*Lanes)
+		for i := range arg {
+			arg[i] = uint8(i / 7 % windowSums)
+		}
+		row := 2 * s.w * s.c * Lanes
+		b.Run(s.name+"/sums", func(b *testing.B) {
+			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
+				pool := PoolSpec{Grid: Grid{Cols: ow, XCol: 2 * s.f, YCol: s.f}, Channels: s.f}
+				for i := range windowSums {
+					pool.Taps = append(pool.Taps, PoolTap{int32(i/2*width + i%2*s.f), int32(i)})
+				}
+				p, err := k.NewPool(pool)
+				if err != nil {
+					b.Fatal(err)
+				}
+				g, err := k.NewGradLanes(GradSpec{Grid{2 * ow, s.w * s.c, s.c, width, s.f}, s.taps(), s.f})
+				if err != nil {
+					b.Fatal(err)
+				}
+				dz := make([]float32, 2*width*Lanes)
+				return int64(oh) * g.Flops(2), func() {
+					for r := range oh {
+						at := r * ow * s.f * Lanes
+						p.MaxGrad(dz, dy[at:], arg[at:], relu[at:], 1, false)
+						k.AddPositions(bias, dz, s.f, s.f, 4*ow)
+						g.Do(acc, x[r*row:], dz, 2)
+					}
+				}
+			})
+		})
+		b.Run(s.name+"/windows", func(b *testing.B) {
+			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
+				g, err := k.NewWindowGrad(WindowGradSpec{GradSpec{Grid{ow, 2 * s.w * s.c, 2 * s.c, ow * s.f, s.f}, s.taps(), s.f}, s.c, s.w * s.c})
+				if err != nil {
+					b.Fatal(err)
+				}
+				return g.Flops(oh), func() { g.Do(acc, bias, x, dy, arg, relu, oh) }
+			})
+		})
+	}
+}
+
 func BenchmarkDenseUpdate(b *testing.B) {
 	for _, s := range [][3]int{{2, 1352, 28}, {8, 120, 84}, {2, 9216, 4096}} {
 		b.Run("", func(b *testing.B) {

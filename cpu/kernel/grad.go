@@ -13,6 +13,15 @@ type GradSpec struct {
 	Outs int
 }
 
+// each calls f with the row of dw of every tap and its offset in x.
+func (s GradSpec) each(f func(row, off int)) {
+	for _, t := range s.Taps {
+		for i := range int(t.N) {
+			f(int(t.W)+i, int(t.X)+i)
+		}
+	}
+}
+
 func (s GradSpec) checkGrad() (x, w int, err error) {
 	if x, w, err = checkRuns(s.Taps); err != nil {
 		return 0, 0, err

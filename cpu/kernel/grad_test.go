@@ -33,15 +33,6 @@ func gradCases() []gradCase {
 	return cases
 }
 
-// each calls f with every tap's row of dw and offset in x.
-func (s GradSpec) each(f func(row, off int)) {
-	for _, t := range s.Taps {
-		for i := range int(t.N) {
-			f(int(t.W)+i, int(t.X)+i)
-		}
-	}
-}
-
 func TestGradLanes(t *testing.T) {
 	t.Parallel()
 	paths(t, func(t *testing.T, k *Kernels) {

@@ -1,6 +1,10 @@
 package kernel
 
-import "golang.org/x/sys/cpu"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
 
 // nativePaths lists what this processor runs, the fastest first.
 func nativePaths() []Path {
@@ -27,6 +31,7 @@ func implementationOf(p Path) implementation {
 		setElementwise(&i, 0)
 		setPools(&i, 0)
 		setWindows(&i, gemmAVX2Window, avx2Cost)
+		setWindowGrads(&i, windowGradAVX2Tiles, unsafe.Pointer(&windowGradMasks), 2)
 		setWinograd(&i, 0)
 	case AVX512:
 		i.planGemm = func(g *Gemm) gemmPlan { return planGemm(g, pickTiles(g, gemmAVX512, gemmAVX512Strided), avx512Cost) }
@@ -39,6 +44,7 @@ func implementationOf(p Path) implementation {
 		setElementwise(&i, 1)
 		setPools(&i, 1)
 		setWindows(&i, gemmAVX512Window, avx512Cost)
+		setWindowGrads(&i, windowGradAVX512Tiles, unsafe.Pointer(&windowGradIndices), 1)
 		setWinograd(&i, int(winograds))
 	case Portable, NEON:
 		return i
