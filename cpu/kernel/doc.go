@@ -16,6 +16,7 @@
 //   - Gemm: starts from 0, the bias or y; then one fused multiply-add for each tap, in the order of Taps.
 //   - GradLanes: each of the 16 lanes adds over rows, then columns, one fused multiply-add each; ReduceLanes adds shards in order and
 //     then lanes in the fixed tree l+8, l+4, l+2, l+1.
+//   - WindowGrad: as GradLanes on the gradient at the sums, which is zero where a sum did not win; the bias as AddPositions.
 //   - GradOuter: starts from 0 or dw; rows, then columns, then samples 0 to 15, one fused multiply-add each.
 //   - AddPositions, the channel sums: each lane adds over rows, then columns.
 //
@@ -45,6 +46,7 @@
 // Dense: Cols = groups, XCol = in, YCol = out, one run. Dense input gradient: Taps {0, 0, out}, WTap = 1, WOut = out.
 // A convolution with 2×2 max pooling is a Window: the grid counts windows, of which the largest of four sums is stored.
 //
-// Weight gradients: GradLanes where out < 16, GradOuter (with dy turned by ToSamples) otherwise: PreferLanes says which. GradOuter with few
+// Weight gradients: GradLanes where out < 16, GradOuter (with dy turned by ToSamples) otherwise: PreferLanes says which. Where nothing
+// else needs the gradient at the sums of a Window, WindowGrad reads that of its maxima. GradOuter with few
 // taps a call, into a scratch that stays in L1, followed by Update on the same rows of w, is the fused dense update.
 package kernel
