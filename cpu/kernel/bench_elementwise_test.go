@@ -118,7 +118,7 @@ func BenchmarkChannels(b *testing.B) {
 				case "sum":
 					return func() { k.AddPositions(acc, x, c, c, positions) }
 				case "squares":
-					return func() { k.AddSquares(acc, x, f, positions) }
+					return func() { k.AddSquares(acc, x, &Norm{Mean: f}, positions) }
 				case "affine":
 					return func() { k.Affine(y, x, n, positions) }
 				case "gradients":

@@ -27,26 +27,6 @@ func addPositionsPortable(acc, x []float32, stride, positions int) {
 	}
 }
 
-// AddSquares adds squared distances: acc[c] += Σ_p (x[p][c] − mean[c])², over len(mean) channels.
-func (k *Kernels) AddSquares(acc, x, mean []float32, positions int) {
-	n := len(mean)
-	acc, x = vectors(acc, n), vectors(x, n*positions)
-	k.impl.addSquares(acc, x, mean, positions)
-}
-
-func addSquaresPortable(acc, x, mean []float32, positions int) {
-	n := len(mean)
-	for p := range positions {
-		for c, m := range mean {
-			a, v := vec(acc, c*Lanes), vec(x, (p*n+c)*Lanes)
-			for l := range a {
-				d := v[l] - m
-				a[l] += d * d
-			}
-		}
-	}
-}
-
 // Add computes dst = a + b; dst may be a or b.
 func (k *Kernels) Add(dst, a, b []float32) {
 	if len(dst) > 0 {

@@ -14,7 +14,7 @@ func TestChannels(t *testing.T) {
 			x, mean := data(r, n, false), data(r, c, false)
 			sums, squares := make([]float32, c*Lanes), make([]float32, c*Lanes)
 			k.AddPositions(sums, x, c, c, positions)
-			k.AddSquares(squares, x, mean, positions)
+			k.AddSquares(squares, x, &Norm{Mean: mean}, positions)
 			for ch := range c {
 				for l := range Lanes {
 					var s1, s2 sum
@@ -59,7 +59,7 @@ func TestIdenticalChannels(t *testing.T) {
 		x, mean := data(r, n, false), data(r, c, false)
 		out := make([]float32, 2*c*Lanes+n)
 		k.AddPositions(out, x, c, c, positions)
-		k.AddSquares(out[c*Lanes:], x, mean, positions)
+		k.AddSquares(out[c*Lanes:], x, &Norm{Mean: mean}, positions)
 		k.Softmax(out[2*c*Lanes:], x, c, positions)
 		return out
 	})

@@ -299,6 +299,41 @@ func channelGradsReLUAVX2(a *byte)
 //go:noescape
 func channelInputGradReLUAVX2(a *byte)
 
+// channelSquaresAcrossAVX2 adds squares: p0 += (p1 − p2)².
+//
+//go:noescape
+func channelSquaresAcrossAVX2(a *byte)
+
+// channelAffineAcrossAVX2 computes p0 = p1·p2 + p3.
+//
+//go:noescape
+func channelAffineAcrossAVX2(a *byte)
+
+// channelGradsAcrossAVX2 adds gradients and products: p0 += p2, p1 += p2·(p3 − p4).
+//
+//go:noescape
+func channelGradsAcrossAVX2(a *byte)
+
+// channelInputGradAcrossAVX2 computes p0 = p1·p3 + p4 − (p2 − p5)·p6.
+//
+//go:noescape
+func channelInputGradAcrossAVX2(a *byte)
+
+// channelAffineReLUAcrossAVX2 computes p0 = max(p1·p2 + p3, 0).
+//
+//go:noescape
+func channelAffineReLUAcrossAVX2(a *byte)
+
+// channelGradsReLUAcrossAVX2 adds gradients and products where p3·p5 + p6 is above 0: p0 += p2, p1 += p2·(p3 − p4).
+//
+//go:noescape
+func channelGradsReLUAcrossAVX2(a *byte)
+
+// channelInputGradReLUAcrossAVX2 computes p0 = p1·p3 + p4 − (p2 − p5)·p6, p1 = 0 where p2·p3 + p7 is not above 0.
+//
+//go:noescape
+func channelInputGradReLUAcrossAVX2(a *byte)
+
 // channelExpAVX2 computes p0 = e^(p1 − p2), and adds to p3.
 //
 //go:noescape
@@ -348,6 +383,41 @@ func channelGradsReLUAVX512(a *byte)
 //
 //go:noescape
 func channelInputGradReLUAVX512(a *byte)
+
+// channelSquaresAcrossAVX512 adds squares: p0 += (p1 − p2)².
+//
+//go:noescape
+func channelSquaresAcrossAVX512(a *byte)
+
+// channelAffineAcrossAVX512 computes p0 = p1·p2 + p3.
+//
+//go:noescape
+func channelAffineAcrossAVX512(a *byte)
+
+// channelGradsAcrossAVX512 adds gradients and products: p0 += p2, p1 += p2·(p3 − p4).
+//
+//go:noescape
+func channelGradsAcrossAVX512(a *byte)
+
+// channelInputGradAcrossAVX512 computes p0 = p1·p3 + p4 − (p2 − p5)·p6.
+//
+//go:noescape
+func channelInputGradAcrossAVX512(a *byte)
+
+// channelAffineReLUAcrossAVX512 computes p0 = max(p1·p2 + p3, 0).
+//
+//go:noescape
+func channelAffineReLUAcrossAVX512(a *byte)
+
+// channelGradsReLUAcrossAVX512 adds gradients and products where p3·p5 + p6 is above 0: p0 += p2, p1 += p2·(p3 − p4).
+//
+//go:noescape
+func channelGradsReLUAcrossAVX512(a *byte)
+
+// channelInputGradReLUAcrossAVX512 computes p0 = p1·p3 + p4 − (p2 − p5)·p6, p1 = 0 where p2·p3 + p7 is not above 0.
+//
+//go:noescape
+func channelInputGradReLUAcrossAVX512(a *byte)
 
 // channelExpAVX512 computes p0 = e^(p1 − p2), and adds to p3.
 //
@@ -492,17 +562,24 @@ func elemCall(i int, a *byte) {
 
 // The kernels over channels of AVX2; those of AVX-512 are channelKinds later.
 const (
-	channelSum8          = 0
-	channelSum1          = 1
-	channelSquares       = 2
-	channelAffine        = 3
-	channelGrads         = 4
-	channelInputGrad     = 5
-	channelAffineReLU    = 6
-	channelGradsReLU     = 7
-	channelInputGradReLU = 8
-	channelExp           = 9
-	channelKinds         = 10
+	channelSum8                = 0
+	channelSum1                = 1
+	channelSquares             = 2
+	channelAffine              = 3
+	channelGrads               = 4
+	channelInputGrad           = 5
+	channelAffineReLU          = 6
+	channelGradsReLU           = 7
+	channelInputGradReLU       = 8
+	channelSquaresAcross       = 9
+	channelAffineAcross        = 10
+	channelGradsAcross         = 11
+	channelInputGradAcross     = 12
+	channelAffineReLUAcross    = 13
+	channelGradsReLUAcross     = 14
+	channelInputGradReLUAcross = 15
+	channelExp                 = 16
+	channelKinds               = 17
 )
 
 // channelCall calls function i.
@@ -527,26 +604,54 @@ func channelCall(i int, a *byte) {
 	case 8:
 		channelInputGradReLUAVX2(a)
 	case 9:
-		channelExpAVX2(a)
+		channelSquaresAcrossAVX2(a)
 	case 10:
-		channelSum8AVX512(a)
+		channelAffineAcrossAVX2(a)
 	case 11:
-		channelSum1AVX512(a)
+		channelGradsAcrossAVX2(a)
 	case 12:
-		channelSquaresAVX512(a)
+		channelInputGradAcrossAVX2(a)
 	case 13:
-		channelAffineAVX512(a)
+		channelAffineReLUAcrossAVX2(a)
 	case 14:
-		channelGradsAVX512(a)
+		channelGradsReLUAcrossAVX2(a)
 	case 15:
-		channelInputGradAVX512(a)
+		channelInputGradReLUAcrossAVX2(a)
 	case 16:
-		channelAffineReLUAVX512(a)
+		channelExpAVX2(a)
 	case 17:
-		channelGradsReLUAVX512(a)
+		channelSum8AVX512(a)
 	case 18:
-		channelInputGradReLUAVX512(a)
+		channelSum1AVX512(a)
 	case 19:
+		channelSquaresAVX512(a)
+	case 20:
+		channelAffineAVX512(a)
+	case 21:
+		channelGradsAVX512(a)
+	case 22:
+		channelInputGradAVX512(a)
+	case 23:
+		channelAffineReLUAVX512(a)
+	case 24:
+		channelGradsReLUAVX512(a)
+	case 25:
+		channelInputGradReLUAVX512(a)
+	case 26:
+		channelSquaresAcrossAVX512(a)
+	case 27:
+		channelAffineAcrossAVX512(a)
+	case 28:
+		channelGradsAcrossAVX512(a)
+	case 29:
+		channelInputGradAcrossAVX512(a)
+	case 30:
+		channelAffineReLUAcrossAVX512(a)
+	case 31:
+		channelGradsReLUAcrossAVX512(a)
+	case 32:
+		channelInputGradReLUAcrossAVX512(a)
+	case 33:
 		channelExpAVX512(a)
 	}
 }

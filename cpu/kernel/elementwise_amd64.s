@@ -3363,6 +3363,365 @@ channel66:
 	VZEROUPPER
 	RET
 
+// func channelSquaresAcrossAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·channelSquaresAcrossAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position67:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel68:
+	VMOVUPS     (BX)(AX*1), Y13
+	VMOVUPS     (DX)(AX*1), Y0
+	VSUBPS      Y13, Y0, Y0
+	VMOVUPS     (SI)(AX*1), Y1
+	VFMADD231PS Y0, Y0, Y1
+	VMOVUPS     Y1, (SI)(AX*1)
+	VMOVUPS     32(BX)(AX*1), Y13
+	VMOVUPS     32(DX)(AX*1), Y0
+	VSUBPS      Y13, Y0, Y0
+	VMOVUPS     32(SI)(AX*1), Y1
+	VFMADD231PS Y0, Y0, Y1
+	VMOVUPS     Y1, 32(SI)(AX*1)
+	ADDQ        $+64, AX
+	ADDQ        $+4, R13
+	CMPQ        R13, CX
+	JNE         channel68
+	ADDQ        R12, DX
+	DECQ        R11
+	JNZ         position67
+	VZEROUPPER
+	RET
+
+// func channelAffineAcrossAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·channelAffineAcrossAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position69:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel70:
+	VMOVUPS     (BX)(AX*1), Y13
+	VMOVUPS     (R8)(AX*1), Y12
+	VMOVUPS     (DX)(AX*1), Y0
+	VFMADD213PS Y12, Y13, Y0
+	VMOVUPS     Y0, (SI)(AX*1)
+	VMOVUPS     32(BX)(AX*1), Y13
+	VMOVUPS     32(R8)(AX*1), Y12
+	VMOVUPS     32(DX)(AX*1), Y0
+	VFMADD213PS Y12, Y13, Y0
+	VMOVUPS     Y0, 32(SI)(AX*1)
+	ADDQ        $+64, AX
+	ADDQ        $+4, R13
+	CMPQ        R13, CX
+	JNE         channel70
+	ADDQ        R12, SI
+	ADDQ        R12, DX
+	DECQ        R11
+	JNZ         position69
+	VZEROUPPER
+	RET
+
+// func channelGradsAcrossAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·channelGradsAcrossAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position71:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel72:
+	VMOVUPS     (R9)(AX*1), Y11
+	VMOVUPS     (BX)(AX*1), Y0
+	VMOVUPS     (R8)(AX*1), Y1
+	VADDPS      (SI)(AX*1), Y0, Y2
+	VMOVUPS     Y2, (SI)(AX*1)
+	VSUBPS      Y11, Y1, Y1
+	VMOVUPS     (DX)(AX*1), Y2
+	VFMADD231PS Y0, Y1, Y2
+	VMOVUPS     Y2, (DX)(AX*1)
+	VMOVUPS     32(R9)(AX*1), Y11
+	VMOVUPS     32(BX)(AX*1), Y0
+	VMOVUPS     32(R8)(AX*1), Y1
+	VADDPS      32(SI)(AX*1), Y0, Y2
+	VMOVUPS     Y2, 32(SI)(AX*1)
+	VSUBPS      Y11, Y1, Y1
+	VMOVUPS     32(DX)(AX*1), Y2
+	VFMADD231PS Y0, Y1, Y2
+	VMOVUPS     Y2, 32(DX)(AX*1)
+	ADDQ        $+64, AX
+	ADDQ        $+4, R13
+	CMPQ        R13, CX
+	JNE         channel72
+	ADDQ        R12, BX
+	ADDQ        R12, R8
+	DECQ        R11
+	JNZ         position71
+	VZEROUPPER
+	RET
+
+// func channelInputGradAcrossAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·channelInputGradAcrossAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 40(DI), R10
+	MOVQ 48(DI), R14
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position73:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel74:
+	VMOVUPS      (R8)(AX*1), Y12
+	VMOVUPS      (R9)(AX*1), Y11
+	VMOVUPS      (R10)(AX*1), Y10
+	VMOVUPS      (R14)(AX*1), Y9
+	VMOVUPS      (DX)(AX*1), Y0
+	VMOVUPS      (BX)(AX*1), Y1
+	VFMADD213PS  Y11, Y12, Y0
+	VSUBPS       Y10, Y1, Y1
+	VFNMADD231PS Y9, Y1, Y0
+	VMOVUPS      Y0, (SI)(AX*1)
+	VMOVUPS      32(R8)(AX*1), Y12
+	VMOVUPS      32(R9)(AX*1), Y11
+	VMOVUPS      32(R10)(AX*1), Y10
+	VMOVUPS      32(R14)(AX*1), Y9
+	VMOVUPS      32(DX)(AX*1), Y0
+	VMOVUPS      32(BX)(AX*1), Y1
+	VFMADD213PS  Y11, Y12, Y0
+	VSUBPS       Y10, Y1, Y1
+	VFNMADD231PS Y9, Y1, Y0
+	VMOVUPS      Y0, 32(SI)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel74
+	ADDQ         R12, SI
+	ADDQ         R12, DX
+	ADDQ         R12, BX
+	DECQ         R11
+	JNZ          position73
+	VZEROUPPER
+	RET
+
+// func channelAffineReLUAcrossAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·channelAffineReLUAcrossAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position75:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel76:
+	VMOVUPS     (BX)(AX*1), Y13
+	VMOVUPS     (R8)(AX*1), Y12
+	VMOVUPS     (DX)(AX*1), Y0
+	VFMADD213PS Y12, Y13, Y0
+	VXORPS      Y1, Y1, Y1
+	VMAXPS      Y0, Y1, Y0
+	VMOVUPS     Y0, (SI)(AX*1)
+	VMOVUPS     32(BX)(AX*1), Y13
+	VMOVUPS     32(R8)(AX*1), Y12
+	VMOVUPS     32(DX)(AX*1), Y0
+	VFMADD213PS Y12, Y13, Y0
+	VXORPS      Y1, Y1, Y1
+	VMAXPS      Y0, Y1, Y0
+	VMOVUPS     Y0, 32(SI)(AX*1)
+	ADDQ        $+64, AX
+	ADDQ        $+4, R13
+	CMPQ        R13, CX
+	JNE         channel76
+	ADDQ        R12, SI
+	ADDQ        R12, DX
+	DECQ        R11
+	JNZ         position75
+	VZEROUPPER
+	RET
+
+// func channelGradsReLUAcrossAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·channelGradsReLUAcrossAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 40(DI), R10
+	MOVQ 48(DI), R14
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position77:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel78:
+	VMOVUPS     (R9)(AX*1), Y11
+	VMOVUPS     (R10)(AX*1), Y10
+	VMOVUPS     (R14)(AX*1), Y9
+	VMOVUPS     (BX)(AX*1), Y0
+	VMOVUPS     (R8)(AX*1), Y1
+	VMOVAPS     Y1, Y2
+	VFMADD213PS Y9, Y10, Y2
+	VXORPS      Y3, Y3, Y3
+	VCMPPS      $0x1e, Y3, Y2, Y4
+	VANDPS      Y0, Y4, Y0
+	VADDPS      (SI)(AX*1), Y0, Y2
+	VMOVUPS     Y2, (SI)(AX*1)
+	VSUBPS      Y11, Y1, Y1
+	VMOVUPS     (DX)(AX*1), Y2
+	VFMADD231PS Y0, Y1, Y2
+	VMOVUPS     Y2, (DX)(AX*1)
+	VMOVUPS     32(R9)(AX*1), Y11
+	VMOVUPS     32(R10)(AX*1), Y10
+	VMOVUPS     32(R14)(AX*1), Y9
+	VMOVUPS     32(BX)(AX*1), Y0
+	VMOVUPS     32(R8)(AX*1), Y1
+	VMOVAPS     Y1, Y2
+	VFMADD213PS Y9, Y10, Y2
+	VXORPS      Y3, Y3, Y3
+	VCMPPS      $0x1e, Y3, Y2, Y4
+	VANDPS      Y0, Y4, Y0
+	VADDPS      32(SI)(AX*1), Y0, Y2
+	VMOVUPS     Y2, 32(SI)(AX*1)
+	VSUBPS      Y11, Y1, Y1
+	VMOVUPS     32(DX)(AX*1), Y2
+	VFMADD231PS Y0, Y1, Y2
+	VMOVUPS     Y2, 32(DX)(AX*1)
+	ADDQ        $+64, AX
+	ADDQ        $+4, R13
+	CMPQ        R13, CX
+	JNE         channel78
+	ADDQ        R12, BX
+	ADDQ        R12, R8
+	DECQ        R11
+	JNZ         position77
+	VZEROUPPER
+	RET
+
+// func channelInputGradReLUAcrossAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·channelInputGradReLUAcrossAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 40(DI), R10
+	MOVQ 48(DI), R14
+	MOVQ 56(DI), R15
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position79:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel80:
+	VMOVUPS      (R8)(AX*1), Y12
+	VMOVUPS      (R9)(AX*1), Y11
+	VMOVUPS      (R10)(AX*1), Y10
+	VMOVUPS      (R14)(AX*1), Y9
+	VMOVUPS      (R15)(AX*1), Y8
+	VMOVUPS      (DX)(AX*1), Y0
+	VMOVUPS      (BX)(AX*1), Y1
+	VMOVAPS      Y1, Y2
+	VFMADD213PS  Y8, Y12, Y2
+	VXORPS       Y3, Y3, Y3
+	VCMPPS       $0x1e, Y3, Y2, Y4
+	VANDPS       Y0, Y4, Y0
+	VFMADD213PS  Y11, Y12, Y0
+	VSUBPS       Y10, Y1, Y1
+	VFNMADD231PS Y9, Y1, Y0
+	VMOVUPS      Y0, (SI)(AX*1)
+	VMOVUPS      32(R8)(AX*1), Y12
+	VMOVUPS      32(R9)(AX*1), Y11
+	VMOVUPS      32(R10)(AX*1), Y10
+	VMOVUPS      32(R14)(AX*1), Y9
+	VMOVUPS      32(R15)(AX*1), Y8
+	VMOVUPS      32(DX)(AX*1), Y0
+	VMOVUPS      32(BX)(AX*1), Y1
+	VMOVAPS      Y1, Y2
+	VFMADD213PS  Y8, Y12, Y2
+	VXORPS       Y3, Y3, Y3
+	VCMPPS       $0x1e, Y3, Y2, Y4
+	VANDPS       Y0, Y4, Y0
+	VFMADD213PS  Y11, Y12, Y0
+	VSUBPS       Y10, Y1, Y1
+	VFNMADD231PS Y9, Y1, Y0
+	VMOVUPS      Y0, 32(SI)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel80
+	ADDQ         R12, SI
+	ADDQ         R12, DX
+	ADDQ         R12, BX
+	DECQ         R11
+	JNZ          position79
+	VZEROUPPER
+	RET
+
 // func channelExpAVX2(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·channelExpAVX2(SB), NOSPLIT, $0-8
@@ -3373,7 +3732,7 @@ TEXT ·channelExpAVX2(SB), NOSPLIT, $0-8
 	MOVQ 24(DI), R8
 	MOVQ 64(DI), CX
 
-loop67:
+loop81:
 	VMOVUPS      (DX), Y0
 	VSUBPS       (BX), Y0, Y0
 	VMOVUPS      word_42b20000<>+0(SB), Y1
@@ -3441,7 +3800,7 @@ loop67:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         CX
-	JNZ          loop67
+	JNZ          loop81
 	VZEROUPPER
 	RET
 
@@ -3462,7 +3821,7 @@ TEXT ·channelSum8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS 384(SI), Z6
 	VMOVUPS 448(SI), Z7
 
-loop68:
+loop82:
 	VADDPS  (DX), Z0, Z0
 	VADDPS  64(DX), Z1, Z1
 	VADDPS  128(DX), Z2, Z2
@@ -3473,7 +3832,7 @@ loop68:
 	VADDPS  448(DX), Z7, Z7
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop68
+	JNZ     loop82
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	VMOVUPS Z2, 128(SI)
@@ -3495,11 +3854,11 @@ TEXT ·channelSum1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), R11
 	VMOVUPS (SI), Z0
 
-loop69:
+loop83:
 	VADDPS  (DX), Z0, Z0
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop69
+	JNZ     loop83
 	VMOVUPS Z0, (SI)
 	VZEROUPPER
 	RET
@@ -3517,11 +3876,11 @@ TEXT ·channelSquaresAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position70:
+position84:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel71:
+channel85:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VMOVUPS      (DX)(AX*1), Z0
 	VSUBPS       Z29, Z0, Z0
@@ -3531,10 +3890,10 @@ channel71:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel71
+	JNE          channel85
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position70
+	JNZ          position84
 	VZEROUPPER
 	RET
 
@@ -3552,11 +3911,11 @@ TEXT ·channelAffineAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position72:
+position86:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel73:
+channel87:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VBROADCASTSS (R8)(R13*1), Z28
 	VMOVUPS      (DX)(AX*1), Z0
@@ -3565,11 +3924,11 @@ channel73:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel73
+	JNE          channel87
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position72
+	JNZ          position86
 	VZEROUPPER
 	RET
 
@@ -3588,11 +3947,11 @@ TEXT ·channelGradsAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position74:
+position88:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel75:
+channel89:
 	VBROADCASTSS (R9)(R13*1), Z27
 	VMOVUPS      (BX)(AX*1), Z0
 	VMOVUPS      (R8)(AX*1), Z1
@@ -3605,11 +3964,11 @@ channel75:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel75
+	JNE          channel89
 	ADDQ         R12, BX
 	ADDQ         R12, R8
 	DECQ         R11
-	JNZ          position74
+	JNZ          position88
 	VZEROUPPER
 	RET
 
@@ -3630,11 +3989,11 @@ TEXT ·channelInputGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position76:
+position90:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel77:
+channel91:
 	VBROADCASTSS (R8)(R13*1), Z28
 	VBROADCASTSS (R9)(R13*1), Z27
 	VBROADCASTSS (R10)(R13*1), Z26
@@ -3648,12 +4007,12 @@ channel77:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel77
+	JNE          channel91
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position76
+	JNZ          position90
 	VZEROUPPER
 	RET
 
@@ -3671,11 +4030,11 @@ TEXT ·channelAffineReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position78:
+position92:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel79:
+channel93:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VBROADCASTSS (R8)(R13*1), Z28
 	VMOVUPS      (DX)(AX*1), Z0
@@ -3686,11 +4045,11 @@ channel79:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel79
+	JNE          channel93
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position78
+	JNZ          position92
 	VZEROUPPER
 	RET
 
@@ -3711,11 +4070,11 @@ TEXT ·channelGradsReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position80:
+position94:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel81:
+channel95:
 	VBROADCASTSS (R9)(R13*1), Z27
 	VBROADCASTSS (R10)(R13*1), Z26
 	VBROADCASTSS (R14)(R13*1), Z25
@@ -3735,11 +4094,11 @@ channel81:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel81
+	JNE          channel95
 	ADDQ         R12, BX
 	ADDQ         R12, R8
 	DECQ         R11
-	JNZ          position80
+	JNZ          position94
 	VZEROUPPER
 	RET
 
@@ -3761,11 +4120,11 @@ TEXT ·channelInputGradReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position82:
+position96:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel83:
+channel97:
 	VBROADCASTSS (R8)(R13*1), Z28
 	VBROADCASTSS (R9)(R13*1), Z27
 	VBROADCASTSS (R10)(R13*1), Z26
@@ -3785,12 +4144,302 @@ channel83:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel83
+	JNE          channel97
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position82
+	JNZ          position96
+	VZEROUPPER
+	RET
+
+// func channelSquaresAcrossAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelSquaresAcrossAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position98:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel99:
+	VMOVUPS     (BX)(AX*1), Z29
+	VMOVUPS     (DX)(AX*1), Z0
+	VSUBPS      Z29, Z0, Z0
+	VMOVUPS     (SI)(AX*1), Z1
+	VFMADD231PS Z0, Z0, Z1
+	VMOVUPS     Z1, (SI)(AX*1)
+	ADDQ        $+64, AX
+	ADDQ        $+4, R13
+	CMPQ        R13, CX
+	JNE         channel99
+	ADDQ        R12, DX
+	DECQ        R11
+	JNZ         position98
+	VZEROUPPER
+	RET
+
+// func channelAffineAcrossAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelAffineAcrossAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position100:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel101:
+	VMOVUPS     (BX)(AX*1), Z29
+	VMOVUPS     (R8)(AX*1), Z28
+	VMOVUPS     (DX)(AX*1), Z0
+	VFMADD213PS Z28, Z29, Z0
+	VMOVUPS     Z0, (SI)(AX*1)
+	ADDQ        $+64, AX
+	ADDQ        $+4, R13
+	CMPQ        R13, CX
+	JNE         channel101
+	ADDQ        R12, SI
+	ADDQ        R12, DX
+	DECQ        R11
+	JNZ         position100
+	VZEROUPPER
+	RET
+
+// func channelGradsAcrossAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelGradsAcrossAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position102:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel103:
+	VMOVUPS     (R9)(AX*1), Z27
+	VMOVUPS     (BX)(AX*1), Z0
+	VMOVUPS     (R8)(AX*1), Z1
+	VADDPS      (SI)(AX*1), Z0, Z2
+	VMOVUPS     Z2, (SI)(AX*1)
+	VSUBPS      Z27, Z1, Z1
+	VMOVUPS     (DX)(AX*1), Z2
+	VFMADD231PS Z0, Z1, Z2
+	VMOVUPS     Z2, (DX)(AX*1)
+	ADDQ        $+64, AX
+	ADDQ        $+4, R13
+	CMPQ        R13, CX
+	JNE         channel103
+	ADDQ        R12, BX
+	ADDQ        R12, R8
+	DECQ        R11
+	JNZ         position102
+	VZEROUPPER
+	RET
+
+// func channelInputGradAcrossAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelInputGradAcrossAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 40(DI), R10
+	MOVQ 48(DI), R14
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position104:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel105:
+	VMOVUPS      (R8)(AX*1), Z28
+	VMOVUPS      (R9)(AX*1), Z27
+	VMOVUPS      (R10)(AX*1), Z26
+	VMOVUPS      (R14)(AX*1), Z25
+	VMOVUPS      (DX)(AX*1), Z0
+	VMOVUPS      (BX)(AX*1), Z1
+	VFMADD213PS  Z27, Z28, Z0
+	VSUBPS       Z26, Z1, Z1
+	VFNMADD231PS Z25, Z1, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel105
+	ADDQ         R12, SI
+	ADDQ         R12, DX
+	ADDQ         R12, BX
+	DECQ         R11
+	JNZ          position104
+	VZEROUPPER
+	RET
+
+// func channelAffineReLUAcrossAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelAffineReLUAcrossAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position106:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel107:
+	VMOVUPS     (BX)(AX*1), Z29
+	VMOVUPS     (R8)(AX*1), Z28
+	VMOVUPS     (DX)(AX*1), Z0
+	VFMADD213PS Z28, Z29, Z0
+	VPXORD      Z1, Z1, Z1
+	VMAXPS      Z0, Z1, Z0
+	VMOVUPS     Z0, (SI)(AX*1)
+	ADDQ        $+64, AX
+	ADDQ        $+4, R13
+	CMPQ        R13, CX
+	JNE         channel107
+	ADDQ        R12, SI
+	ADDQ        R12, DX
+	DECQ        R11
+	JNZ         position106
+	VZEROUPPER
+	RET
+
+// func channelGradsReLUAcrossAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelGradsReLUAcrossAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 40(DI), R10
+	MOVQ 48(DI), R14
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position108:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel109:
+	VMOVUPS     (R9)(AX*1), Z27
+	VMOVUPS     (R10)(AX*1), Z26
+	VMOVUPS     (R14)(AX*1), Z25
+	VMOVUPS     (BX)(AX*1), Z0
+	VMOVUPS     (R8)(AX*1), Z1
+	VMOVAPS     Z1, Z2
+	VFMADD213PS Z25, Z26, Z2
+	VPXORD      Z3, Z3, Z3
+	VCMPPS      $0x1e, Z3, Z2, K1
+	VMOVAPS.Z   Z0, K1, Z0
+	VADDPS      (SI)(AX*1), Z0, Z2
+	VMOVUPS     Z2, (SI)(AX*1)
+	VSUBPS      Z27, Z1, Z1
+	VMOVUPS     (DX)(AX*1), Z2
+	VFMADD231PS Z0, Z1, Z2
+	VMOVUPS     Z2, (DX)(AX*1)
+	ADDQ        $+64, AX
+	ADDQ        $+4, R13
+	CMPQ        R13, CX
+	JNE         channel109
+	ADDQ        R12, BX
+	ADDQ        R12, R8
+	DECQ        R11
+	JNZ         position108
+	VZEROUPPER
+	RET
+
+// func channelInputGradReLUAcrossAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelInputGradReLUAcrossAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), R8
+	MOVQ 32(DI), R9
+	MOVQ 40(DI), R10
+	MOVQ 48(DI), R14
+	MOVQ 56(DI), R15
+	MOVQ 72(DI), R11
+	MOVQ 64(DI), CX
+	SHLQ $0x02, CX
+	MOVQ CX, R12
+	SHLQ $0x04, R12
+
+position110:
+	XORQ AX, AX
+	XORQ R13, R13
+
+channel111:
+	VMOVUPS      (R8)(AX*1), Z28
+	VMOVUPS      (R9)(AX*1), Z27
+	VMOVUPS      (R10)(AX*1), Z26
+	VMOVUPS      (R14)(AX*1), Z25
+	VMOVUPS      (R15)(AX*1), Z24
+	VMOVUPS      (DX)(AX*1), Z0
+	VMOVUPS      (BX)(AX*1), Z1
+	VMOVAPS      Z1, Z2
+	VFMADD213PS  Z24, Z28, Z2
+	VPXORD       Z3, Z3, Z3
+	VCMPPS       $0x1e, Z3, Z2, K1
+	VMOVAPS.Z    Z0, K1, Z0
+	VFMADD213PS  Z27, Z28, Z0
+	VSUBPS       Z26, Z1, Z1
+	VFNMADD231PS Z25, Z1, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	ADDQ         $+4, R13
+	CMPQ         R13, CX
+	JNE          channel111
+	ADDQ         R12, SI
+	ADDQ         R12, DX
+	ADDQ         R12, BX
+	DECQ         R11
+	JNZ          position110
 	VZEROUPPER
 	RET
 
@@ -3804,7 +4453,7 @@ TEXT ·channelExpAVX512(SB), NOSPLIT, $0-8
 	MOVQ 24(DI), R8
 	MOVQ 64(DI), CX
 
-loop84:
+loop112:
 	VMOVUPS           (DX), Z0
 	VSUBPS            (BX), Z0, Z0
 	VBROADCASTSS      word_42b20000<>+0(SB), Z1
@@ -3832,6 +4481,6 @@ loop84:
 	ADDQ              $+64, SI
 	ADDQ              $+64, DX
 	DECQ              CX
-	JNZ               loop84
+	JNZ               loop112
 	VZEROUPPER
 	RET

@@ -46,21 +46,25 @@ func setElementwise(i *implementation, kind int) {
 			channelCall(chOff+id, (*byte)(unsafe.Pointer(a)))
 		}
 	}
-	i.addSquares = func(acc, x, mean []float32, positions int) {
-		a := elemArgs{p: [8]unsafe.Pointer{base(acc), base(x), base(mean)}}
-		channel(channelSquares, &a, len(mean), positions)
+	i.addSquares = func(acc, x []float32, n *Norm, positions int) {
+		a := elemArgs{p: [8]unsafe.Pointer{base(acc), base(x), base(n.Mean)}}
+		id := channelSquares
+		if n.Across {
+			id = channelSquaresAcross
+		}
+		channel(id, &a, len(acc)/Lanes, positions)
 	}
 	i.affine = func(y, x []float32, n *Norm, positions int) {
 		a := elemArgs{p: [8]unsafe.Pointer{base(y), base(x), base(n.Scale), base(n.Shift)}}
-		channel(n.kernel(channelAffine, channelAffineReLU), &a, len(n.Scale), positions)
+		channel(n.kernel(channelAffine, channelAffineReLU, channelAffineAcross, channelAffineReLUAcross), &a, n.vectors(n.Scale), positions)
 	}
 	i.normGrads = func(sums, products, dy, x []float32, n *Norm, positions int) {
 		a := elemArgs{p: [8]unsafe.Pointer{base(sums), base(products), base(dy), base(x), base(n.Mean), base(n.Scale), base(n.Shift)}}
-		channel(n.kernel(channelGrads, channelGradsReLU), &a, len(n.Scale), positions)
+		channel(n.kernel(channelGrads, channelGradsReLU, channelGradsAcross, channelGradsReLUAcross), &a, n.vectors(n.Scale), positions)
 	}
 	i.normInputGrad = func(dx, dy, x []float32, n *Norm, positions int) {
 		a := elemArgs{p: [8]unsafe.Pointer{base(dx), base(dy), base(x), base(n.Scale), base(n.Offset), base(n.Mean), base(n.Slope), base(n.Shift)}}
-		channel(n.kernel(channelInputGrad, channelInputGradReLU), &a, len(n.Scale), positions)
+		channel(n.kernel(channelInputGrad, channelInputGradReLU, channelInputGradAcross, channelInputGradReLUAcross), &a, n.vectors(n.Scale), positions)
 	}
 	i.exp = kind + 1
 }
@@ -77,9 +81,14 @@ func expShifted(kind int, e, z []float32, max, sum *[Lanes]float32) {
 	}
 }
 
-// kernel picks the kernel with a ReLU or the one without.
-func (n *Norm) kernel(plain, relu int) int {
-	if n.ReLU {
+// kernel picks the kernel with a ReLU or the one without, and the same with channels in the lanes.
+func (n *Norm) kernel(plain, relu, across, reluAcross int) int {
+	switch {
+	case n.ReLU && n.Across:
+		return reluAcross
+	case n.Across:
+		return across
+	case n.ReLU:
 		return relu
 	}
 	return plain

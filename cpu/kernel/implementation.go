@@ -18,6 +18,8 @@ type implementation struct {
 	gradOuter      func(g *GradOuter, dw, x, dy []float32, rows int, add bool)
 	gradUpdate     func(g *GradOuter, u *Update, w, dw, s1, s2, x, dy []float32) bool // false where it does not
 	planUpdate     func(g *GradOuter) []updateColumn                                  // nil where there is no gradUpdate
+	planPositions  func(g *GradPositions) gradPlan
+	gradPositions  func(g *GradPositions, dw, x, dy []float32, rows int)
 	reduceLanes    func(dst, acc []float32, shards, stride, valid int)
 	sumShards      func(dst, parts []float32, shards, stride int)
 	update         func(u *Update, w, g, s1, s2 []float32)
@@ -37,7 +39,7 @@ type implementation struct {
 	addPositions   func(acc, x []float32, stride, positions int)
 	add, mul       func(dst, a, b []float32)
 	scale          func(dst, a []float32, s float32)
-	addSquares     func(acc, x, mean []float32, positions int)
+	addSquares     func(acc, x []float32, n *Norm, positions int)
 	affine         func(y, x []float32, n *Norm, positions int)
 	normGrads      func(sums, products, dy, x []float32, n *Norm, positions int)
 	normInputGrad  func(dx, dy, x []float32, n *Norm, positions int)
@@ -56,6 +58,8 @@ func portable() implementation {
 		planOuter:     func(*GradOuter) gradPlan { return gradPlan{} },
 		gradLanes:     gradLanesPortable,
 		gradOuter:     gradOuterPortable,
+		planPositions: func(*GradPositions) gradPlan { return gradPlan{} },
+		gradPositions: gradPositionsPortable,
 		reduceLanes:   reduceLanesPortable,
 		sumShards:     sumShardsPortable,
 		update:        updatePortable,

@@ -25,6 +25,8 @@ func implementationOf(p Path) implementation {
 		i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesAVX2Tiles, gradCost) }
 		i.planOuter = func(g *GradOuter) gradPlan { return planOuter(g, gradOuterAVX2Tiles, 8, gradCost) }
 		i.gradLanes, i.gradOuter = gradLanesAVX2, gradOuterAVX2
+		i.planPositions = func(g *GradPositions) gradPlan { return planPositions(g, gradPositionsAVX2Tiles, 8) }
+		i.gradPositions = gradPositionsAVX2
 		i.outputs = func(o *Outputs) outputsFunc { return planOutputs(o, 8, outputsAVX2, outputsAVX2Masked).run }
 		i.depthwise = func(d *Depthwise) outputsFunc { return planDepthwise(d, 8, depthwiseAVX2).run }
 		setUpdates(&i, 8, map[Rule][]gradTile{Adam: gradUpdateAdamAVX2, RMSprop: gradUpdateRMSpropAVX2})
@@ -38,6 +40,8 @@ func implementationOf(p Path) implementation {
 		i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesAVX512Tiles, gradCost) }
 		i.planOuter = func(g *GradOuter) gradPlan { return planOuter(g, gradOuterAVX512Tiles, 16, gradCost) }
 		i.gradLanes, i.gradOuter = gradLanesAVX512, gradOuterAVX512
+		i.planPositions = func(g *GradPositions) gradPlan { return planPositions(g, gradPositionsAVX512Tiles, 16) }
+		i.gradPositions = gradPositionsAVX512
 		i.outputs = func(o *Outputs) outputsFunc { return planOutputs(o, Lanes, outputsAVX512, outputsAVX512Masked).run }
 		i.depthwise = func(d *Depthwise) outputsFunc { return planDepthwise(d, Lanes, depthwiseAVX512).run }
 		setUpdates(&i, 16, map[Rule][]gradTile{Adam: gradUpdateAdamAVX512, RMSprop: gradUpdateRMSpropAVX512})

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"gcnn/model"
@@ -95,6 +96,54 @@ func TestNormReLU(t *testing.T) {
 				k.NormInputGrad(got, got, x, &fused, positions) // in place
 				k.NormInputGrad(want, dz, x, plain, positions)
 				sameBits(t, what+"input gradient", got, want)
+			}
+		}
+	})
+}
+
+// TestNormAcross holds the kernels whose lanes are channels against those of one channel for each lane, bit for bit: turned, a position's
+// vectors are 16 channels of one lane.
+func TestNormAcross(t *testing.T) {
+	t.Parallel()
+	paths(t, func(t *testing.T, k *Kernels) {
+		for _, relu := range []bool{false, true} {
+			for _, vectors := range []int{1, 2, 5} {
+				const positions = 7
+				channels := vectors * Lanes
+				one, _, _ := normCase(channels, 1)
+				one.ReLU = relu
+				across := *one
+				across.Across = true
+				r := seeded(uint64(vectors))
+				x, dy := data(r, channels*positions, false), data(r, channels*positions, false)
+				wide := func(v []float32) []float32 { // every lane has the channel's value
+					var w []float32
+					for _, f := range v {
+						for range Lanes {
+							w = append(w, f)
+						}
+					}
+					return w
+				}
+				check := func(what string, got, want []float32) {
+					sameBits(t, fmt.Sprintf("%s of %d vectors", what, vectors), got, lane(want, 0))
+				}
+				y, wantY := make([]float32, channels*positions), make([]float32, channels*positions*Lanes)
+				k.Affine(y, x, &across, positions)
+				k.Affine(wantY, wide(x), one, positions)
+				check("affine", y, wantY)
+				k.NormInputGrad(y, dy, x, &across, positions)
+				k.NormInputGrad(wantY, wide(dy), wide(x), one, positions)
+				check("input gradient", y, wantY)
+				old, old2 := data(r, channels, false), data(r, channels, false)
+				sums, wantSums, products, wantProducts := slices.Clone(old), wide(old), slices.Clone(old2), wide(old2)
+				k.NormGrads(sums, products, dy, x, &across, positions)
+				k.NormGrads(wantSums, wantProducts, wide(dy), wide(x), one, positions)
+				check("gradients", sums, wantSums)
+				check("products", products, wantProducts)
+				k.AddSquares(sums, x, &across, positions)
+				k.AddSquares(wantSums, wide(x), one, positions)
+				check("squares", sums, wantSums)
 			}
 		}
 	})

@@ -25,19 +25,21 @@ func (g *gen) channels() {
 		}
 		add("channelSum8", func(name string) { g.sumPositions(name, 8) })
 		add("channelSum1", func(name string) { g.sumPositions(name, 64/w.bytes) })
-		add("channelSquares", func(name string) {
-			g.perChannel(name, "adds squares: p0 += (p1 − p2)².", []int{1}, []int{2}, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
-				g.VMOVUPS(p(1), g.v(0))
-				g.VSUBPS(f(2), g.v(0), g.v(0))
-				g.VMOVUPS(p(0), g.v(1))
-				g.VFMADD231PS(g.v(0), g.v(0), g.v(1))
-				g.VMOVUPS(g.v(1), p(0))
+		for _, across := range []bool{false, true} {
+			add(variant("channelSquares", false, across), func(name string) {
+				g.perChannel(name, "adds squares: p0 += (p1 − p2)².", across, []int{1}, []int{2}, func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical) {
+					g.VMOVUPS(p(1), g.v(0))
+					g.VSUBPS(f(2), g.v(0), g.v(0))
+					g.VMOVUPS(p(0), g.v(1))
+					g.VFMADD231PS(g.v(0), g.v(0), g.v(1))
+					g.VMOVUPS(g.v(1), p(0))
+				})
 			})
-		})
-		for _, relu := range []bool{false, true} {
-			add(masked("channelAffine", relu), func(name string) { g.affine(name, relu) })
-			add(masked("channelGrads", relu), func(name string) { g.normGrads(name, relu) })
-			add(masked("channelInputGrad", relu), func(name string) { g.normInputGrad(name, relu) })
+			for _, relu := range []bool{false, true} {
+				add(variant("channelAffine", relu, across), func(name string) { g.affine(name, relu, across) })
+				add(variant("channelGrads", relu, across), func(name string) { g.normGrads(name, relu, across) })
+				add(variant("channelInputGrad", relu, across), func(name string) { g.normInputGrad(name, relu, across) })
+			}
 		}
 		add("channelExp", g.expShifted)
 		if n == 0 {
@@ -72,8 +74,8 @@ func (g *gen) sumPositions(name string, registers int) {
 }
 
 // perChannel writes a loop over positions and channels: the operands in moving advance from one position to the next, those in floats hold one
-// float for each channel and are broadcast to the last registers.
-func (g *gen) perChannel(name, doc string, moving, floats []int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical)) {
+// float for each channel and are broadcast to the last registers; where the lanes are channels, across, they hold one for each lane.
+func (g *gen) perChannel(name, doc string, across bool, moving, floats []int, body func(p func(i int) operand.Mem, f func(i int) reg.VecPhysical)) {
 	g.fn(name, doc)
 	for i := range max(slices.Max(moving), slices.Max(floats)) + 1 {
 		g.MOVQ(arg(8*i), pointers[i])
@@ -90,10 +92,17 @@ func (g *gen) perChannel(name, doc string, moving, floats []int, body func(p fun
 	g.XORQ(index, index)
 	g.XORQ(channel, channel)
 	g.Label(cl)
-	for _, i := range floats {
-		g.VBROADCASTSS(at(pointers[i], channel, 1, 0), f(i))
+	if !across {
+		for _, i := range floats {
+			g.VBROADCASTSS(at(pointers[i], channel, 1, 0), f(i))
+		}
 	}
 	for h := 0; h < 64; h += g.w.bytes {
+		if across {
+			for _, i := range floats {
+				g.VMOVUPS(at(pointers[i], index, 1, h), f(i))
+			}
+		}
 		body(func(i int) operand.Mem { return at(pointers[i], index, 1, h) }, f)
 	}
 	g.ADDQ(operand.I32(64), index)
