@@ -11,7 +11,7 @@ import (
 type scope uint8
 
 const (
-	perGroup  scope = iota // one for each group of 16 samples
+	perGroup  scope = iota // one for each group of its division
 	perWorker              // one for each worker: dead once the group's chain of tasks has passed
 	perSet                 // one for each set of groups whose partial sums are kept apart
 	perShard               // one for each shard, as many as its chunks
@@ -20,8 +20,10 @@ const (
 
 // buffer is a part of a plan's memory. Which copy a task sees depends on the worker and the group that it works on.
 type buffer struct {
-	name   string
-	words  int // float32 words of one copy
+	name  string
+	words int // float32 words of one copy
+	division
+	single bool // the groups are single samples: a feature map's lanes are channels
 	scope  scope
 	chunks int  // of a set, or shards: each has a copy
 	fixed  bool // the scope is given
@@ -94,7 +96,7 @@ func aligned[T float32 | uint8](n int) []T {
 
 // place gives every buffer its offset and returns the words of the arena. Those that are never in use at the same time may
 // overlap. The buffers of a worker lie together in a region of its own, since workers are not at the same task.
-func place(buffers []*buffer, groups, workers, sets int) int {
+func place(buffers []*buffer, workers int) int {
 	var own, shared []*buffer
 	for i, b := range buffers {
 		b.words = kernel.Padded(b.words)
@@ -111,9 +113,9 @@ func place(buffers []*buffer, groups, workers, sets int) int {
 	total := fit(shared, func(b *buffer) int {
 		switch b.scope {
 		case perGroup:
-			return b.stride * groups
+			return b.stride * b.groups
 		case perSet:
-			return b.stride * sets * max(1, b.chunks)
+			return b.stride * b.sets * max(1, b.chunks)
 		case perShard:
 			return b.stride * b.chunks
 		case perWorker, single:

@@ -13,13 +13,13 @@ func TestPlace(t *testing.T) {
 		groups, workers, sets := 1+r.IntN(4), 1+r.IntN(3), 1+r.IntN(3)
 		var buffers []*buffer
 		for range 1 + r.IntN(20) {
-			b := &buffer{words: 1 + r.IntN(500), scope: scope(r.IntN(4)), pinned: r.IntN(8) == 0, chunks: r.IntN(3)}
+			b := &buffer{words: 1 + r.IntN(500), scope: scope(r.IntN(4)), pinned: r.IntN(8) == 0, chunks: r.IntN(3), division: division{groups, sets}}
 			b.first = r.IntN(20)
 			b.last = b.first + r.IntN(5)
 			b.phase, b.lastPhase = b.first/4, b.last/4
 			buffers = append(buffers, b)
 		}
-		words := place(buffers, groups, workers, sets)
+		words := place(buffers, workers)
 		bind(buffers, make([]float32, words))
 		copies := func(b *buffer) int {
 			return map[scope]int{perGroup: groups, perWorker: workers, perSet: sets * max(1, b.chunks), single: 1}[b.scope]

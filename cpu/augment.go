@@ -21,7 +21,7 @@ func (c *compiler) newAugmentation() *augmentation {
 	if c.purpose.mode != training || t.Augment == (device.Augment{}) {
 		return nil
 	}
-	size := c.net.Input.Size()
+	size := c.prog.net.Input.Size()
 	a := &augmentation{what: t.Augment, seed: t.Seed, moves: t.Augment.Rotate == 0 && t.Augment.Brightness == 0 && t.Augment.Contrast == 0}
 	a.changed = c.global("augmented images", kernel.Lanes*size, perWorker)
 	a.source = c.global("image", size, perWorker)
@@ -56,6 +56,16 @@ func (a *augmentation) apply(w *worker) {
 		}
 		w.index[l] = int32(l)
 	}
+}
+
+// one applies to sample g of the step alone, which it returns.
+func (a *augmentation) one(w *worker, g int) []float32 {
+	for l := range w.index {
+		w.index[l] = -1
+	}
+	w.index[0] = w.step.sample(g)
+	a.apply(w)
+	return a.changed.at(w, 0)
 }
 
 // bytes reports whether the changed images of a set are bytes.

@@ -52,11 +52,11 @@ func TestLateWorkersAreHelped(t *testing.T) {
 			ran[i].Add(1)
 		}}}})
 	}
-	ph.deal(1, workers)
+	ph.deal(workers)
 	for i := range ph.owners {
 		ph.owners[i] = 0 // all of them belong to the worker that hangs
 	}
-	p := &plan{phases: []*phase{ph}, sets: 1, groups: 1}
+	p := &plan{phases: []*phase{ph}}
 	c := newCrew(workers)
 	p.allocate(c)
 	defer c.close()
@@ -83,7 +83,7 @@ func TestAbsentWorkersAreNotWaitedFor(t *testing.T) {
 	const workers, jobs, phases, steps = 3, 7, 4, 50
 	var ran [steps][phases][jobs]atomic.Int32
 	step := make([]int, workers)
-	p := &plan{sets: 1, groups: 1}
+	p := &plan{}
 	for k := range phases {
 		ph := &phase{chunks: 1}
 		for i := range jobs {
@@ -98,7 +98,7 @@ func TestAbsentWorkersAreNotWaitedFor(t *testing.T) {
 				ran[step[w.id]][k][i].Add(1)
 			}}}})
 		}
-		ph.deal(1, workers)
+		ph.deal(workers)
 		p.phases = append(p.phases, ph)
 	}
 	c := newCrew(workers)

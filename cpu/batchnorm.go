@@ -11,15 +11,22 @@ import (
 // normState is what batch normalisation's forward pass leaves for its backward pass.
 type normState struct {
 	kernel.Norm
-	x, y  *buffer
-	batch bool      // statistics of the batch
-	istd  []float32 // 1/√(var+ε)
+	x, y    *buffer
+	n       int       // channels
+	vectors int       // of a position
+	batch   bool      // statistics of the batch
+	istd    []float32 // 1/√(var+ε)
 }
 
-func newNormState(x *buffer, n int, relu bool) *normState {
-	floats := func() []float32 { return make([]float32, n) }
-	return &normState{x: x, istd: floats(), Norm: kernel.Norm{
-		Mean: floats(), Scale: floats(), Shift: floats(), Offset: floats(), Slope: floats(), ReLU: relu,
+// newNormState is for vectors of a position that hold n channels: one each, or across their lanes.
+func newNormState(x *buffer, n, vectors int, relu, across bool) *normState {
+	numbers := vectors
+	if across {
+		numbers *= kernel.Lanes
+	}
+	floats := func() []float32 { return make([]float32, numbers) }
+	return &normState{x: x, n: n, vectors: vectors, istd: floats(), Norm: kernel.Norm{
+		Mean: floats(), Scale: floats(), Shift: floats(), Offset: floats(), Slope: floats(), ReLU: relu, Across: across,
 	}}
 }
 
@@ -45,9 +52,9 @@ func (c *compiler) batchNormForward(b *block, l model.BatchNormalization) {
 	i := b.nodes[0]
 	node := &c.net.Nodes[i]
 	x := c.vals[slot(node.Inputs[0])]
-	n := node.Out[len(node.Out)-1]
-	positions := node.Out.Size() / n
-	s := newNormState(x, n, len(b.nodes) > 1)
+	vectors := node.Out[len(node.Out)-1]
+	positions := node.Out.Size() / vectors
+	s := newNormState(x, node.Params[0].Size(), vectors, len(b.nodes) > 1, c.single)
 	s.batch = c.purpose.mode != inference && !c.purpose.infer && !bool(l.Frozen)
 	c.norms[i] = s
 	gamma, beta := c.param(i, model.Gamma), c.param(i, model.Beta)
@@ -60,7 +67,7 @@ func (c *compiler) batchNormForward(b *block, l model.BatchNormalization) {
 			coefficients(variance.w)
 		})
 	} else {
-		c.batchStatistics(i, l, s, n, positions, coefficients, mean, variance)
+		c.batchStatistics(i, l, s, positions, coefficients, mean, variance)
 	}
 	s.y = c.value(b.last())
 	c.task(c.blockTask(b, "forward", "affine"), []*buffer{x, s.y}, func(w *worker, g int) {
@@ -70,22 +77,23 @@ func (c *compiler) batchNormForward(b *block, l model.BatchNormalization) {
 
 // batchStatistics emits the mean and the biased variance of each channel over the batch, and what the moving statistics
 // become.
-func (c *compiler) batchStatistics(i int, l model.BatchNormalization, s *normState, n, positions int, coefficients func([]float32), mean, variance *param) {
+func (c *compiler) batchStatistics(i int, l model.BatchNormalization, s *normState, positions int, coefficients func([]float32), mean, variance *param) {
 	name := c.net.Nodes[i].Name
-	sums := c.buffer(name+" sums", n*kernel.Lanes)
-	squares := c.buffer(name+" squares", n*kernel.Lanes)
+	n, vectors := s.n, s.vectors
+	sums := c.buffer(name+" sums", vectors*kernel.Lanes)
+	squares := c.buffer(name+" squares", vectors*kernel.Lanes)
 	total, last := make([]float32, n), make([]float32, n)
 	batchVariance := make([]float32, n)
 	x := s.x
 	c.task(c.plainTask(i, "sums", "channel_sums"), []*buffer{x, sums}, func(w *worker, g int) {
 		a := sums.at(w, g)
 		clear(a)
-		c.k.AddPositions(a, x.at(w, g), n, n, positions)
+		c.k.AddPositions(a, x.at(w, g), vectors, vectors, positions)
 	})
 	c.sync([]work{{
 		Task: c.plainTask(i, "mean", "reduce"), uses: []*buffer{sums},
 		run: func(w *worker) {
-			c.reduceGroups(w, total, last, sums, n)
+			s.reduce(c, w, total, last, sums)
 			inverse := 1 / (float64(w.step.n) * float64(positions))
 			for ch := range total {
 				s.Mean[ch] = float32(float64(total[ch]) * inverse)
@@ -95,13 +103,13 @@ func (c *compiler) batchStatistics(i int, l model.BatchNormalization, s *normSta
 	c.task(c.plainTask(i, "squares", "channel_sums"), []*buffer{x, squares}, func(w *worker, g int) {
 		a := squares.at(w, g)
 		clear(a)
-		c.k.AddSquares(a, x.at(w, g), s.Mean, positions)
+		c.k.AddSquares(a, x.at(w, g), &s.Norm, positions)
 	})
 	momentum, rest := l.Momentum, device.Complement(l.Momentum)
 	c.sync([]work{{
 		Task: c.plainTask(i, "variance", "reduce"), uses: []*buffer{squares},
 		run: func(w *worker) {
-			c.reduceGroups(w, total, last, squares, n)
+			s.reduce(c, w, total, last, squares)
 			inverse := 1 / (float64(w.step.n) * float64(positions))
 			for ch := range total {
 				batchVariance[ch] = float32(float64(total[ch]) * inverse)
@@ -127,8 +135,13 @@ func (c *compiler) batchStatistics(i int, l model.BatchNormalization, s *normSta
 	})
 }
 
-// reduceGroups adds the groups' sums of each channel, without the lanes of padding in the last group.
-func (c *compiler) reduceGroups(w *worker, dst, last []float32, sums *buffer, n int) {
+// reduce adds the groups' sums of each channel, without the lanes of padding in the last group.
+func (s *normState) reduce(c *compiler, w *worker, dst, last []float32, sums *buffer) {
+	if s.Across {
+		c.k.SumShards(dst, sums.mem, w.step.n, sums.stride)
+		return
+	}
+	n := s.n
 	groups := w.step.groups
 	stride := sums.stride / kernel.Lanes
 	lanes := w.step.lanes(groups - 1)
@@ -150,12 +163,12 @@ func (c *compiler) batchNormBackward(b *block, l model.BatchNormalization) {
 	node := &c.net.Nodes[i]
 	s := c.norms[i]
 	x, dy := s.x, c.grads.At(b.last())
-	n := node.Out[len(node.Out)-1]
-	positions := node.Out.Size() / n
+	n, vectors := s.n, s.vectors
+	positions := node.Out.Size() / vectors
 	gamma, beta := c.param(i, model.Gamma), c.param(i, model.Beta)
 	wantsInput := c.grads.Wanted(node.Inputs[0])
-	sums := c.buffer(node.Name+" gradient sums", n*kernel.Lanes)
-	products := c.buffer(node.Name+" gradient products", n*kernel.Lanes)
+	sums := c.buffer(node.Name+" gradient sums", vectors*kernel.Lanes)
+	products := c.buffer(node.Name+" gradient products", vectors*kernel.Lanes)
 	dbeta, dgamma := make([]float32, n), make([]float32, n)
 	if s.batch && wantsInput || gamma.trains() || beta.trains() {
 		c.task(c.blockTask(b, "gradient sums", "channel_sums"), []*buffer{x, dy, sums, products}, func(w *worker, g int) {
@@ -168,8 +181,8 @@ func (c *compiler) batchNormBackward(b *block, l model.BatchNormalization) {
 		c.sync([]work{{
 			Task: c.plainTask(i, "parameter gradients", "reduce"), uses: []*buffer{sums, products},
 			run: func(w *worker) {
-				c.reduceGroups(w, dbeta, last, sums, n)
-				c.reduceGroups(w, dgamma, last, products, n)
+				s.reduce(c, w, dbeta, last, sums)
+				s.reduce(c, w, dgamma, last, products)
 				m := float64(w.step.n) * float64(positions)
 				for ch := range n {
 					istd := float64(s.istd[ch])
@@ -200,15 +213,17 @@ func (c *compiler) batchNormBackward(b *block, l model.BatchNormalization) {
 		c.task(c.blockTask(b, "input gradient", "combine"), []*buffer{x, dy, dx}, func(w *worker, g int) {
 			d := dx.at(w, g)
 			c.k.NormInputGrad(d, dy.at(w, g), x.at(w, g), &s.Norm, positions)
-			clearPadding(d, w.step.lanes(g))
+			if !s.Across {
+				clearPadding(d, w.step.lanes(g))
+			}
 		})
 	})
 }
 
 // normScale emits dx = γ·istd·dy, of moving statistics.
 func (c *compiler) normScale(b *block, s *normState, dy, dx *buffer, positions int) {
-	n := len(s.Scale)
-	scale := kernel.Norm{Scale: s.Scale, Shift: make([]float32, n)}
+	n := s.vectors
+	scale := kernel.Norm{Scale: s.Scale, Shift: make([]float32, len(s.Scale)), Across: s.Across}
 	uses := []*buffer{dy, dx}
 	if s.ReLU {
 		uses = append(uses, s.y)

@@ -47,9 +47,17 @@ const winogradShare = 0.5
 // prefersChannels reports whether n samples, fewer than 16, take less time with channels in the lanes: by the lanes that each
 // mapping leaves empty.
 func prefersChannels(net *model.Network, n int, exact bool, path kernel.Path) bool {
+	return channelsAreCheaper(net, n, exact, path, func(*model.Node) bool { return true })
+}
+
+// channelsAreCheaper compares the time of n samples in both mappings for the nodes that differ.
+func channelsAreCheaper(net *model.Network, n int, exact bool, path kernel.Path, differs func(node *model.Node) bool) bool {
 	var samples, channels float64
 	for i := range net.Nodes {
 		node := &net.Nodes[i]
+		if !differs(node) {
+			continue
+		}
 		outs, groups := node.Out[len(node.Out)-1], 1
 		if l, ok := node.Layer.(model.Conv2D); ok && (l.Groups != outs || l.Groups != node.In[0][2]) {
 			outs, groups = outs/l.Groups, l.Groups
@@ -60,7 +68,7 @@ func prefersChannels(net *model.Network, n int, exact bool, path kernel.Path) bo
 		if l, ok := node.Layer.(model.Conv2D); ok && !exact && device.Winograd(l, node.In[0]) {
 			batched *= winogradShare
 		}
-		samples += kernel.Lanes * (batched + sampleElement*elements)
+		samples += float64(kernel.Padded(n)) * (batched + sampleElement*elements)
 		if outs <= kernel.Lanes {
 			macs *= narrow
 		}
@@ -92,8 +100,6 @@ func workOf(net *model.Network) (n int64) {
 
 // channelPlan makes a forward-only plan of the channel mapping.
 func (c *compiler) channelPlan() (*plan, error) {
-	p := c.plan
-	p.batch, p.groups, p.sets = c.purpose.few, c.purpose.few, c.purpose.few
 	c.wide = channels{net: c.net, target: 1}
 	if c.purpose.spread {
 		c.wide.target = 2 * c.prog.workers // an idle worker takes what a late one has left
@@ -108,8 +114,8 @@ func (c *compiler) channelPlan() (*plan, error) {
 			continue
 		}
 		for _, i := range b.nodes { // a convolution fuses nothing here
-			if !c.channelForward(i) {
-				c.forward(&block{nodes: []int{i}})
+			if one := (&block{nodes: []int{i}}); !c.channelForward(one) {
+				c.forward(one)
 			}
 		}
 	}
@@ -122,6 +128,7 @@ type channels struct {
 	net    *model.Network // with the real shapes; compiler.net has the view
 	packed *buffer        // the input where its channels lie without padding
 	target int            // parts that a large task is cut into
+	spread bool           // a phase for each task of feature maps
 }
 
 // pitch is the floats from one position of a node's output to the next.
@@ -158,22 +165,37 @@ func (c *compiler) channelGather() {
 		}
 	}
 	x := c.buffer(model.InputName, size/n*pitch)
+	x.pinned = c.purpose.mode == tracing
 	c.vals[slot(model.Input)] = x
 	if pitch == n {
 		c.wide.packed = x
+	}
+	uses := []*buffer{x}
+	augment := c.newAugmentation()
+	if augment != nil {
+		uses = append(uses, augment.changed, augment.source)
 	}
 	var tables [][256]float32
 	for ch := range n {
 		tables = append(tables, c.spec.Normalization.Table(ch))
 	}
 	mean, std := c.spec.Normalization.Mean, c.spec.Normalization.Std
-	c.task(device.Task{Name: "gather", Kernel: "portable"}, []*buffer{x}, func(w *worker, g int) {
+	if c.purpose.mode == tracing { // a trace takes its images as they are
+		mean, std = nil, nil
+	}
+	c.task(device.Task{Name: c.gatherName(augment), Kernel: "portable"}, uses, func(w *worker, g int) {
 		set, dst := w.step.set, x.at(w, g)
-		at := int(w.step.sample(g)) * size
+		at, pixels, floats := int(w.step.sample(g))*size, set.Pixels, set.Floats
+		if augment != nil {
+			at, pixels, floats = 0, nil, augment.one(w, g)
+			if augment.bytes(set) {
+				pixels, floats = bytesOf(floats, size), nil
+			}
+		}
 		for ch := range n {
 			to := dst[ch:]
-			if set.Floats == nil {
-				from, table := set.Pixels[at+ch:at+size], &tables[ch]
+			if floats == nil {
+				from, table := pixels[at+ch:at+size], &tables[ch]
 				for i, k := 0, 0; i < len(from); i, k = i+n, k+pitch {
 					to[k] = table[from[i]]
 				}
@@ -183,7 +205,7 @@ func (c *compiler) channelGather() {
 			if len(std) > 0 {
 				m, s = mean[ch], std[ch]
 			}
-			from := set.Floats[at+ch : at+size]
+			from := floats[at+ch : at+size]
 			for i, k := 0, 0; i < len(from); i, k = i+n, k+pitch {
 				to[k] = (from[i] - m) / s
 			}
@@ -192,11 +214,12 @@ func (c *compiler) channelGather() {
 }
 
 // channelForward emits a layer's tasks where the mapping changes them; ok is false where it does not.
-func (c *compiler) channelForward(i int) (ok bool) {
+func (c *compiler) channelForward(b *block) (ok bool) {
+	i := b.nodes[0]
 	node := &c.wide.net.Nodes[i]
 	switch l := node.Layer.(type) {
 	case model.Conv2D:
-		c.channelConv(i, l)
+		c.channelConv(b, l)
 	case model.Dense:
 		c.channelDense(i, node.In[0][0], l.Units, l.Activation)
 	case model.Activation:
@@ -256,13 +279,9 @@ func (c *compiler) channelOutput() {
 // channelRows writes the outputs of a network that is no classifier.
 func (p *program) channelRows(dst []float32, pl *plan, n int) {
 	shape := p.net.Output()
-	last := shape[len(shape)-1]
-	size, pitch := shape.Size(), kernel.Padded(last)
+	size, pitch := shape.Size(), kernel.Padded(shape[len(shape)-1])
 	for s := range n {
-		src := pl.output.copy(s)
-		for at := 0; at < size; at += last {
-			copy(dst[s*size+at:][:last], src[at/last*pitch:])
-		}
+		unpad(dst[s*size:], pl.output.copy(s), shape, pitch)
 	}
 }
 

@@ -25,99 +25,127 @@ type outputsCall struct {
 	y, w, b int
 }
 
+// channelProduct is the sums of a convolution, or its input's gradient, of one sample in parts.
+type channelProduct struct {
+	calls []outputsCall
+	bands [][2]int // rows, by call
+	whole bool     // each part has all outputs of its rows
+	flops int64
+	row   int // floats of a row of the result
+}
+
+// channelSpec says what a channelProduct computes; wGroup is the floats from one group's weights to the next.
+type channelSpec struct {
+	bank         *filterBank
+	slide        slide
+	rows         int // of the result
+	macs         int64
+	wTap, wGroup int
+	alone        bool // each channel by itself: the slide has one group, of one channel
+	init         kernel.Init
+	relu         bool
+}
+
+// channelProduct prepares a product. The slide's channels are the floats of a position.
+func (c *compiler) channelProduct(s channelSpec) *channelProduct {
+	sl, alone := s.slide, s.alone
+	p := &channelProduct{row: sl.yWidth * sl.yChannels}
+	parts := c.parts(s.macs)
+	outs := []int{0, sl.yGroup}
+	if !alone && parts > 1 && s.bank.weightCount*4 > cachedBytes {
+		outs = cuts(sl.yGroup, partOuts, (parts+sl.groups-1)/sl.groups)
+	}
+	columns := (len(outs) - 1) * sl.groups
+	p.whole = columns == 1
+	rows := cuts(s.rows, 1, (parts+columns-1)/columns)
+	add := func(q outputsCall, flops int64, lo, hi int) {
+		q.y += lo * p.row
+		p.calls, p.bands, p.flops = append(p.calls, q), append(p.bands, [2]int{lo, hi}), p.flops+flops
+	}
+	for r := range len(rows) - 1 {
+		lo, hi := rows[r], rows[r+1]
+		byGroup := make([][]kernel.OutputsRegion, sl.groups)
+		for _, reg := range sl.regions(lo, hi) {
+			byGroup[reg.group] = append(byGroup[reg.group], kernel.OutputsRegion{Grid: reg.grid, Rows: reg.rows, X: reg.x, Y: reg.y, Taps: reg.taps})
+		}
+		for g, regions := range byGroup {
+			if alone {
+				d, err := c.k.NewDepthwise(regions, s.bank.filters, s.init, s.relu)
+				if err != nil {
+					c.fail(err)
+					return p
+				}
+				add(outputsCall{run: d.Do}, d.Flops(), lo, hi)
+				continue
+			}
+			for k := range len(outs) - 1 {
+				o, err := c.k.NewOutputs(kernel.OutputsSpec{Regions: regions, Outs: outs[k+1] - outs[k], WTap: s.wTap, Init: s.init, ReLU: s.relu})
+				if err != nil {
+					c.fail(err)
+					return p
+				}
+				add(outputsCall{run: o.Do, y: outs[k], w: g*s.wGroup + outs[k], b: g*sl.yGroup + outs[k]}, o.Flops(), lo, hi)
+			}
+		}
+	}
+	return p
+}
+
+// part computes a part into y, of all rows, from x.
+func (p *channelProduct) part(k int, y, x, weights, bias []float32) {
+	q := &p.calls[k]
+	if bias != nil {
+		bias = bias[q.b:]
+	}
+	q.run(y[q.y:], x, weights[q.w:], bias)
+}
+
 // channelConv emits a convolution with its bias and activation.
-func (c *compiler) channelConv(i int, l model.Conv2D) {
+func (c *compiler) channelConv(b *block, l model.Conv2D) {
+	i := b.nodes[0]
 	node := &c.wide.net.Nodes[i]
 	from := node.Inputs[0]
-	if d, ok := c.asDense(&block{nodes: []int{i}}, l); ok && c.pitch(from) == node.In[0][2] {
+	f, alpha := b.activation(c.wide.net)
+	if d, ok := c.asDense(&block{nodes: []int{i}}, l); ok && c.pitch(from) == node.In[0][2] && c.purpose.mode == inference {
 		c.channelDense(i, node.In[0].Size(), d.out, d.activation)
 		return
 	}
 	bank := newFilterBank(l, node.In[0])
 	kern, bias := c.param(i, model.Kernel), c.param(i, model.Bias)
-	init := kernel.Zero
+	relu := f == model.ReLU && !c.purpose.unfused
+	spec := channelSpec{bank: &bank, slide: bank.forwardSlide(), rows: bank.v.Out, macs: node.MACs, wTap: bank.filters, wGroup: bank.fg, relu: relu}
 	var biases []float32
 	if bias != nil {
-		init, biases = kernel.Bias, bias.w
+		spec.init, biases = kernel.Bias, bias.w
 	}
-	x, y := c.vals[slot(from)], c.value(i)
-	rowFloats := bank.outW * kernel.Padded(bank.filters)
-	slide := bank.forwardSlide()
-	slide.xChannels, slide.yChannels = c.pitch(from), kernel.Padded(bank.filters)
-	alone := depthwise(l, node.In[0])
-	if alone {
-		slide.groups = 1 // of one tap each, as wide as all channels
+	spec.slide.xChannels, spec.slide.yChannels = c.pitch(from), kernel.Padded(bank.filters)
+	if depthwise(l, node.In[0]) {
+		spec.alone, spec.slide.groups = true, 1
 	}
-
-	parts := c.parts(node.MACs)
-	outs := []int{0, bank.fg}
-	if !alone && parts > 1 && bank.weightCount*4 > cachedBytes {
-		outs = cuts(bank.fg, partOuts, (parts+bank.groups-1)/bank.groups)
+	q := c.channelProduct(spec)
+	elementwise := f != model.Linear && !relu && f != model.Softmax
+	x, y := c.vals[slot(from)], c.value(b.last())
+	s := &convState{bank: bank, x: x, y: y}
+	c.conv[i] = s
+	dst := y
+	if elementwise && c.purpose.across && (c.purpose.unfused || kernel.NeedsInput(f)) {
+		s.z = c.buffer(node.Name+" sums", y.words)
+		dst = s.z
 	}
-	columns := (len(outs) - 1) * slide.groups
-	rows := cuts(bank.v.Out, 1, (parts+columns-1)/columns)
-	var calls []outputsCall
-	var bands [][2]int // rows, by call
-	var flops int64
-	for r := range len(rows) - 1 {
-		lo, hi := rows[r], rows[r+1]
-		byGroup := make([][]kernel.OutputsRegion, slide.groups)
-		for _, reg := range slide.regions(lo, hi) {
-			byGroup[reg.group] = append(byGroup[reg.group], kernel.OutputsRegion{Grid: reg.grid, Rows: reg.rows, X: reg.x, Y: reg.y, Taps: reg.taps})
-		}
-		for g, regions := range byGroup {
-			if alone {
-				d, err := c.k.NewDepthwise(regions, bank.filters, init, l.Activation == model.ReLU)
-				if err != nil {
-					c.fail(err)
-					return
-				}
-				flops += d.Flops()
-				calls, bands = append(calls, outputsCall{run: d.Do, y: lo * rowFloats}), append(bands, [2]int{lo, hi})
-				continue
-			}
-			for k := range len(outs) - 1 {
-				o, err := c.k.NewOutputs(kernel.OutputsSpec{
-					Regions: regions, Outs: outs[k+1] - outs[k], WTap: bank.filters, Init: init, ReLU: l.Activation == model.ReLU,
-				})
-				if err != nil {
-					c.fail(err)
-					return
-				}
-				flops += o.Flops()
-				first := g*bank.fg + outs[k]
-				calls = append(calls, outputsCall{run: o.Do, y: lo*rowFloats + outs[k], w: first, b: first})
-				bands = append(bands, [2]int{lo, hi})
-			}
-		}
-	}
-	f, alpha := l.Activation, l.Activation.DefaultAlpha()
-	elementwise := f != model.Linear && f != model.ReLU && f != model.Softmax
-	whole := elementwise && columns == 1 // a part has all outputs of its rows
-	title := c.title([]int{i}, "forward")
-	c.split(device.Task{Name: title, Layers: c.layers(i), Kernel: c.kernelName("outputs"), FLOPs: flops},
-		len(calls), []*buffer{x, y}, func(w *worker, n, chunk int) {
-			q := &calls[chunk]
-			ys := y.at(w, n)
-			var b []float32
-			if biases != nil {
-				b = biases[q.b:]
-			}
-			q.run(ys[q.y:], x.at(w, n), kern.w[q.w:], b)
+	whole := elementwise && q.whole && s.z == nil
+	c.split(device.Task{Name: c.title(b.nodes, "forward"), Layers: c.layers(b.nodes...), Kernel: c.kernelName("outputs"), FLOPs: q.flops * c.samples()},
+		len(q.calls), []*buffer{x, dst}, func(w *worker, n, chunk int) {
+			ys := dst.at(w, n)
+			q.part(chunk, ys, x.at(w, n), kern.w, biases)
 			if whole {
-				rows := ys[bands[chunk][0]*rowFloats : bands[chunk][1]*rowFloats]
+				rows := ys[q.bands[chunk][0]*q.row : q.bands[chunk][1]*q.row]
 				c.k.Activate(f, alpha, rows, rows)
 			}
 		})
-	c.channelActivation(i, f, alpha, y, elementwise && !whole)
-}
-
-// channelActivation emits the activation of sums, in place: one by itself, or softmax.
-func (c *compiler) channelActivation(i int, f model.ActivationFunc, alpha float32, y *buffer, elementwise bool) {
 	switch {
-	case elementwise:
-		c.task(c.plainTask(i, f.String(), "activation"), []*buffer{y}, func(w *worker, g int) {
-			c.k.Activate(f, alpha, y.at(w, g), y.at(w, g))
+	case elementwise && !whole:
+		c.task(c.plainTask(i, f.String(), "activation"), []*buffer{dst, y}, func(w *worker, g int) {
+			c.k.Activate(f, alpha, y.at(w, g), dst.at(w, g))
 		})
 	case f == model.Softmax && !c.finalSoftmax(i):
 		c.channelSoftmax(i, y, y)
@@ -187,5 +215,7 @@ func (c *compiler) channelDense(i, in, out int, f model.ActivationFunc) {
 		})
 	}
 	c.sync(works)
-	c.channelActivation(i, f, alpha, y, false)
+	if f == model.Softmax && !c.finalSoftmax(i) {
+		c.channelSoftmax(i, y, y)
+	}
 }

@@ -3,6 +3,7 @@ package cpu
 import (
 	"gcnn/cpu/kernel"
 	"gcnn/device"
+	"gcnn/internal/philox"
 	"gcnn/model"
 )
 
@@ -85,7 +86,7 @@ func (c *compiler) channelNorm(b *block, l model.BatchNormalization) {
 	n := node.Out[len(node.Out)-1]
 	positions, pitch := node.Out.Size()/n, kernel.Padded(n)
 	x := c.vals[slot(node.Inputs[0])]
-	s := newNormState(x, n, len(b.nodes) > 1)
+	s := newNormState(x, n, n, len(b.nodes) > 1, false)
 	variance := c.param(i, model.MovingVariance)
 	mean := c.param(i, model.MovingMean)
 	gamma, beta := c.param(i, model.Gamma), c.param(i, model.Beta)
@@ -106,27 +107,157 @@ func (c *compiler) channelNorm(b *block, l model.BatchNormalization) {
 	})
 }
 
-// channelLRN emits y = x·s^−β with s = k + α/size·Σx² over the channels around each.
+// channelConcatenateGrad emits the copies of each input's channels of the gradient.
+func (c *compiler) channelConcatenateGrad(i int) {
+	node := &c.wide.net.Nodes[i]
+	dy := c.grads.At(i)
+	last := len(node.Out) - 1
+	positions, row := node.Out.Size()/node.Out[last], kernel.Padded(node.Out[last])
+	at := 0
+	for k, in := range node.Inputs {
+		n, from := node.In[k][last], at
+		at += n
+		pitch := kernel.Padded(n)
+		c.grads.Into(in, func(dx *buffer) {
+			c.task(c.plainTask(i, "gradient", "copy"), []*buffer{dx, dy}, func(w *worker, g int) {
+				dst, src := dx.at(w, g), dy.at(w, g)
+				for p := range positions {
+					copy(dst[p*pitch:][:n], src[p*row+from:])
+				}
+			})
+		})
+	}
+}
+
+// channelDropout emits y = x/(1−rate) for the elements that device.Keeps names, as dropoutForward does. The mask has a byte for each float.
+func (c *compiler) channelDropout(i int, l model.Dropout, x, y *buffer) {
+	shape := c.wide.net.Nodes[i].Out
+	size, n := shape.Size(), shape[2]
+	inPitch, pitch := c.pitch(c.net.Nodes[i].Inputs[0]), kernel.Padded(n)
+	mask := c.buffer(c.net.NameOf(i)+" mask", (size+3)/4)
+	c.masks[i] = mask
+	seed := uint64(0)
+	if c.spec.Training != nil {
+		seed = c.spec.Training.Seed
+	}
+	least, scale := leastKept(l.Rate), dropoutScale(l.Rate)
+	c.task(c.plainTask(i, "forward", "dropout"), []*buffer{x, y, mask}, func(w *worker, g int) {
+		m := bytesOf(mask.at(w, g), size)
+		drawBytes(m, seed, w.step.number, i, g, least)
+		applyBytes(y.at(w, g), x.at(w, g), m, n, pitch, inPitch, scale)
+	})
+}
+
+// channelDropoutGrad emits the same of the gradient.
+func (c *compiler) channelDropoutGrad(i int, l model.Dropout) {
+	shape := c.wide.net.Nodes[i].Out
+	size, n := shape.Size(), shape[2]
+	pitch := kernel.Padded(n)
+	mask, dy := c.masks[i], c.grads.At(i)
+	scale := dropoutScale(l.Rate)
+	c.grads.Into(c.net.Nodes[i].Inputs[0], func(dx *buffer) {
+		c.task(c.plainTask(i, "gradient", "dropout"), []*buffer{dx, dy, mask}, func(w *worker, g int) {
+			applyBytes(dx.at(w, g), dy.at(w, g), bytesOf(mask.at(w, g), size), n, pitch, pitch, scale)
+		})
+	})
+}
+
+// drawBytes sets mask[e] to 1 where element e of a sample is kept and to 0 elsewhere, drawn as drawMask does.
+func drawBytes(mask []uint8, seed uint64, step int64, layer, sample int, least uint32) {
+	first := sample * len(mask)
+	for at := first &^ 3; at < first+len(mask); at += 4 {
+		words := philox.Words(seed, philox.Dropout, uint32(at/4), uint32(step), uint32(layer))
+		for k, word := range words {
+			if e := at + k - first; e >= 0 && e < len(mask) {
+				mask[e] = 0
+				if word>>8 >= least {
+					mask[e] = 1
+				}
+			}
+		}
+	}
+}
+
+// applyBytes scales the kept elements and zeroes the others, of positions of n channels that lie so many floats apart.
+func applyBytes(y, x []float32, mask []uint8, n, yPitch, xPitch int, scale float32) {
+	for p := range len(mask) / n {
+		v, u := y[p*yPitch:][:n], x[p*xPitch:][:n]
+		for ch, m := range mask[p*n:][:n] {
+			v[ch] = 0
+			if m != 0 {
+				v[ch] = u[ch] * scale
+			}
+		}
+	}
+}
+
+// channelLRN emits y = x·s^−β with s = k + α/size·Σx² over the channels around each. Where there is a gradient, s is kept for it.
 func (c *compiler) channelLRN(i int, l model.LocalResponseNormalization) {
 	node := &c.wide.net.Nodes[i]
 	n := node.Out[2]
-	width, pitch := node.Out[1], kernel.Padded(n)
+	width, pitch, inPitch := node.Out[1], kernel.Padded(n), c.pitch(node.Inputs[0])
 	x, y := c.vals[slot(node.Inputs[0])], c.value(i)
+	uses := []*buffer{x, y}
+	var sums *buffer
+	if c.purpose.across {
+		sums = c.buffer(node.Name+" sums", y.words)
+		c.lrns[i] = sums
+		uses = append(uses, sums)
+	}
 	factor := l.Alpha / float32(l.Size)
 	rows := cuts(node.Out[0], 1, c.parts(int64(node.Out.Size())*lrnWork))
-	c.split(c.plainTask(i, "forward", "lrn"), len(rows)-1, []*buffer{x, y}, func(w *worker, g, chunk int) {
+	c.split(c.plainTask(i, "forward", "lrn"), len(rows)-1, uses, func(w *worker, g, chunk int) {
 		xs, ys := x.at(w, g), y.at(w, g)
 		for p := rows[chunk] * width; p < rows[chunk+1]*width; p++ {
-			in, out := xs[p*pitch:][:n], ys[p*pitch:][:n]
-			for ch, v := range in {
+			in, out := xs[p*inPitch:][:n], ys[p*pitch:][:n]
+			s := out // until the outputs take their places
+			if sums != nil {
+				s = sums.at(w, g)[p*pitch:][:n]
+			}
+			for ch := range in {
 				lo, hi := around(ch, l.Size, n)
 				sum := float32(0)
 				for _, u := range in[lo:hi] {
 					sum += u * u
 				}
-				out[ch] = v * inversePower(l.Bias+factor*sum, l.Beta)
+				s[ch] = l.Bias + factor*sum
+			}
+			for ch, v := range in {
+				out[ch] = v * inversePower(s[ch], l.Beta)
 			}
 		}
+	})
+}
+
+// channelLRNGrad emits the gradient that lrnBackward does.
+func (c *compiler) channelLRNGrad(i int, l model.LocalResponseNormalization) {
+	node := &c.wide.net.Nodes[i]
+	n := node.Out[2]
+	width, pitch, inPitch := node.Out[1], kernel.Padded(n), c.pitch(node.Inputs[0])
+	x, dy, sums := c.vals[slot(node.Inputs[0])], c.grads.At(i), c.lrns[i]
+	factor := 2 * l.Alpha * l.Beta / float32(l.Size)
+	c.grads.Into(node.Inputs[0], func(dx *buffer) {
+		rows := cuts(node.Out[0], 1, c.parts(int64(node.Out.Size())*lrnWork))
+		ratios := c.global(node.Name+" ratios", pitch, perWorker)
+		c.split(c.plainTask(i, "gradient", "lrn"), len(rows)-1, []*buffer{x, dy, sums, dx, ratios}, func(w *worker, g, chunk int) {
+			xs, ds, ss, out, ratio := x.at(w, g), dy.at(w, g), sums.at(w, g), dx.at(w, g), ratios.at(w, g)[:n]
+			for p := rows[chunk] * width; p < rows[chunk+1]*width; p++ {
+				in, up, s, o := xs[p*inPitch:][:n], ds[p*pitch:][:n], ss[p*pitch:][:n], out[p*pitch:][:n]
+				for ch, t := range s {
+					q := up[ch] * inversePower(t, l.Beta)
+					o[ch] = q
+					ratio[ch] = q * in[ch] / t
+				}
+				for ch := range o {
+					lo, hi := around(ch, l.Size, n) // the size is odd: the relation is symmetric
+					sum := float32(0)
+					for _, v := range ratio[lo:hi] {
+						sum += v
+					}
+					o[ch] -= factor * in[ch] * sum
+				}
+			}
+		})
 	})
 }
 

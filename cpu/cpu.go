@@ -38,6 +38,7 @@ type Device struct {
 	because   string // of how many workers there are
 	kernels   *kernel.Kernels
 	setMemory int64
+	options   []func(*program) // of tests: change a program before its plans are made
 
 	mu       sync.Mutex
 	closed   bool
@@ -91,7 +92,7 @@ func (d *Device) Compile(net *model.Network, plan device.Plan) (device.Program, 
 	if d.closed {
 		return nil, fmt.Errorf("the device is %w", device.ErrClosed)
 	}
-	p, err := newProgram(d.kernels, d.workers, net, plan, false)
+	p, err := newProgram(d.kernels, d.workers, net, plan, false, d.options...)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +113,7 @@ func (d *Device) Outline(net *model.Network, plan device.Plan, sets ...*data.Set
 	if d.closed {
 		return device.Outline{}, fmt.Errorf("the device is %w", device.ErrClosed)
 	}
-	p, err := newProgram(d.kernels, d.workers, net, plan, true)
+	p, err := newProgram(d.kernels, d.workers, net, plan, true, d.options...)
 	if err != nil {
 		return device.Outline{}, err
 	}

@@ -262,7 +262,7 @@ func (c *compiler) denseBackwardShards(b *block, l fullyConnected, bounds []int,
 	}
 	learn := func() {
 		if kern.trains() {
-			c.shard(c.learner(kern, bounds, out, l.flops(c.plan), []*buffer{turned, s.x}, func(rows int) fillFunc {
+			c.shard(c.learner(kern, bounds, 0, out, l.flops(c.plan), []*buffer{turned, s.x}, func(rows int) fillFunc {
 				return c.denseKernelGrad(s.x, turned, rows, out).fill
 			}, func(rows int) fusedFunc {
 				return c.denseKernelGrad(s.x, turned, rows, out).fused

@@ -16,8 +16,12 @@ func (c *compiler) dropoutForward(i int, l model.Dropout) {
 		c.vals[slot(i)] = x
 		return
 	}
-	size := node.Out.Size()
 	y := c.value(i)
+	if c.single {
+		c.channelDropout(i, l, x, y)
+		return
+	}
+	size := node.Out.Size()
 	mask := c.buffer(node.Name+" mask", size/2+1)
 	c.masks[i] = mask
 	seed := uint64(0)
@@ -38,6 +42,10 @@ func (c *compiler) dropoutBackward(i int, l model.Dropout) {
 	mask, dy := c.masks[i], c.grads.At(i)
 	if mask == nil {
 		c.grads.Pass(node.Inputs[0], dy)
+		return
+	}
+	if c.single {
+		c.channelDropoutGrad(i, l)
 		return
 	}
 	size := node.Out.Size()

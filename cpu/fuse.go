@@ -48,7 +48,7 @@ func fuse(net *model.Network, p purpose) []block {
 					f = a.Func
 				}
 			}
-			if k := next(); k >= 0 && fusiblePool(net.Nodes[k], f) {
+			if k := next(); k >= 0 && !p.across && fusiblePool(net.Nodes[k], f) {
 				b.nodes = append(b.nodes, k)
 			}
 		case model.BatchNormalization:

@@ -23,7 +23,10 @@ func (c *compiler) loss() {
 		c.grads.Pass(last, dz)
 	}
 	if !c.purpose.labels {
-		if dz != nil {
+		switch {
+		case dz != nil && c.single:
+			c.channelDY(dz)
+		case dz != nil:
 			c.task(device.Task{Name: "gather dy", Kernel: c.kernelName("gather")}, []*buffer{dz}, func(w *worker, g int) {
 				w.fill(g)
 				c.k.GatherFloats(dz.at(w, g), w.step.dy, size, 0, size, &w.index)

@@ -20,9 +20,14 @@ func (prog *program) compile(purpose purpose) (*plan, error) {
 		batch = kernel.Lanes // a group at a time
 	}
 	groups := (batch + kernel.Lanes - 1) / kernel.Lanes
+	d := division{groups, min(groups, maxSets)}
+	if purpose.few > 0 {
+		batch = purpose.few
+		d = division{batch, batch}
+	}
 	c := &compiler{
 		k: prog.k, prog: prog, net: prog.net, spec: prog.spec, purpose: purpose,
-		plan:  &plan{batch: batch, groups: groups, sets: min(groups, maxSets)},
+		plan: &plan{batch: batch, division: d}, division: d,
 		vals:  make([]*buffer, len(prog.net.Nodes)+1),
 		dense: map[int]*denseState{}, conv: map[int]*convState{}, pools: map[int]*poolState{}, norms: map[int]*normState{},
 		masks: map[int]*buffer{}, lrns: map[int]*buffer{}, gemmCache: map[string]*kernel.Gemm{}, windowCache: map[string]*kernel.Window{},
@@ -32,13 +37,22 @@ func (prog *program) compile(purpose purpose) (*plan, error) {
 	}
 	c.grads = backend.NewGradients(c.net, purpose.mode == training, purpose.mode == tracing, c.gradient, c.gradientSum)
 	blocks := fuse(c.net, purpose)
-	if c.front = c.newFront(blocks); c.front == nil {
+	if !purpose.across {
+		c.front = c.newFront(blocks)
+	}
+	switch {
+	case purpose.across:
+		c.startAcross()
+	case c.front == nil:
 		c.gather()
-	} else {
+	default:
 		c.purpose.spread = false // what is left has no chunks
 	}
 	for i := range blocks {
 		c.forward(&blocks[i])
+	}
+	if purpose.across {
+		c.maps(c.isMap(len(c.net.Nodes) - 1))
 	}
 	c.loss()
 	if purpose.mode != inference {
@@ -46,7 +60,7 @@ func (prog *program) compile(purpose purpose) (*plan, error) {
 			c.backward(&blocks[i])
 		}
 	}
-	c.plan.vals, c.plan.grads = c.vals, c.grads
+	c.plan.vals, c.plan.grads, c.plan.packed = c.vals, c.grads, c.wide.packed
 	c.plan.output = c.vals[slot(len(c.net.Nodes)-1)]
 	if purpose.mode == inference && purpose.spread {
 		c.plan.output.pinned = true // it is read when all workers are done
@@ -62,6 +76,9 @@ func spreads(sets, workers int) bool {
 
 // forward emits the tasks of a block's forward pass.
 func (c *compiler) forward(b *block) {
+	if c.purpose.across && c.forwardAcross(b) {
+		return
+	}
 	i := b.nodes[0]
 	node := &c.net.Nodes[i]
 	switch l := node.Layer.(type) {
@@ -105,7 +122,7 @@ func (c *compiler) forward(b *block) {
 func (c *compiler) backward(b *block) {
 	i := b.nodes[0]
 	node := &c.net.Nodes[i]
-	if !c.grads.Wanted(i) {
+	if !c.grads.Wanted(i) || c.purpose.across && c.backwardAcross(b) {
 		return
 	}
 	switch l := node.Layer.(type) {
@@ -147,7 +164,7 @@ func (c *compiler) backward(b *block) {
 
 // buffer makes a buffer of so many floats for each group, or for each worker where one phase alone uses it.
 func (c *compiler) buffer(name string, floats int) *buffer {
-	b := &buffer{name: name, words: floats, first: -1}
+	b := &buffer{name: name, words: floats, first: -1, division: c.division, single: c.single}
 	c.plan.buffers = append(c.plan.buffers, b)
 	return b
 }
@@ -213,7 +230,7 @@ func (c *compiler) touch(index int, uses []*buffer) {
 // flush ends the chain: what comes next sees all groups.
 func (c *compiler) flush() {
 	if len(c.chain) > 0 {
-		ph := &phase{chain: c.chain, chunks: 1}
+		ph := &phase{chain: c.chain, chunks: 1, division: c.division, single: c.single}
 		if c.purpose.spread {
 			ph.chunks = c.chain[0].chunks
 		}
@@ -367,23 +384,23 @@ func (c *compiler) finish() (*plan, error) {
 		}
 	}
 	p.losses = make([]kernel.Scores, p.groups)
-	p.words = place(p.buffers, p.groups, c.prog.workers, p.sets)
+	p.words = place(p.buffers, c.prog.workers)
 	for _, f := range c.placed {
 		if err := f(); err != nil {
 			return nil, fmt.Errorf("compiling %s: %w", c.net.Name, err)
 		}
 	}
 	for _, ph := range p.phases {
-		ph.deal(p.sets, c.prog.workers)
+		ph.deal(c.prog.workers)
 	}
 	return p, nil
 }
 
 // deal gives each item of a phase an owner, the same in every step, so that what a worker wrote is in its own cache when it
 // reads it again: sets of groups in turn, shards in order, other jobs by cost to whoever has least to do.
-func (ph *phase) deal(sets, workers int) {
+func (ph *phase) deal(workers int) {
 	if ph.chain != nil {
-		ph.owners, ph.claims = make([]int, sets*ph.chunks), make([]claim, sets*ph.chunks)
+		ph.owners, ph.claims = make([]int, ph.sets*ph.chunks), make([]claim, ph.sets*ph.chunks)
 		for i := range ph.owners {
 			ph.owners[i] = i % workers
 		}

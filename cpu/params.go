@@ -79,13 +79,24 @@ const (
 // learn leaves the jobs that compute the gradient of a parameter of rows × width elements, and update it. Shards begin at
 // multiples of unit rows. fill makes the function that computes so many rows.
 func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*buffer, fill func(rows int) fillFunc) {
+	c.learnShards(p, shardBounds(rows, width, unit), 0, width, flops, uses, fill)
+}
+
+// shardBounds are where the shards of rows × width elements begin and end, at multiples of unit rows.
+func shardBounds(rows, width, unit int) []int {
 	units := rows / unit
 	shards := max(1, min(rows*width/shardFloats, maxShards, units))
 	bounds := make([]int, shards+1)
 	for s := range bounds {
 		bounds[s] = units * s / shards * unit
 	}
-	t := c.learner(p, bounds, width, flops, uses, fill, nil)
+	return bounds
+}
+
+// learnShards is learn with given shards, and blocks of so many rows where block is not 0.
+func (c *compiler) learnShards(p *param, bounds []int, block, width int, flops int64, uses []*buffer, fill func(rows int) fillFunc) {
+	t := c.learner(p, bounds, block, width, flops, uses, fill, nil)
+	shards := len(bounds) - 1
 	t.FLOPs /= int64(shards)
 	for s := range shards {
 		c.later(lateGrads, work{Task: t.Task, uses: t.uses, run: func(w *worker) { t.run(w, s) }})
@@ -95,8 +106,8 @@ func (c *compiler) learn(p *param, rows, width, unit int, flops int64, uses []*b
 // learner is the task that computes the gradient of a parameter's rows from bounds[s] to bounds[s+1] in shard s, and updates them.
 // Where updates need all gradients, they are left as jobs for the end of the step.
 //
-// fuse, which may be nil, does what fill does with the update in one go.
-func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses []*buffer, fill func(rows int) fillFunc, fuse func(rows int) fusedFunc) shardTask {
+// block is the rows of a block, 0 for what the first level of cache holds. fuse, which may be nil, does what fill does with the update in one go.
+func (c *compiler) learner(p *param, bounds []int, block, width int, flops int64, uses []*buffer, fill func(rows int) fillFunc, fuse func(rows int) fusedFunc) shardTask {
 	made := map[int]fillFunc{}
 	fillOf := func(n int) fillFunc {
 		if made[n] == nil {
@@ -106,7 +117,7 @@ func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses 
 	}
 	task := device.Task{Name: p.Name + " gradient", Layers: c.layersOf(p), Kernel: c.kernelName("gradient"), FLOPs: flops}
 	rows := bounds[len(bounds)-1]
-	if c.purpose.mode == tracing || c.spec.Training.ClipNorm > 0 {
+	if c.keepsGradients() {
 		if p.grad == nil {
 			p.grad = c.prog.floats(rows * width)
 			p.copied += rows * width
@@ -137,7 +148,10 @@ func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses 
 	for s := range len(bounds) - 1 {
 		most = max(most, bounds[s+1]-bounds[s])
 	}
-	block := min(most, max(minBlockRows, blockFloats/width))
+	if block == 0 {
+		block = max(minBlockRows, blockFloats/width)
+	}
+	block = min(most, block)
 	if fuse == nil { // first the one, then the other
 		fuse = func(rows int) fusedFunc {
 			fill := fillOf(rows)
@@ -180,6 +194,11 @@ func (c *compiler) learner(p *param, bounds []int, width int, flops int64, uses 
 		}
 		p.renewed(lo, hi)
 	}}
+}
+
+// keepsGradients reports whether gradients are there as a whole: in a trace, and where updates need all of them.
+func (c *compiler) keepsGradients() bool {
+	return c.purpose.mode == tracing || c.spec.Training.ClipNorm > 0
 }
 
 // update applies an optimiser's step to rows lo to hi, and takes them into their average.

@@ -20,9 +20,8 @@ type plan struct {
 	buffers []*buffer
 	words   int // of all buffers
 
-	batch  int
-	groups int // of 16 samples
-	sets   int // of groups
+	batch    int
+	division // of the batch in groups of 16 samples
 
 	steps    int64  // that were profiled
 	round    uint64 // of the claims, that was taken last
@@ -33,10 +32,14 @@ type plan struct {
 	vals     []*buffer // by slot: outputs
 	grads    backend.Gradients[buffer]
 	output   *buffer // of the last layer
+	packed   *buffer // the input of a plan with channels in the lanes, where those lie without padding
 
 	losses []kernel.Scores // by group
 	norms  []float64       // Σ of the squares of the gradients, in shards
 }
+
+// division is a batch in groups of 16 samples, or of single samples where the lanes are channels, and the groups in sets.
+type division struct{ groups, sets int }
 
 // phase is either a chain of tasks that each group of samples passes through, or jobs that need all groups and can run in any
 // order.
@@ -45,14 +48,16 @@ type plan struct {
 // Where there are too few sets for the workers, a plan is spread: every chain has one task, and its items are the chunks of the
 // task in every set.
 type phase struct {
-	chain  []chainTask
-	jobs   []job
-	chunks int   // of an item: 1, or in a spread plan those of the task
-	owners []int // of each item: the worker that takes it unless another is idle
-	claims []claim
+	division      // of a chain
+	single   bool // the groups are single samples
+	chain    []chainTask
+	jobs     []job
+	chunks   int   // of an item: 1, or in a spread plan those of the task
+	owners   []int // of each item: the worker that takes it unless another is idle
+	claims   []claim
 }
 
-// chainTask is a task of one group of 16 samples, which may be cut into chunks that know nothing of each other.
+// chainTask is a task of one group, which may be cut into chunks that know nothing of each other.
 type chainTask struct {
 	index  int
 	chunks int
@@ -85,16 +90,16 @@ func (c *claim) take(round uint64) bool {
 	return old < round && c.round.CompareAndSwap(old, round)
 }
 
-// groupsOf is the range of groups of a set, of all groups of the plan.
-func (p *plan) groupsOf(set int) (lo, hi int) {
-	return set * p.groups / p.sets, (set + 1) * p.groups / p.sets
+// groupsOf is the range of groups of a set.
+func (d division) groupsOf(set int) (lo, hi int) {
+	return set * d.groups / d.sets, (set + 1) * d.groups / d.sets
 }
 
 // activeSets is the number of sets that a step of so many groups has samples for.
-func (p *plan) activeSets(groups int) int {
+func (d division) activeSets(groups int) int {
 	n := 0
-	for n < p.sets {
-		if lo, _ := p.groupsOf(n); lo >= groups {
+	for n < d.sets {
+		if lo, _ := d.groupsOf(n); lo >= groups {
 			break
 		}
 		n++
@@ -117,7 +122,7 @@ func (p *plan) run(w *worker, round uint64, profile bool, epoch *epochRun) {
 		w.place.Store(place)
 		items := len(ph.jobs)
 		if ph.chain != nil {
-			items = p.activeSets(w.step.groups) * ph.chunks
+			items = ph.activeSets(ph.count(&w.step)) * ph.chunks
 		}
 		all := items
 		last := epoch != nil && k == len(p.phases)-1
@@ -176,9 +181,9 @@ func (p *plan) item(w *worker, ph *phase, i int, profile bool) {
 		return
 	}
 	set, chunk := i/ph.chunks, i%ph.chunks
-	lo, hi := p.groupsOf(set)
+	lo, hi := ph.groupsOf(set)
 	w.set, w.first = set, true
-	for g, end := lo, min(hi, w.step.groups); g < end; g++ {
+	for g, end := lo, min(hi, ph.count(&w.step)); g < end; g++ {
 		w.last = g+1 == end
 		for k := range ph.chain {
 			t := &ph.chain[k]
@@ -196,6 +201,14 @@ func (p *plan) item(w *worker, ph *phase, i int, profile bool) {
 	}
 }
 
+// count is the number of groups of a step.
+func (ph *phase) count(s *step) int {
+	if ph.single {
+		return s.n
+	}
+	return s.groups
+}
+
 // chunk runs some chunks of the task.
 func (t *chainTask) chunk(w *worker, g, from, to int) {
 	for w.chunk = from; w.chunk < to; w.chunk++ {
@@ -211,6 +224,7 @@ type purpose struct {
 	unfused bool
 	spread  bool // a phase for each task, so that workers can share a set of groups
 	few     int  // not 0: the channel mapping, for up to so many samples
+	across  bool // feature maps have channels in the lanes, with a gradient
 }
 
 type mode uint8
@@ -223,15 +237,17 @@ const (
 
 // compiler turns a network into a plan.
 type compiler struct {
-	k       *kernel.Kernels
-	prog    *program
-	net     *model.Network
-	spec    device.Plan
-	purpose purpose
-	plan    *plan
-	chain   []chainTask // of the phase being made
-	shards  []shardTask // the same, where it has shards
-	front   *front      // nil where there is none
+	k        *kernel.Kernels
+	prog     *program
+	net      *model.Network
+	spec     device.Plan
+	purpose  purpose
+	plan     *plan
+	chain    []chainTask // of the phase being made
+	shards   []shardTask // the same, where it has shards
+	front    *front      // nil where there is none
+	division             // that what is emitted now goes by
+	single   bool        // its groups are single samples
 
 	vals  []*buffer                 // by slot: outputs
 	grads backend.Gradients[buffer] // as far as they are summed

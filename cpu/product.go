@@ -127,6 +127,7 @@ func (c *compiler) pieceBands(s slide, spec kernel.GemmSpec, pool *bandPool, pie
 // filters before channels, or both; group after group.
 type kernelCopy struct {
 	back, packed bool
+	reversed     bool // of a depthwise convolution: both axes reversed, channels where they are
 	floats       []float32
 	rows         int              // of the kernel
 	renew        func(lo, hi int) // brings the copy up to date with rows lo to hi of the kernel, whole taps
@@ -135,7 +136,7 @@ type kernelCopy struct {
 // copyKernel makes a copy of a kernel, or finds it.
 func (c *compiler) copyKernel(p *param, b *filterBank, back, packed bool) []float32 {
 	for _, k := range p.copies {
-		if k.back == back && k.packed == packed {
+		if k.back == back && k.packed == packed && !k.reversed {
 			return k.floats
 		}
 	}

@@ -34,13 +34,14 @@ type program struct {
 	train   *plan // nil without Plan.Training
 	passes  forwardPlans
 	prefers func(n int) bool  // n samples go with channels in the lanes
+	across  bool              // so do the feature maps of a training step
 	grain   int64             // multiply-adds of a part of a task
 	traces  map[purpose]*plan // made at the first trace of each kind
 	shut    func()            // tells the device
 }
 
 // newProgram compiles the plans.
-func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.Plan, dry bool) (*program, error) {
+func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.Plan, dry bool, options ...func(*program)) (*program, error) {
 	if err := spec.Check(net); err != nil {
 		return nil, err
 	}
@@ -52,6 +53,10 @@ func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.
 	}
 	p := &program{k: k, workers: workers, net: net, spec: spec, dry: dry, params: map[string]*param{}, traces: map[purpose]*plan{}, grain: defaultGrain}
 	p.prefers = func(n int) bool { return prefersChannels(net, n, spec.Exact, k.Path()) }
+	p.across = trainsAcross(net, spec.Batch, spec.Exact, k.Path())
+	for _, o := range options {
+		o(p)
+	}
 	if spec.Training != nil {
 		p.averaging = averaging(spec.Training.EMA)
 	}
@@ -77,7 +82,7 @@ func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.
 	var err error
 	if spec.Training != nil && notClassifier == nil {
 		sets := min((spec.Batch+kernel.Lanes-1)/kernel.Lanes, maxSets)
-		if p.train, err = p.compile(purpose{mode: training, labels: true, unfused: spec.Trace, spread: spreads(sets, workers)}); err != nil {
+		if p.train, err = p.compile(purpose{mode: training, labels: true, unfused: spec.Trace, spread: spreads(sets, workers), across: p.across}); err != nil {
 			return nil, err
 		}
 	}

@@ -22,7 +22,7 @@ func (p *program) Trace(ctx context.Context, in device.TraceInput) (device.Trace
 	if err != nil {
 		return device.Trace{}, err
 	}
-	pl, err := p.tracePlan(purpose{mode: tracing, labels: in.Labels != nil, infer: in.Infer, unfused: true})
+	pl, err := p.tracePlan(purpose{mode: tracing, labels: in.Labels != nil, infer: in.Infer, unfused: true, across: p.across})
 	if err != nil {
 		return device.Trace{}, err
 	}
@@ -60,10 +60,10 @@ func (p *program) tracePlan(kind purpose) (*plan, error) {
 
 func (p *program) copyTrace(pl *plan, n int, in device.TraceInput) device.Trace {
 	t := device.NewTrace()
-	t.InputGrad = p.copyOut(pl.grads.At(model.Input), n, p.net.Input)
+	t.InputGrad = p.copyOut(pl, pl.grads.At(model.Input), n, p.net.Input)
 	for i, node := range p.net.Nodes {
-		t.Outputs[node.Name] = p.copyOut(pl.vals[slot(i)], n, node.Out)
-		t.OutputGrads[node.Name] = p.copyOut(pl.grads.At(i), n, node.Out)
+		t.Outputs[node.Name] = p.copyOut(pl, pl.vals[slot(i)], n, node.Out)
+		t.OutputGrads[node.Name] = p.copyOut(pl, pl.grads.At(i), n, node.Out)
 		bn, normalises := node.Layer.(model.BatchNormalization)
 		for _, param := range node.Params {
 			q := p.params[param.Name]
@@ -87,9 +87,19 @@ func (p *program) copyTrace(pl *plan, n int, in device.TraceInput) device.Trace 
 }
 
 // copyOut makes a tensor of the first n samples of an activation.
-func (p *program) copyOut(b *buffer, n int, shape model.Shape) *tensor.Dense {
+func (p *program) copyOut(pl *plan, b *buffer, n int, shape model.Shape) *tensor.Dense {
 	size := shape.Size()
 	rows := make([]float32, n*size)
+	if b.single {
+		pitch := shape[len(shape)-1]
+		if b != pl.packed {
+			pitch = kernel.Padded(pitch)
+		}
+		for s := range n {
+			unpad(rows[s*size:], b.copy(s), shape, pitch)
+		}
+		return device.Rows(rows, n, shape)
+	}
 	for g := 0; g*kernel.Lanes < n; g++ {
 		p.toRows(rows[g*kernel.Lanes*size:], b.copy(g), size, min(kernel.Lanes, n-g*kernel.Lanes))
 	}

@@ -110,9 +110,9 @@ func outputsPortable(o *Outputs) outputsFunc {
 			for row := range r.Rows {
 				for col := range r.Cols {
 					yq := y[r.Y+row*r.YRow+col*r.YCol:][:o.Outs]
-					xq := x[r.X+row*r.XRow+col*r.XCol:]
+					at := r.X + row*r.XRow + col*r.XCol
 					for j := 0; j < o.Outs; j += 8 {
-						o.eight(yq, xq, w, bias, r.Taps, j)
+						o.eight(yq, x, at, w, bias, r.Taps, j)
 					}
 				}
 			}
@@ -120,7 +120,7 @@ func outputsPortable(o *Outputs) outputsFunc {
 	}
 }
 
-func (o *Outputs) eight(y, x, w, bias []float32, taps []Run, j int) {
+func (o *Outputs) eight(y, x []float32, from int, w, bias []float32, taps []Run, j int) {
 	n := min(8, o.Outs-j)
 	var s [8]float32
 	switch o.Init {
@@ -134,7 +134,7 @@ func (o *Outputs) eight(y, x, w, bias []float32, taps []Run, j int) {
 	var tail [8]float32
 	for _, t := range taps {
 		at := int(t.W)*o.WTap + j
-		for _, v := range x[t.X:][:t.N] {
+		for _, v := range x[from+int(t.X):][:t.N] {
 			p := &tail
 			if n == 8 {
 				p = (*[8]float32)(w[at:])
@@ -201,7 +201,7 @@ func depthwisePortable(d *Depthwise) outputsFunc {
 			for row := range r.Rows {
 				for col := range r.Cols {
 					yq := y[r.Y+row*r.YRow+col*r.YCol:][:d.Outs]
-					xq := x[r.X+row*r.XRow+col*r.XCol:]
+					at := r.X + row*r.XRow + col*r.XCol
 					switch d.Init {
 					case Zero:
 						clear(yq)
@@ -210,7 +210,7 @@ func depthwisePortable(d *Depthwise) outputsFunc {
 					case Accumulate:
 					}
 					for _, t := range r.Taps {
-						v := xq[t.X:][:d.Outs]
+						v := x[at+int(t.X):][:d.Outs]
 						for c, f := range w[int(t.W)*d.Outs:][:d.Outs] {
 							yq[c] += f * v[c]
 						}

@@ -37,6 +37,9 @@ func (g *Gradients[B]) Wanted(node int) bool { return g.wanted[node+1] }
 // At is the gradient at a node's output, nil where it is not wanted or not there yet.
 func (g *Gradients[B]) At(node int) *B { return g.at[node+1] }
 
+// Put makes d the gradient at a node's output.
+func (g *Gradients[B]) Put(node int, d *B) { g.at[node+1] = d }
+
 // Into lets emit write a gradient for a node's output, and adds it to what other readers of that output have sent.
 func (g *Gradients[B]) Into(node int, emit func(dst *B)) {
 	if g.Wanted(node) {

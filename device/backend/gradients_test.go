@@ -65,6 +65,11 @@ func TestGradients(t *testing.T) {
 			if !slices.Equal(events, c.events) {
 				t.Errorf("emitted %q, want %q", events, c.events)
 			}
+			put, before := "put", g.At(flatten)
+			if g.Put(flatten, &put); g.At(flatten) != &put {
+				t.Error("the gradient at flatten is not the one that was put there")
+			}
+			g.Put(flatten, before)
 			if c.learning && *g.At(stem) != "d.flatten+d.stem" {
 				t.Errorf("the gradient at the stem is %s", *g.At(stem))
 			}
