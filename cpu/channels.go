@@ -47,28 +47,17 @@ const winogradShare = 0.5
 // prefersChannels reports whether n samples, fewer than 16, take less time with channels in the lanes: by the lanes that each
 // mapping leaves empty.
 func prefersChannels(net *model.Network, n int, exact bool, path kernel.Path) bool {
-	return channelsAreCheaper(net, n, exact, path, func(*model.Node) bool { return true })
-}
-
-// channelsAreCheaper compares the time of n samples in both mappings for the nodes that differ.
-func channelsAreCheaper(net *model.Network, n int, exact bool, path kernel.Path, differs func(node *model.Node) bool) bool {
 	var samples, channels float64
 	for i := range net.Nodes {
 		node := &net.Nodes[i]
-		if !differs(node) {
-			continue
-		}
-		outs, groups := node.Out[len(node.Out)-1], 1
-		if l, ok := node.Layer.(model.Conv2D); ok && (l.Groups != outs || l.Groups != node.In[0][2]) {
-			outs, groups = outs/l.Groups, l.Groups
-		}
+		outs, groups := outsOf(node)
 		padding := float64(kernel.Padded(outs)) / float64(outs)
 		macs, elements := float64(node.MACs), float64(node.Out.Size()/groups)
 		batched := macs
 		if l, ok := node.Layer.(model.Conv2D); ok && !exact && device.Winograd(l, node.In[0]) {
 			batched *= winogradShare
 		}
-		samples += float64(kernel.Padded(n)) * (batched + sampleElement*elements)
+		samples += kernel.Lanes * (batched + sampleElement*elements)
 		if outs <= kernel.Lanes {
 			macs *= narrow
 		}
@@ -78,6 +67,15 @@ func channelsAreCheaper(net *model.Network, n int, exact bool, path kernel.Path,
 		channels *= portableCost
 	}
 	return channels < samples
+}
+
+// outsOf is how many outputs fill lanes together, of so many groups.
+func outsOf(node *model.Node) (outs, groups int) {
+	outs = node.Out[len(node.Out)-1]
+	if l, ok := node.Layer.(model.Conv2D); ok && (l.Groups != outs || l.Groups != node.In[0][2]) {
+		return outs / l.Groups, l.Groups
+	}
+	return outs, 1
 }
 
 // portableCost is the time of portable kernels beside NEON's.

@@ -203,11 +203,12 @@ func (c *compiler) depthwiseGrad(node *model.Node, s *convState, kern *param, dz
 func (c *compiler) copyReversed(p *param, b *filterBank) []float32 {
 	for _, k := range p.copies {
 		if k.reversed {
+			k.trained = k.trained || c.purpose.mode == training
 			return k.floats
 		}
 	}
 	taps := b.kernelRows
-	k := &kernelCopy{back: true, reversed: true, floats: c.prog.floats(b.weightCount), rows: taps}
+	k := &kernelCopy{back: true, reversed: true, trained: c.purpose.mode == training, floats: c.prog.floats(b.weightCount), rows: taps}
 	k.renew = func(lo, hi int) {
 		if k.floats == nil { // of an outline
 			return

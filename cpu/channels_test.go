@@ -185,6 +185,9 @@ func drawnImages(net *model.Network, n int) *data.Set {
 		set.Pixels[i] = uint8(r.UintN(256))
 	}
 	if classes, err := net.Classes(); err == nil {
+		for c := range classes {
+			set.Classes = append(set.Classes, fmt.Sprint(c))
+		}
 		set.Labels = make([]uint16, n)
 		for i := range set.Labels {
 			set.Labels[i] = uint16(r.IntN(classes))

@@ -29,9 +29,54 @@ func mapsView(net *model.Network) *model.Network {
 	return view
 }
 
+// The time of a training step with channels in the lanes of feature maps beside one without, as far as they differ, in multiply-adds of the
+// forward pass: what an element costs in all of its passes, the phases that are added to a step, and what must be gained.
+const (
+	trainElement = 16
+	acrossPhases = 2.5e6
+	acrossGain   = 1.1
+)
+
 // trainsAcross reports whether a step of n samples takes less time with channels in the lanes of feature maps.
 func trainsAcross(net *model.Network, n int, exact bool, path kernel.Path) bool {
-	return hasChannelForm(net) && channelsAreCheaper(net, n, exact, path, func(node *model.Node) bool { return len(node.Out) == 3 })
+	if !hasChannelForm(net) {
+		return false
+	}
+	var samples, channels float64
+	for i := range net.Nodes {
+		node := &net.Nodes[i]
+		if len(node.Out) != 3 {
+			continue
+		}
+		outs, groups := outsOf(node)
+		macs, elements := float64(node.MACs), float64(trainElement*node.Out.Size())
+		batched := macs
+		if l, ok := node.Layer.(model.Conv2D); ok && !exact && device.Winograd(l, node.In[0]) {
+			batched *= trainingShare(node.Out)
+		}
+		if _, ok := node.Layer.(model.LocalResponseNormalization); ok {
+			elements = float64(lrnWork * node.Out.Size())
+		}
+		samples += float64(kernel.Padded(n)) * (batched + elements)
+		if outs <= kernel.Lanes {
+			macs *= narrow
+		}
+		channels += float64(n) * (macs + elements/float64(groups)) * float64(kernel.Padded(outs)) / float64(outs)
+	}
+	channels += acrossPhases
+	if path == kernel.NEON { // whose kernels for this mapping are the portable ones
+		channels *= portableCost
+	}
+	return acrossGain*channels < samples
+}
+
+// trainingShare is winogradShare in training, where small maps have few tiles for the transforms of weights, which each step makes.
+func trainingShare(out model.Shape) float64 {
+	const few = 4 * kernel.WinogradTile * kernel.WinogradTile // positions
+	if out[0]*out[1] < few {
+		return 1.5 * winogradShare
+	}
+	return winogradShare
 }
 
 // hasChannelForm reports whether feature maps can have channels in their lanes in training: there are some, and none ends in softmax, which
@@ -173,19 +218,16 @@ func (c *compiler) turn(i int, x *buffer, shape model.Shape, pitch int) {
 	y := c.value(i)
 	c.task(c.plainTask(i, "turn", "gather"), []*buffer{x, y}, func(w *worker, g int) {
 		lanes := w.step.lanes(g)
-		for l := range w.index {
-			w.index[l] = -1
-			if l < lanes {
-				w.index[l] = int32(l)
-			}
-		}
 		dst, src := y.at(w, g), x.mem[g*kernel.Lanes*x.stride:]
+		if lanes < kernel.Lanes {
+			clear(dst)
+		}
 		if pitch == n {
-			c.k.GatherFloats(dst, src, x.stride, 0, size, &w.index)
+			c.k.Transpose(dst, src, lanes, size, kernel.Lanes, x.stride)
 			return
 		}
 		for p := range size / n {
-			c.k.GatherFloats(dst[p*n*kernel.Lanes:], src, x.stride, p*pitch, p*pitch+n, &w.index)
+			c.k.Transpose(dst[p*n*kernel.Lanes:], src[p*pitch:], lanes, n, kernel.Lanes, x.stride)
 		}
 	})
 }

@@ -3,8 +3,8 @@
 //
 // A network is compiled once into a plan: a list of tasks over memory that is laid out at compile time. Activations lie as
 // [groups][elements][16 samples] (an element is a place in the channels-last order of one sample), so that every kernel works
-// on 16 samples at once whatever the shape of the layer; forward passes of fewer have channels in the lanes instead. Long-lived workers run the tasks of a step with a handful of
-// barriers. Every sum has an order fixed by the network and the batch alone: results are the same bits for any number of
+// on 16 samples at once whatever the shape of the layer; feature maps of fewer have channels in the lanes instead. Long-lived workers
+// run the tasks of a step with a handful of barriers. Every sum has an order fixed by the network and the batch alone: results are the same bits for any number of
 // workers.
 package cpu
 

@@ -131,6 +131,12 @@ func (p *program) forward(ctx context.Context, set *data.Set) (*tensor.Dense, de
 	if ctx.Err() != nil {
 		return nil, device.Metrics{}, context.Cause(ctx)
 	}
+	if p.stale {
+		for _, q := range p.params {
+			q.renewOthers(p.k)
+		}
+		p.stale = false
+	}
 	defer p.useAverage()()
 	if err := p.prepare(n); err != nil {
 		return nil, device.Metrics{}, err

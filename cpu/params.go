@@ -249,10 +249,12 @@ func (p *program) useAverage() (restore func()) {
 	return swap
 }
 
-// renewed brings the copies of rows lo to hi up to date.
+// renewed brings the copies of rows lo to hi up to date that training steps read; the others wait for a pass that does.
 func (p *param) renewed(lo, hi int) {
 	for _, k := range p.copies {
-		k.renew(lo, hi)
+		if k.trained {
+			k.renew(lo, hi)
+		}
 	}
 }
 

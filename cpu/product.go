@@ -128,6 +128,7 @@ func (c *compiler) pieceBands(s slide, spec kernel.GemmSpec, pool *bandPool, pie
 type kernelCopy struct {
 	back, packed bool
 	reversed     bool // of a depthwise convolution: both axes reversed, channels where they are
+	trained      bool // a training step reads it
 	floats       []float32
 	rows         int              // of the kernel
 	renew        func(lo, hi int) // brings the copy up to date with rows lo to hi of the kernel, whole taps
@@ -137,10 +138,11 @@ type kernelCopy struct {
 func (c *compiler) copyKernel(p *param, b *filterBank, back, packed bool) []float32 {
 	for _, k := range p.copies {
 		if k.back == back && k.packed == packed && !k.reversed {
+			k.trained = k.trained || c.purpose.mode == training
 			return k.floats
 		}
 	}
-	k := &kernelCopy{back: back, packed: packed, floats: c.prog.floats(b.weightCount), rows: b.kernelRows}
+	k := &kernelCopy{back: back, packed: packed, trained: c.purpose.mode == training, floats: c.prog.floats(b.weightCount), rows: b.kernelRows}
 	taps, group := b.v.Kernel*b.h.Kernel, b.kernelRows*b.fg
 	k.renew = func(lo, hi int) {
 		if k.floats == nil { // of an outline
@@ -156,7 +158,7 @@ func (c *compiler) copyKernel(p *param, b *filterBank, back, packed bool) []floa
 			case packed:
 				kernel.FlipPacked(dst, w, t0, t1, taps, b.cg, b.fg, b.filters)
 			default:
-				kernel.FlipKernel(dst[(taps-t1)*b.cg*b.fg:], w, t1-t0, b.cg, b.fg, b.filters)
+				c.k.FlipKernel(dst[(taps-t1)*b.cg*b.fg:], w, t1-t0, b.cg, b.fg, b.filters)
 			}
 		}
 	}
@@ -168,10 +170,29 @@ func (c *compiler) copyKernel(p *param, b *filterBank, back, packed bool) []floa
 
 // renewAll brings all copies of a convolution's kernel up to date.
 func (p *param) renewAll(k *kernel.Kernels) {
+	p.renewOthers(k)
 	for _, c := range p.copies {
-		c.renew(0, c.rows)
+		if c.trained {
+			c.renew(0, c.rows)
+		}
 	}
 	for _, t := range p.transforms {
-		t.renew(k, 0, t.in, make([]float32, t.scratch()))
+		if t.trained {
+			t.renew(k, 0, t.in, make([]float32, t.scratch()))
+		}
+	}
+}
+
+// renewOthers brings those up to date that training steps do not.
+func (p *param) renewOthers(k *kernel.Kernels) {
+	for _, c := range p.copies {
+		if !c.trained {
+			c.renew(0, c.rows)
+		}
+	}
+	for _, t := range p.transforms {
+		if !t.trained {
+			t.renew(k, 0, t.in, make([]float32, t.scratch()))
+		}
 	}
 }

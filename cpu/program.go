@@ -36,6 +36,7 @@ type program struct {
 	prefers func(n int) bool  // n samples go with channels in the lanes
 	across  bool              // so do the feature maps of a training step
 	grain   int64             // multiply-adds of a part of a task
+	stale   bool              // copies of weights that training steps do not read are of an earlier step
 	traces  map[purpose]*plan // made at the first trace of each kind
 	shut    func()            // tells the device
 }

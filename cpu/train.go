@@ -55,6 +55,7 @@ func (p *program) Train(ctx context.Context, r device.Resident, epoch device.Epo
 	for _, f := range p.train.prologue {
 		f()
 	}
+	p.stale = true
 	p.crew.run(run.work)
 	p.step += int64(run.done)
 	p.train.round += uint64(run.done)

@@ -226,16 +226,18 @@ type transformed struct {
 	floats  []float32
 	in, out int  // channels of the operand and of the result
 	back    bool // for the input's gradient: both axes reversed, filters before channels
+	trained bool // a training step reads it
 }
 
 // transform makes the copy of a kernel for one direction, or finds it.
 func (c *compiler) transform(p *param, b *filterBank, back bool) *transformed {
 	for _, t := range p.transforms {
 		if t.back == back {
+			t.trained = t.trained || c.purpose.mode == training
 			return t
 		}
 	}
-	t := &transformed{p: p, in: b.channels, out: b.filters, back: back}
+	t := &transformed{p: p, in: b.channels, out: b.filters, back: back, trained: c.purpose.mode == training}
 	if back {
 		t.in, t.out = t.out, t.in
 	}
@@ -260,7 +262,7 @@ func (t *transformed) renew(k *kernel.Kernels, lo, hi int, scratch []float32) {
 	for r0 := lo; r0 < hi; r0 += group {
 		src, tap := t.p.w[r0*t.out:], t.in*t.out
 		if t.back {
-			kernel.FlipKernel(flipped, t.p.w[r0:], taps, t.out, group, t.in)
+			k.FlipKernel(flipped, t.p.w[r0:], taps, t.out, group, t.in)
 			src, tap = flipped, group*t.out
 		}
 		for r1 := 0; r1 < group; r1 += transformUnit {
@@ -286,6 +288,9 @@ func (t *transformed) renew(k *kernel.Kernels, lo, hi int, scratch []float32) {
 // renewTransforms leaves the jobs that bring a kernel's transforms up to date after its update.
 func (c *compiler) renewTransforms(p *param) {
 	for _, t := range p.transforms {
+		if !t.trained {
+			continue
+		}
 		scratch := c.global(p.Name+" transform", t.scratch(), perWorker)
 		shards := min(t.in/16, maxShards)
 		for s := range shards {

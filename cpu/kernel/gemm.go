@@ -237,21 +237,9 @@ func relu(v float32) float32 {
 // FlipKernel copies a kernel [kh][kw][c][f] to dst as [kh][kw][f][c] with both spatial axes reversed: the weights of the input
 // gradient, whose taps (ky, kx, f) then run along dy. For groups, call it with each group's columns: ld is the float stride of a row of
 // w, at least f.
-func FlipKernel(dst, w []float32, taps, c, f, ld int) {
-	const tile = 16 // a cache line of both sides
+func (k *Kernels) FlipKernel(dst, w []float32, taps, c, f, ld int) {
 	for t := range taps {
-		d := dst[(taps-1-t)*c*f:][:c*f]
-		for i0 := 0; i0 < c; i0 += tile {
-			i1 := min(i0+tile, c)
-			for j0 := 0; j0 < f; j0 += tile {
-				j1 := min(j0+tile, f)
-				for i := i0; i < i1; i++ {
-					for j, v := range w[(t*c+i)*ld:][j0:j1] {
-						d[(j0+j)*c+i] = v
-					}
-				}
-			}
-		}
+		k.Transpose(dst[(taps-1-t)*c*f:], w[t*c*ld:], c, f, c, ld)
 	}
 }
 

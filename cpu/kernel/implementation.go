@@ -25,6 +25,7 @@ type implementation struct {
 	update         func(u *Update, w, g, s1, s2 []float32)
 	sumSquares     func(s *[Lanes]float64, x []float32)
 	toSamples      func(dst, src []float32, n, ld, positions int)
+	transpose      func(dst, src []float32, rows, cols, to, from int)
 	gatherFloats   func(dst, images []float32, size, lo, hi int, index *[Lanes]int32)
 	gatherBytes    func(dst []float32, images []byte, size, lo, hi int, index *[Lanes]int32, norm *Normalizer)
 	planPool       func(p *Pool) poolPlan
@@ -65,6 +66,7 @@ func portable() implementation {
 		update:        updatePortable,
 		sumSquares:    sumSquaresPortable,
 		toSamples:     toSamplesPortable,
+		transpose:     transposePortable,
 		gatherFloats:  gatherFloatsPortable,
 		gatherBytes:   gatherBytesPortable,
 		planPool:      func(*Pool) poolPlan { return poolPlan{} },

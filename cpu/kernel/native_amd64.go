@@ -53,7 +53,7 @@ func implementationOf(p Path) implementation {
 	case Portable, NEON:
 		return i
 	}
-	i.gemm, i.toSamples, i.gatherBytes = gemmNative, toSamplesNative, gatherBytesNative
+	i.gemm, i.toSamples, i.transpose, i.gatherBytes = gemmNative, toSamplesNative, transposeNative, gatherBytesNative
 	return i
 }
 

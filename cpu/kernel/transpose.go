@@ -20,6 +20,26 @@ func toSamplesPortable(dst, src []float32, n, ld, positions int) {
 	}
 }
 
+// Transpose turns rows × cols floats: dst[j·to + i] = src[i·from + j], with to ≥ rows and from ≥ cols floats from one row to the next.
+func (k *Kernels) Transpose(dst, src []float32, rows, cols, to, from int) {
+	if rows > 0 && cols > 0 {
+		k.impl.transpose(dst[:(cols-1)*to+rows], src[:(rows-1)*from+cols], rows, cols, to, from)
+	}
+}
+
+func transposePortable(dst, src []float32, rows, cols, to, from int) {
+	const tile = 16 // a cache line of both sides
+	for i0 := 0; i0 < rows; i0 += tile {
+		for j0 := 0; j0 < cols; j0 += tile {
+			for i := i0; i < min(i0+tile, rows); i++ {
+				for j, v := range src[i*from:][j0:min(j0+tile, cols)] {
+					dst[(j0+j)*to+i] = v
+				}
+			}
+		}
+	}
+}
+
 // GatherFloats makes vectors of elements lo to hi of 16 images of size floats: dst[(i − lo)·16 + l] = images[index[l]·size + i]; a negative
 // index gives zeros.
 func (k *Kernels) GatherFloats(dst, images []float32, size, lo, hi int, index *[Lanes]int32) {

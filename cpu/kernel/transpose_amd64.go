@@ -9,6 +9,11 @@ package kernel
 //go:noescape
 func toSamples8(a *byte)
 
+// transpose8x8 transposes 8 rows, 8 columns at a time.
+//
+//go:noescape
+func transpose8x8(a *byte)
+
 // gatherPlain makes vectors v/255 of the bytes of 16 images, 8 pixels at a time.
 //
 //go:noescape

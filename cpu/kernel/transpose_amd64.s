@@ -170,6 +170,75 @@ done5:
 	VZEROUPPER
 	RET
 
+// func transpose8x8(a *byte)
+// Requires: AVX
+TEXT ·transpose8x8(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ (DI), SI
+	MOVQ 8(DI), DX
+	MOVQ 16(DI), BX
+	MOVQ 24(DI), CX
+	MOVQ 32(DI), R8
+	LEAQ (CX)(CX*2), R10
+
+loop6:
+	LEAQ        (DX)(CX*4), R11
+	VMOVUPS     (DX), X0
+	VINSERTF128 $0x01, (R11), Y0, Y0
+	VMOVUPS     16(DX), X4
+	VINSERTF128 $0x01, 16(R11), Y4, Y4
+	VMOVUPS     (DX)(CX*1), X1
+	VINSERTF128 $0x01, (R11)(CX*1), Y1, Y1
+	VMOVUPS     16(DX)(CX*1), X5
+	VINSERTF128 $0x01, 16(R11)(CX*1), Y5, Y5
+	VMOVUPS     (DX)(CX*2), X2
+	VINSERTF128 $0x01, (R11)(CX*2), Y2, Y2
+	VMOVUPS     16(DX)(CX*2), X6
+	VINSERTF128 $0x01, 16(R11)(CX*2), Y6, Y6
+	VMOVUPS     (DX)(R10*1), X3
+	VINSERTF128 $0x01, (R11)(R10*1), Y3, Y3
+	VMOVUPS     16(DX)(R10*1), X7
+	VINSERTF128 $0x01, 16(R11)(R10*1), Y7, Y7
+	VUNPCKLPS   Y1, Y0, Y8
+	VUNPCKHPS   Y1, Y0, Y9
+	VUNPCKLPS   Y3, Y2, Y10
+	VUNPCKHPS   Y3, Y2, Y11
+	VUNPCKLPS   Y5, Y4, Y12
+	VUNPCKHPS   Y5, Y4, Y13
+	VUNPCKLPS   Y7, Y6, Y14
+	VUNPCKHPS   Y7, Y6, Y15
+	VUNPCKLPD   Y10, Y8, Y0
+	VUNPCKHPD   Y10, Y8, Y1
+	VUNPCKLPD   Y11, Y9, Y2
+	VUNPCKHPD   Y11, Y9, Y3
+	VUNPCKLPD   Y14, Y12, Y4
+	VUNPCKHPD   Y14, Y12, Y5
+	VUNPCKLPD   Y15, Y13, Y6
+	VUNPCKHPD   Y15, Y13, Y7
+	MOVQ        SI, R9
+	VMOVUPS     Y0, (R9)
+	ADDQ        BX, R9
+	VMOVUPS     Y1, (R9)
+	ADDQ        BX, R9
+	VMOVUPS     Y2, (R9)
+	ADDQ        BX, R9
+	VMOVUPS     Y3, (R9)
+	ADDQ        BX, R9
+	VMOVUPS     Y4, (R9)
+	ADDQ        BX, R9
+	VMOVUPS     Y5, (R9)
+	ADDQ        BX, R9
+	VMOVUPS     Y6, (R9)
+	ADDQ        BX, R9
+	VMOVUPS     Y7, (R9)
+	ADDQ        BX, R9
+	MOVQ        R9, SI
+	ADDQ        $+32, DX
+	DECQ        R8
+	JNZ         loop6
+	VZEROUPPER
+	RET
+
 // func gatherPlain(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·gatherPlain(SB), NOSPLIT, $0-8
@@ -180,7 +249,7 @@ TEXT ·gatherPlain(SB), NOSPLIT, $0-8
 	MOVQ    136(DI), CX
 	XORQ    AX, AX
 
-loop6:
+loop7:
 	MOVQ         (DI), BX
 	VMOVQ        (BX)(AX*1), X0
 	MOVQ         64(DI), BX
@@ -352,7 +421,7 @@ loop6:
 	ADDQ         $+8, AX
 	ADDQ         $+512, SI
 	DECQ         CX
-	JNZ          loop6
+	JNZ          loop7
 	VZEROUPPER
 	RET
 
@@ -385,7 +454,7 @@ TEXT ·gatherTables(SB), NOSPLIT, $0-8
 	MOVQ 136(DI), CX
 	XORQ AX, AX
 
-loop7:
+loop8:
 	MOVQ       (DI), BX
 	VMOVQ      (BX)(AX*1), X0
 	MOVQ       64(DI), BX
@@ -461,10 +530,10 @@ loop7:
 	VMOVUPS    Y13, 32(SI)
 	ADDQ       $+1024, DX
 	CMPQ       DX, 152(DI)
-	JNE        same8
+	JNE        same9
 	MOVQ       144(DI), DX
 
-same8:
+same9:
 	VPMOVZXBD  X4, Y9
 	VPSRLDQ    $0x08, X4, X4
 	VPMOVZXBD  X4, Y10
@@ -476,10 +545,10 @@ same8:
 	VMOVUPS    Y13, 96(SI)
 	ADDQ       $+1024, DX
 	CMPQ       DX, 152(DI)
-	JNE        same9
+	JNE        same10
 	MOVQ       144(DI), DX
 
-same9:
+same10:
 	VPMOVZXBD  X3, Y9
 	VPSRLDQ    $0x08, X3, X3
 	VPMOVZXBD  X3, Y10
@@ -491,10 +560,10 @@ same9:
 	VMOVUPS    Y13, 160(SI)
 	ADDQ       $+1024, DX
 	CMPQ       DX, 152(DI)
-	JNE        same10
+	JNE        same11
 	MOVQ       144(DI), DX
 
-same10:
+same11:
 	VPMOVZXBD  X2, Y9
 	VPSRLDQ    $0x08, X2, X2
 	VPMOVZXBD  X2, Y10
@@ -506,10 +575,10 @@ same10:
 	VMOVUPS    Y13, 224(SI)
 	ADDQ       $+1024, DX
 	CMPQ       DX, 152(DI)
-	JNE        same11
+	JNE        same12
 	MOVQ       144(DI), DX
 
-same11:
+same12:
 	VPMOVZXBD  X1, Y9
 	VPSRLDQ    $0x08, X1, X1
 	VPMOVZXBD  X1, Y10
@@ -521,10 +590,10 @@ same11:
 	VMOVUPS    Y13, 288(SI)
 	ADDQ       $+1024, DX
 	CMPQ       DX, 152(DI)
-	JNE        same12
+	JNE        same13
 	MOVQ       144(DI), DX
 
-same12:
+same13:
 	VPMOVZXBD  X0, Y9
 	VPSRLDQ    $0x08, X0, X0
 	VPMOVZXBD  X0, Y10
@@ -536,10 +605,10 @@ same12:
 	VMOVUPS    Y13, 352(SI)
 	ADDQ       $+1024, DX
 	CMPQ       DX, 152(DI)
-	JNE        same13
+	JNE        same14
 	MOVQ       144(DI), DX
 
-same13:
+same14:
 	VPMOVZXBD  X8, Y9
 	VPSRLDQ    $0x08, X8, X8
 	VPMOVZXBD  X8, Y10
@@ -551,10 +620,10 @@ same13:
 	VMOVUPS    Y13, 416(SI)
 	ADDQ       $+1024, DX
 	CMPQ       DX, 152(DI)
-	JNE        same14
+	JNE        same15
 	MOVQ       144(DI), DX
 
-same14:
+same15:
 	VPMOVZXBD  X7, Y9
 	VPSRLDQ    $0x08, X7, X7
 	VPMOVZXBD  X7, Y10
@@ -566,13 +635,13 @@ same14:
 	VMOVUPS    Y13, 480(SI)
 	ADDQ       $+1024, DX
 	CMPQ       DX, 152(DI)
-	JNE        same15
+	JNE        same16
 	MOVQ       144(DI), DX
 
-same15:
+same16:
 	ADDQ $+8, AX
 	ADDQ $+512, SI
 	DECQ CX
-	JNZ  loop7
+	JNZ  loop8
 	VZEROUPPER
 	RET

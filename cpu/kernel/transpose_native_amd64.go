@@ -37,6 +37,30 @@ func toSamplesNative(dst, src []float32, n, ld, positions int) {
 	}
 }
 
+// transposeArgs is what transpose8x8 reads; strides are in bytes.
+type transposeArgs struct {
+	dst, src unsafe.Pointer
+	to, from int
+	tiles    int
+}
+
+func transposeNative(dst, src []float32, rows, cols, to, from int) {
+	const tile, line = 8, 16 // a cache line of both sides
+	whole, wide := rows/tile*tile, cols/tile*tile
+	for j := 0; j < wide; j += line {
+		for i := 0; i < whole; i += tile {
+			a := transposeArgs{base(dst[j*to+i:]), base(src[i*from+j:]), to * 4, from * 4, min(line, wide-j) / tile}
+			transpose8x8((*byte)(unsafe.Pointer(&a)))
+		}
+	}
+	if wide < cols {
+		transposePortable(dst[wide*to:], src[wide:], whole, cols-wide, to, from)
+	}
+	if whole < rows {
+		transposePortable(dst[whole:], src[whole*from:], rows-whole, cols, to, from)
+	}
+}
+
 // gatherArgs is what the gathers read.
 type gatherArgs struct {
 	images    [Lanes]unsafe.Pointer

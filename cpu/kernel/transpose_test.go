@@ -27,6 +27,27 @@ func TestToSamples(t *testing.T) {
 	})
 }
 
+func TestTranspose(t *testing.T) {
+	t.Parallel()
+	paths(t, func(t *testing.T, k *Kernels) {
+		for rows := 1; rows < 40; rows += 3 {
+			for cols := 1; cols < 40; cols++ {
+				to, from := rows+cols%3, cols+rows%4
+				src := data(seeded(uint64(rows)), (rows-1)*from+cols, false)
+				dst := data(seeded(uint64(cols)), (cols-1)*to+rows, false)
+				want := slices.Clone(dst)
+				for i := range rows {
+					for j := range cols {
+						want[j*to+i] = src[i*from+j]
+					}
+				}
+				k.Transpose(dst, src, rows, cols, to, from)
+				sameBits(t, "dst", dst, want)
+			}
+		}
+	})
+}
+
 func TestGather(t *testing.T) {
 	t.Parallel()
 	plain := [256]float32{}

@@ -9,6 +9,7 @@ import (
 func transposes(g *gen) {
 	g.w = avx2
 	g.toSamples()
+	g.transposeRows()
 	g.gatherPlain()
 	g.gatherTables()
 }
@@ -50,6 +51,43 @@ func (g *gen) toSamples() {
 	}
 	g.ADDQ(operand.I32(32), dst)
 	g.ADDQ(operand.I32(512), src)
+	g.DECQ(n)
+	g.JNZ(operand.LabelRef(l))
+	g.end()
+}
+
+// transposeRows transposes tiles of 8×8 floats that lie side by side. Arguments: dst, src, bytes from one row of each to the next, number of tiles.
+func (g *gen) transposeRows() {
+	g.fn("transpose8x8", "transposes 8 rows, 8 columns at a time.")
+	dst, src, to, from, n, row := reg.RSI, reg.RDX, reg.RBX, reg.RCX, reg.R8, reg.R9
+	from3, src4 := reg.R10, reg.R11
+	g.MOVQ(arg(0), dst)
+	g.MOVQ(arg(8), src)
+	g.MOVQ(arg(16), to)
+	g.MOVQ(arg(24), from)
+	g.MOVQ(arg(32), n)
+	g.LEAQ(at(from, from, 2, 0), from3)
+	l := g.label("loop")
+	g.Label(l)
+	g.LEAQ(at(src, from, 4, 0), src4)
+	g.transpose8(func(i int) operand.Mem {
+		b := []reg.Register{src, src4}[i/4]
+		switch i % 4 {
+		case 0:
+			return mem(b, 0)
+		case 3:
+			return at(b, from3, 1, 0)
+		default:
+			return at(b, from, uint8(i%4), 0)
+		}
+	})
+	g.MOVQ(dst, row)
+	for i := range 8 {
+		g.VMOVUPS(g.v(i), mem(row, 0))
+		g.ADDQ(to, row)
+	}
+	g.MOVQ(row, dst)
+	g.ADDQ(operand.I32(32), src)
 	g.DECQ(n)
 	g.JNZ(operand.LabelRef(l))
 	g.end()
