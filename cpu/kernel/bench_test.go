@@ -211,7 +211,7 @@ func BenchmarkOutputs(b *testing.B) {
 }
 
 func BenchmarkDenseForward(b *testing.B) {
-	for _, s := range [][3]int{{2, 1352, 28}, {8, 120, 84}, {2, 9216, 4096}} {
+	for _, s := range [][3]int{{2, 1352, 28}, {8, 120, 84}, {2, 9216, 4096}, {2, 168, 28}} {
 		b.Run("", func(b *testing.B) {
 			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
 				g, err := k.NewGemm(GemmSpec{Grid: Grid{Cols: s[0], XCol: s[1], YCol: s[2]}, Taps: []Run{{0, 0, int32(s[1])}}, Outs: s[2], WTap: s[2], WOut: 1, Init: Bias})
@@ -226,7 +226,7 @@ func BenchmarkDenseForward(b *testing.B) {
 }
 
 func BenchmarkDenseInputGrad(b *testing.B) {
-	for _, s := range [][3]int{{2, 1352, 28}, {8, 120, 84}, {2, 9216, 4096}} {
+	for _, s := range [][3]int{{2, 1352, 28}, {8, 120, 84}, {2, 9216, 4096}, {2, 168, 28}} {
 		b.Run("", func(b *testing.B) {
 			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
 				g, err := k.NewGemm(GemmSpec{Grid: Grid{Cols: s[0], XCol: s[2], YCol: s[1]}, Taps: []Run{{0, 0, int32(s[2])}}, Outs: s[1], WTap: 1, WOut: s[2]})
@@ -321,7 +321,7 @@ func BenchmarkConvMaxPoolGrad(b *testing.B) {
 }
 
 func BenchmarkDenseUpdate(b *testing.B) {
-	for _, s := range [][3]int{{2, 1352, 28}, {8, 120, 84}, {2, 9216, 4096}} {
+	for _, s := range [][3]int{{2, 1352, 28}, {8, 120, 84}, {2, 9216, 4096}, {2, 168, 28}} {
 		b.Run("", func(b *testing.B) {
 			benchPaths(b, func(b *testing.B, k *Kernels) (int64, func()) {
 				const block = 104
