@@ -77,6 +77,9 @@ store9:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile2
 	MOVQ    64(DI), BX
@@ -176,6 +179,9 @@ store18:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile11
 	MOVQ    64(DI), BX
@@ -290,6 +296,9 @@ store27:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile20
 	MOVQ    64(DI), BX
@@ -419,6 +428,9 @@ store36:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile29
 	MOVQ    64(DI), BX
@@ -563,6 +575,9 @@ store45:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile38
 	MOVQ    64(DI), BX
@@ -722,6 +737,9 @@ store54:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile47
 	MOVQ    64(DI), BX
@@ -824,6 +842,9 @@ store63:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile56
 	MOVQ    64(DI), BX
@@ -955,6 +976,9 @@ store72:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile65
 	MOVQ    64(DI), BX
@@ -1115,6 +1139,9 @@ store81:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile74
 	MOVQ    64(DI), BX
@@ -1228,6 +1255,9 @@ again91:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile83
 	MOVQ 64(DI), BX
@@ -1366,6 +1396,9 @@ again101:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile93
 	MOVQ 64(DI), BX
@@ -1529,6 +1562,9 @@ again111:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile103
 	MOVQ 64(DI), BX
@@ -1717,6 +1753,9 @@ again121:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile113
 	MOVQ 64(DI), BX
@@ -1846,6 +1885,9 @@ again131:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile123
 	MOVQ 64(DI), BX
@@ -2008,6 +2050,9 @@ again141:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile133
 	MOVQ 64(DI), BX
@@ -2203,6 +2248,9 @@ again151:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile143
 	MOVQ 64(DI), BX
@@ -2369,6 +2417,9 @@ again161:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile153
 	MOVQ 64(DI), BX
@@ -2584,6 +2635,9 @@ again171:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile163
 	MOVQ 64(DI), BX
@@ -2671,6 +2725,9 @@ store180:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile173
 	MOVQ    64(DI), BX
@@ -2773,6 +2830,9 @@ store189:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile182
 	MOVQ    64(DI), BX
@@ -2890,6 +2950,9 @@ store198:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile191
 	MOVQ    64(DI), BX
@@ -3022,6 +3085,9 @@ store207:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile200
 	MOVQ    64(DI), BX
@@ -3169,6 +3235,9 @@ store216:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile209
 	MOVQ    64(DI), BX
@@ -3331,6 +3400,9 @@ store225:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile218
 	MOVQ    64(DI), BX
@@ -3436,6 +3508,9 @@ store234:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile227
 	MOVQ    64(DI), BX
@@ -3570,6 +3645,9 @@ store243:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile236
 	MOVQ    64(DI), BX
@@ -3733,6 +3811,9 @@ store252:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile245
 	MOVQ    64(DI), BX
@@ -3849,6 +3930,9 @@ again262:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile254
 	MOVQ 64(DI), BX
@@ -3990,6 +4074,9 @@ again272:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile264
 	MOVQ 64(DI), BX
@@ -4156,6 +4243,9 @@ again282:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile274
 	MOVQ 64(DI), BX
@@ -4347,6 +4437,9 @@ again292:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile284
 	MOVQ 64(DI), BX
@@ -4479,6 +4572,9 @@ again302:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile294
 	MOVQ 64(DI), BX
@@ -4644,6 +4740,9 @@ again312:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile304
 	MOVQ 64(DI), BX
@@ -4842,6 +4941,9 @@ again322:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
+	MOVQ 216(DI), BX
+	ADDQ BX, 16(DI)
+	ADDQ BX, 24(DI)
 	DECQ 168(DI)
 	JNZ  tile314
 	MOVQ 64(DI), BX
@@ -5695,6 +5797,9 @@ store373:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile366
 	MOVQ    64(DI), BX
@@ -5779,6 +5884,9 @@ store382:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile375
 	MOVQ    64(DI), BX
@@ -5871,6 +5979,9 @@ store391:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile384
 	MOVQ    64(DI), BX
@@ -5971,6 +6082,9 @@ store400:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile393
 	MOVQ    64(DI), BX
@@ -6079,6 +6193,9 @@ store409:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile402
 	MOVQ    64(DI), BX
@@ -6195,6 +6312,9 @@ store418:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile411
 	MOVQ    64(DI), BX
@@ -6319,6 +6439,9 @@ store427:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile420
 	MOVQ    64(DI), BX
@@ -6451,6 +6574,9 @@ store436:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile429
 	MOVQ    64(DI), BX
@@ -6599,6 +6725,9 @@ store445:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile438
 	MOVQ    64(DI), BX
@@ -6763,6 +6892,9 @@ store454:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile447
 	MOVQ    64(DI), BX
@@ -6943,6 +7075,9 @@ store463:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile456
 	MOVQ    64(DI), BX
@@ -7139,6 +7274,9 @@ store472:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile465
 	MOVQ    64(DI), BX
@@ -7367,6 +7505,9 @@ store481:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile474
 	MOVQ    64(DI), BX
@@ -7627,6 +7768,9 @@ store490:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile483
 	MOVQ    64(DI), BX
@@ -7919,6 +8063,9 @@ store499:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile492
 	MOVQ    64(DI), BX
@@ -8007,6 +8154,9 @@ store508:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile501
 	MOVQ    64(DI), BX
@@ -8112,6 +8262,9 @@ store517:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile510
 	MOVQ    64(DI), BX
@@ -8234,6 +8387,9 @@ store526:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile519
 	MOVQ    64(DI), BX
@@ -8373,6 +8529,9 @@ store535:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile528
 	MOVQ    64(DI), BX
@@ -8529,6 +8688,9 @@ store544:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile537
 	MOVQ    64(DI), BX
@@ -8702,6 +8864,9 @@ store553:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile546
 	MOVQ    64(DI), BX
@@ -8892,6 +9057,9 @@ store562:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile555
 	MOVQ    64(DI), BX
@@ -9099,6 +9267,9 @@ store571:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile564
 	MOVQ    64(DI), BX
@@ -9340,6 +9511,9 @@ store580:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile573
 	MOVQ    64(DI), BX
@@ -9615,6 +9789,9 @@ store589:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile582
 	MOVQ    64(DI), BX
@@ -9924,6 +10101,9 @@ store598:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile591
 	MOVQ    64(DI), BX
@@ -10025,6 +10205,9 @@ store607:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile600
 	MOVQ    64(DI), BX
@@ -10151,6 +10334,9 @@ store616:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile609
 	MOVQ    64(DI), BX
@@ -10302,6 +10488,9 @@ store625:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile618
 	MOVQ    64(DI), BX
@@ -10478,6 +10667,9 @@ store634:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile627
 	MOVQ    64(DI), BX
@@ -10679,6 +10871,9 @@ store643:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile636
 	MOVQ    64(DI), BX
@@ -10905,6 +11100,9 @@ store652:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile645
 	MOVQ    64(DI), BX
@@ -11156,6 +11354,9 @@ store661:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile654
 	MOVQ    64(DI), BX
@@ -11432,6 +11633,9 @@ store670:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile663
 	MOVQ    64(DI), BX
@@ -11733,6 +11937,9 @@ store679:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile672
 	MOVQ    64(DI), BX
@@ -11850,6 +12057,9 @@ store688:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile681
 	MOVQ    64(DI), BX
@@ -12000,6 +12210,9 @@ store697:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile690
 	MOVQ    64(DI), BX
@@ -12183,6 +12396,9 @@ store706:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile699
 	MOVQ    64(DI), BX
@@ -12399,6 +12615,9 @@ store715:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile708
 	MOVQ    64(DI), BX
@@ -12648,6 +12867,9 @@ store724:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile717
 	MOVQ    64(DI), BX
@@ -12930,6 +13152,9 @@ store733:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile726
 	MOVQ    64(DI), BX
@@ -13084,6 +13309,9 @@ store742:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile735
 	MOVQ    64(DI), BX
@@ -13287,6 +13515,9 @@ store751:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile744
 	MOVQ    64(DI), BX
@@ -13539,6 +13770,9 @@ store760:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile753
 	MOVQ    64(DI), BX
@@ -13840,6 +14074,9 @@ store769:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile762
 	MOVQ    64(DI), BX
@@ -13919,6 +14156,9 @@ store778:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile771
 	MOVQ    64(DI), BX
@@ -14006,6 +14246,9 @@ store787:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile780
 	MOVQ    64(DI), BX
@@ -14101,6 +14344,9 @@ store796:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile789
 	MOVQ    64(DI), BX
@@ -14204,6 +14450,9 @@ store805:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile798
 	MOVQ    64(DI), BX
@@ -14323,6 +14572,9 @@ store814:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile807
 	MOVQ    64(DI), BX
@@ -14458,6 +14710,9 @@ store823:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile816
 	MOVQ    64(DI), BX
@@ -14627,6 +14882,9 @@ store832:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile825
 	MOVQ    64(DI), BX
@@ -14828,6 +15086,9 @@ store841:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile834
 	MOVQ    64(DI), BX
@@ -15095,6 +15356,9 @@ store850:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile843
 	MOVQ    64(DI), BX
@@ -15186,6 +15450,9 @@ store859:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile852
 	MOVQ    64(DI), BX
@@ -15294,6 +15561,9 @@ store868:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile861
 	MOVQ    64(DI), BX
@@ -15419,6 +15689,9 @@ store877:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile870
 	MOVQ    64(DI), BX
@@ -15561,6 +15834,9 @@ store886:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile879
 	MOVQ    64(DI), BX
@@ -15737,6 +16013,9 @@ store895:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile888
 	MOVQ    64(DI), BX
@@ -15947,6 +16226,9 @@ store904:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile897
 	MOVQ    64(DI), BX
@@ -16227,6 +16509,9 @@ store913:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile906
 	MOVQ    64(DI), BX
@@ -16331,6 +16616,9 @@ store922:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile915
 	MOVQ    64(DI), BX
@@ -16460,6 +16748,9 @@ store931:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile924
 	MOVQ    64(DI), BX
@@ -16614,6 +16905,9 @@ store940:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile933
 	MOVQ    64(DI), BX
@@ -16793,6 +17087,9 @@ store949:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile942
 	MOVQ    64(DI), BX
@@ -17022,6 +17319,9 @@ store958:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile951
 	MOVQ    64(DI), BX
@@ -17301,6 +17601,9 @@ store967:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile960
 	MOVQ    64(DI), BX
@@ -17421,6 +17724,9 @@ store976:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile969
 	MOVQ    64(DI), BX
@@ -17574,6 +17880,9 @@ store985:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile978
 	MOVQ    64(DI), BX
@@ -17760,6 +18069,9 @@ store994:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile987
 	MOVQ    64(DI), BX
@@ -17979,6 +18291,9 @@ store1003:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile996
 	MOVQ    64(DI), BX
@@ -18264,6 +18579,9 @@ store1012:
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 16(DI)
+	ADDQ    BX, 24(DI)
 	DECQ    168(DI)
 	JNZ     tile1005
 	MOVQ    64(DI), BX

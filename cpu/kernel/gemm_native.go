@@ -22,6 +22,7 @@ type gemmArgs struct {
 	_                [5]int // the assembly's own
 	right, down      int    // of a window
 	argmax           unsafe.Pointer
+	wtile            int // of a single row whose tiles follow each other along the outputs, else 0
 }
 
 // gemmTile is a register tile: positions × outputs.
@@ -38,6 +39,7 @@ type gemmBlock struct {
 	col   int
 	out   int
 	outs  int
+	alike int // blocks from here on that differ in their outputs alone and can be one call, where there are several
 }
 
 // gemmStage is a part of the taps, in order; one stage adds to what the last one left in y.
@@ -145,7 +147,7 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
 			} else {
 				plan.groups = append(plan.groups, gemmGroup{len(plan.blocks), 1, t.j})
 			}
-			plan.blocks = append(plan.blocks, gemmBlock{t.id, p, n, col, out, t.j})
+			plan.blocks = append(plan.blocks, gemmBlock{id: t.id, p: p, tiles: n, col: col, out: out, outs: t.j})
 			out += t.j
 		}
 		col += n * p
@@ -172,6 +174,21 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
 		}
 	}
 	return plan
+}
+
+// join finds the blocks that can be one call.
+func (p *gemmPlan) join(g *Gemm) {
+	if g.Init == Bias && g.WOut != 1 {
+		return // weights and biases are not as far apart
+	}
+	for i := len(p.blocks) - 1; i >= 0; i-- {
+		b := &p.blocks[i]
+		if b.alike = 1; b.tiles == 1 && i+1 < len(p.blocks) {
+			if next := &p.blocks[i+1]; next.tiles == 1 && next.id == b.id && next.col == b.col {
+				b.alike += next.alike
+			}
+		}
+	}
 }
 
 // apart reports whether neighbouring positions of a row read different inputs.
@@ -258,6 +275,21 @@ func (c *gemmCaller) stage(first, last bool, runs []gemmRun) {
 	c.a.runsEnd = uintptr(c.a.runs) + uintptr(len(runs))*unsafe.Sizeof(gemmRun{})
 }
 
+// callAlike computes row r of a block and of those alike.
+func (c *gemmCaller) callAlike(b *gemmBlock, r int) {
+	g := c.g
+	c.a.x = unsafe.Add(c.x, (r*g.XRow+b.col*g.XCol)*64)
+	c.a.y = unsafe.Add(c.y, (r*g.YRow+b.col*g.YCol+b.out*g.YOut)*64)
+	c.a.w = unsafe.Add(c.w, b.out*g.WOut*4)
+	if c.a.init == int(Bias) {
+		c.a.bias = unsafe.Add(c.b, b.out*4)
+	}
+	c.a.rows, c.a.tiles = 1, b.alike
+	c.a.xtile, c.a.ytile, c.a.wtile = 0, b.outs*c.a.yout, b.outs*c.a.wout
+	gemmCall(b.id, (*byte)(unsafe.Pointer(&c.a)))
+	c.a.wtile = 0
+}
+
 // call computes rows rows from row r on and tiles tiles of a block from tile t on, with its weights at w.
 func (c *gemmCaller) call(b *gemmBlock, r, rows, t, tiles int, w unsafe.Pointer) {
 	g := c.g
@@ -280,8 +312,13 @@ func gemmStages(g *Gemm, stages []gemmStage, y, x, w, bias []float32, rows int) 
 		n := min(g.aux.rows, rows-r)
 		for s := range stages {
 			c.stage(s == 0, s+1 == len(stages), stages[s].runs)
-			for i := range g.aux.blocks {
+			for i := 0; i < len(g.aux.blocks); i++ {
 				b := &g.aux.blocks[i]
+				if n == 1 && b.alike > 1 {
+					c.callAlike(b, r)
+					i += b.alike - 1
+					continue
+				}
 				c.call(b, r, n, 0, b.tiles, unsafe.Add(c.w, b.out*g.WOut*4))
 			}
 		}

@@ -21,7 +21,7 @@ func implementationOf(p Path) implementation {
 	i := portable()
 	switch p {
 	case AVX2:
-		i.planGemm = func(g *Gemm) gemmPlan { return planGemm(g, pickTiles(g, gemmAVX2, gemmAVX2Strided), avx2Cost) }
+		i.planGemm = func(g *Gemm) gemmPlan { return planJoined(g, pickTiles(g, gemmAVX2, gemmAVX2Strided), avx2Cost) }
 		i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesAVX2Tiles, gradCost) }
 		i.planOuter = func(g *GradOuter) gradPlan { return planOuter(g, gradOuterAVX2Tiles, 8, gradCost) }
 		i.gradLanes, i.gradOuter = gradLanesAVX2, gradOuterAVX2
@@ -36,7 +36,7 @@ func implementationOf(p Path) implementation {
 		setWindowGrads(&i, windowGradAVX2Tiles, unsafe.Pointer(&windowGradMasks), 2)
 		setWinograd(&i, 0)
 	case AVX512:
-		i.planGemm = func(g *Gemm) gemmPlan { return planGemm(g, pickTiles(g, gemmAVX512, gemmAVX512Strided), avx512Cost) }
+		i.planGemm = func(g *Gemm) gemmPlan { return planJoined(g, pickTiles(g, gemmAVX512, gemmAVX512Strided), avx512Cost) }
 		i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesAVX512Tiles, gradCost) }
 		i.planOuter = func(g *GradOuter) gradPlan { return planOuter(g, gradOuterAVX512Tiles, 16, gradCost) }
 		i.gradLanes, i.gradOuter = gradLanesAVX512, gradOuterAVX512
@@ -55,6 +55,12 @@ func implementationOf(p Path) implementation {
 	}
 	i.gemm, i.toSamples, i.transpose, i.gatherBytes = gemmNative, toSamplesNative, transposeNative, gatherBytesNative
 	return i
+}
+
+func planJoined(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
+	p := planGemm(g, tiles, cost)
+	p.join(g)
+	return p
 }
 
 func pickTiles(g *Gemm, unit, strided []gemmTile) []gemmTile {

@@ -19,6 +19,7 @@ const (
 	gemmRowX, gemmRowY, gemmCount, gemmCur = 152, 160, 168, 176
 	gemmHalf                               = 184
 	gemmRight, gemmDown, gemmArgmax        = 192, 200, 208
+	gemmWTile                              = 216
 )
 
 // gemmTile is a register tile: positions × outputs.
@@ -75,7 +76,8 @@ func gemms(g *gen) {
 type unit struct{ p, half int }
 
 // gemm writes a tile: for rows, for tiles of a row (for halves), for runs, for taps. The positions of a tile are neighbours in a row
-// or, of a window, two in each of two rows whose maxima are stored.
+// or, of a window, two in each of two rows whose maxima are stored. The tiles of a single row may be of the same positions and follow each
+// other along the outputs: then WTile bytes of weights, and of biases, lie between them.
 func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 	x, xcol, xcol3, xcol5 := reg.RSI, reg.R8, reg.R9, reg.R10
 	xp, wp, n, run := reg.RAX, reg.RCX, reg.R11, reg.R12
@@ -268,6 +270,11 @@ func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 	g.ADDQ(arg(gemmXTile), x)
 	g.MOVQ(arg(gemmYTile), tmp)
 	g.ADDQ(tmp, arg(gemmCur))
+	if !window {
+		g.MOVQ(arg(gemmWTile), tmp)
+		g.ADDQ(tmp, arg(gemmW))
+		g.ADDQ(tmp, arg(gemmBias))
+	}
 	g.DECQ(arg(gemmCount))
 	g.JNZ(operand.LabelRef(tileL))
 	g.MOVQ(arg(gemmXRow), tmp)
