@@ -75,17 +75,7 @@ func (c *compiler) channelKernelGrad(node *model.Node, s *convState, kern *param
 	bank := &s.bank
 	sl := bank.forwardSlide()
 	sl.xChannels, sl.yChannels = c.pitch(node.Inputs[0]), kernel.Padded(bank.filters)
-	var regions []region
-	height := max(1, gradPositions/bank.outW)
-	row := bank.outW * sl.yChannels
-	for lo := 0; lo < bank.v.Out; lo += height {
-		for _, r := range sl.regions(lo, min(lo+height, bank.v.Out)) {
-			if len(r.taps) > 0 {
-				r.y += lo * row
-				regions = append(regions, r)
-			}
-		}
-	}
+	regions := bank.gradRegions(sl)
 	bounds := shardBounds(bank.kernelRows, bank.filters, bank.cg)
 	block := max(minBlockRows, gradBlockFloats/bank.filters)
 	made := map[string]*kernel.GradPositions{}
@@ -131,6 +121,50 @@ func (c *compiler) channelKernelGrad(node *model.Node, s *convState, kern *param
 		}
 	})
 }
+
+// gradRegions cuts a kernel's gradient into bands of regions with the same taps, or with channels enough to fill a tile by themselves into those
+// where one tap is valid, which are larger. sl is the forward slide.
+func (b *filterBank) gradRegions(sl slide) (all []region) {
+	height := max(1, gradPositions/b.outW)
+	row := b.outW * sl.yChannels
+	var slides []slide
+	if b.cg < leastTapChannels {
+		slides = append(slides, sl)
+	} else {
+		for ky := range b.v.Kernel {
+			for kx := range b.h.Kernel {
+				one := sl
+				one.rows, one.cols = tapAxis(b.v, ky), tapAxis(b.h, kx)
+				slides = append(slides, one)
+			}
+		}
+	}
+	for lo := 0; lo < b.v.Out; lo += height {
+		for _, s := range slides {
+			for _, r := range s.regions(lo, min(lo+height, b.v.Out)) {
+				if len(r.taps) > 0 {
+					r.y += lo * row
+					all = append(all, r)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// tapAxis is the outputs of a window for which element k alone lies on the input; nil where there are none.
+func tapAxis(w model.Window, k int) []segment {
+	at := k*w.Dilation - w.Before // of output 0
+	first := max(0, (-at+w.Stride-1)/w.Stride)
+	end := min(w.Out, (w.In-1-at+w.Stride)/w.Stride)
+	if at >= w.In || first >= end {
+		return nil
+	}
+	return []segment{{first: first, step: 1, n: end - first, advance: w.Stride, taps: []tap{{k, at + first*w.Stride}}}}
+}
+
+// leastTapChannels is how many channels fill a tile of the gradient's rows.
+const leastTapChannels = 8
 
 // gradOf is the gradient over a region of rows lo to lo+rows of the kernel, nil where none of them has a tap there.
 func (c *compiler) gradOf(made map[string]*kernel.GradPositions, r region, lo, rows int, bank *filterBank) (*kernel.GradPositions, error) {
