@@ -181,7 +181,7 @@ func (c *compiler) channelGather() {
 	if c.purpose.mode == tracing { // a trace takes its images as they are
 		mean, std = nil, nil
 	}
-	c.task(device.Task{Name: c.gatherName(augment), Kernel: "portable"}, uses, func(w *worker, g int) {
+	read := func(w *worker, g int) {
 		set, dst := w.step.set, x.at(w, g)
 		at, pixels, floats := int(w.step.sample(g))*size, set.Pixels, set.Floats
 		if augment != nil {
@@ -208,6 +208,9 @@ func (c *compiler) channelGather() {
 				to[k] = (from[i] - m) / s
 			}
 		}
+	}
+	c.task(device.Task{Name: c.gatherName(augment), Kernel: "portable"}, uses, func(w *worker, g int) {
+		w.reads(func() { read(w, g) })
 	})
 }
 

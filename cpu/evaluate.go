@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 
@@ -155,10 +156,13 @@ func (p *program) forward(ctx context.Context, set *data.Set) (*tensor.Dense, de
 		p.crew.run(r.together)
 	}
 	if done := int(r.next.Load()); done < groups {
-		return nil, device.Metrics{}, context.Cause(ctx)
+		return nil, device.Metrics{}, cmp.Or(p.crew.fault(), context.Cause(ctx))
 	}
 	if few > 0 {
 		r.few(few)
+	}
+	if err := p.crew.fault(); err != nil {
+		return nil, device.Metrics{}, err
 	}
 	m := device.Metrics{Count: int64(n)}
 	for g := range r.sums {

@@ -32,8 +32,12 @@ func (c *compiler) newGatherer() *gatherer {
 
 // part makes elements lo to hi of group g's images. With an augmentation they are all of them.
 func (s *gatherer) part(w *worker, g, lo, hi int, dst []float32) {
-	c, set := s.c, w.step.set
 	w.fill(g)
+	w.reads(func() { s.read(w, g, lo, hi, dst) })
+}
+
+func (s *gatherer) read(w *worker, g, lo, hi int, dst []float32) {
+	c, set := s.c, w.step.set
 	bytes, floats := set.Pixels, set.Floats
 	if s.augment != nil {
 		s.augment.apply(w)

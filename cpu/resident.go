@@ -56,11 +56,15 @@ func (p *program) Load(set *data.Set) (device.Resident, error) {
 	if !place.Streamed {
 		if set.Pixels != nil {
 			own.Pixels = aligned[uint8](len(set.Pixels))
-			copy(own.Pixels, set.Pixels)
 		}
 		if set.Floats != nil {
 			own.Floats = aligned[float32](len(set.Floats))
+		}
+		if err := set.Reading(func() {
+			copy(own.Pixels, set.Pixels)
 			copy(own.Floats, set.Floats)
+		}); err != nil {
+			return nil, err
 		}
 		own.Labels = slices.Clone(set.Labels)
 		p.copied.Add(place.Bytes)

@@ -58,6 +58,14 @@ func (s *step) sample(i int) int32 {
 	return s.order[s.base+i]
 }
 
+// reads runs f, which reads the step's images. Where they lie in a file that was cut off, the step goes on with whatever is in their
+// place, and the pass ends with the error.
+func (w *worker) reads(f func()) {
+	if err := w.step.set.Reading(f); err != nil && w.fault == nil {
+		w.fault = err
+	}
+}
+
 // fill sets the worker's index of group g's images, −1 in the lanes of padding.
 func (w *worker) fill(g int) {
 	n := w.step.lanes(g)

@@ -97,6 +97,10 @@ func (r *epochRun) stepDone(w *worker) {
 	r.done++
 	r.metrics.LossSum += sum
 	r.metrics.Count += int64(w.step.n)
+	if r.err = r.program.crew.fault(); r.err != nil {
+		r.stop.Store(true)
+		return
+	}
 	if loss := sum / float64(w.step.n); math.IsNaN(loss) || math.IsInf(loss, 0) {
 		r.err = &device.NonFiniteError{Step: r.done, Loss: loss}
 		r.stop.Store(true)

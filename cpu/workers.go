@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"cmp"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type worker struct {
 	index       [kernel.Lanes]int32
 	times       []time.Duration // spent in each task, where that is asked for
 	offered     time.Duration   // when the core was offered to others
+	fault       error           // of reading images
 	_           [64]byte
 	place       atomic.Uint64 // of the phase that it has come to
 	_           [64]byte
@@ -90,6 +92,15 @@ func (c *crew) run(f func(*worker)) {
 
 // alone lets the caller's goroutine call f as worker 0; the others sleep on.
 func (c *crew) alone(f func(*worker)) { flushed(c.workers[0], f) }
+
+// fault is what went wrong with reading images since the last call. All workers are past reading.
+func (c *crew) fault() (err error) {
+	for _, w := range c.workers {
+		err = cmp.Or(err, w.fault)
+		w.fault = nil
+	}
+	return err
+}
 
 // close ends the goroutines.
 func (c *crew) close() {

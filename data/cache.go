@@ -88,7 +88,7 @@ func (f Folder) readCache(key string, n, size int) (pixels []uint8, bad []uint32
 		return nil, nil, err
 	}
 	left, count := 0, -1
-	err = guarded(name, func() {
+	err = readingFile(name, func() {
 		if left = len(content) - cacheTail; left < 0 {
 			return
 		}
@@ -103,7 +103,7 @@ func (f Folder) readCache(key string, n, size int) (pixels []uint8, bad []uint32
 		return nil, nil, fmt.Errorf("%s: %w: %d bytes, expected %d", name, ErrFormat, len(content), n*size+cacheTail)
 	}
 	var sum [sha256.Size]byte
-	if err := guarded(name, func() { sum = sha256.Sum256(content[:left+8]) }); err != nil {
+	if err := readingFile(name, func() { sum = sha256.Sum256(content[:left+8]) }); err != nil {
 		return nil, nil, err
 	}
 	if sum != [sha256.Size]byte(content[left+8:]) {

@@ -2,14 +2,9 @@ package data
 
 import (
 	"errors"
-	"fmt"
 	"runtime"
-	"runtime/debug"
 	"sync"
 )
-
-// ErrUnreadable is wrapped by errors about a set whose file can no longer be read: it is used where it lies, and was cut or lost.
-var ErrUnreadable = errors.New("the images cannot be read any more")
 
 // gatherBytes is about what one goroutine copies.
 const gatherBytes = 1 << 20
@@ -28,7 +23,7 @@ func (s *Set) Gather(order []int32, lo, hi int, pixels []uint8, floats []float32
 	for p := range parts {
 		from, to := lo+(hi-lo)*p/parts, lo+(hi-lo)*(p+1)/parts
 		wg.Go(func() {
-			errs[p] = guarded(s.Name, func() {
+			errs[p] = s.Reading(func() {
 				for i := from; i < to; i++ {
 					k, at := i, (i-lo)*size
 					if order != nil {
@@ -48,25 +43,4 @@ func (s *Set) Gather(order []int32, lo, hi int, pixels []uint8, floats []float32
 	}
 	wg.Wait()
 	return errors.Join(errs...)
-}
-
-// guarded runs do, and makes an error of a fault in reading memory that stands for a file: the file has become shorter, or its
-// disk fails.
-func guarded(name string, do func()) (err error) {
-	old := debug.SetPanicOnFault(true)
-	defer func() {
-		debug.SetPanicOnFault(old)
-		switch r := recover().(type) {
-		case nil:
-		case interface {
-			error
-			Addr() uintptr // a fault has an address; other errors of the runtime have none
-		}:
-			err = fmt.Errorf("%s: %w: %w", name, ErrUnreadable, r)
-		default:
-			panic(r)
-		}
-	}()
-	do()
-	return nil
 }

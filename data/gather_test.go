@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -66,7 +67,10 @@ func TestGatherFromAFileThatWasCut(t *testing.T) {
 	if err := s.Gather(nil, 0, 1<<9, pixels, nil, nil); err != nil {
 		t.Errorf("what is left of the file: %v", err)
 	}
-	if err := s.Gather(nil, 0, s.Len(), pixels, nil, nil); !errors.Is(err, ErrUnreadable) {
-		t.Errorf("%v, want %v", err, ErrUnreadable)
+	if err := Reading(func() { copy(pixels, content) }); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("reading: %v, want %v", err, ErrUnreadable)
+	}
+	if err := s.Gather(nil, 0, s.Len(), pixels, nil, nil); !errors.Is(err, ErrUnreadable) || !strings.HasPrefix(err.Error(), name+": ") {
+		t.Errorf("%v, want %v of %s", err, ErrUnreadable, name)
 	}
 }

@@ -307,7 +307,7 @@ func readIDX(f io.Reader, size int64, rank int, digest hash.Hash, whole []byte) 
 		if digest == nil {
 			return a, nil
 		}
-		return a, guarded("the file", func() { digest.Write(whole) })
+		return a, readingFile("the file", func() { digest.Write(whole) })
 	}
 	if digest != nil {
 		digest.Write(a.header)

@@ -61,7 +61,8 @@ type Program interface {
 	SetState(State) error
 	// Load makes a set ready, once. Its image shape must be the network's input. It is copied to the device where it fits;
 	// where it does not, it is streamed from where it is, and must stay as it is until the Resident is closed. The results are
-	// the same bits either way.
+	// the same bits either way. Where it stands for a file that is cut off meanwhile, methods that read it end with an error that
+	// wraps data.ErrUnreadable; Train's is then a state to throw away.
 	Load(set *data.Set) (Resident, error)
 	// Train runs the epoch's steps. When ctx ends, Train stops after the running step and returns what was done with ctx's
 	// cause; the weights are those after that step. A loss that is NaN or infinite ends it with a *NonFiniteError.

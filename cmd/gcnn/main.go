@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"gcnn/data"
 )
 
 func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }
@@ -32,7 +34,10 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 func run(args []string, stdout, stderr io.Writer) int {
 	app := newApp()
 	app.Writer, app.ErrWriter = stdout, stderr
-	err := app.Run(flagsFirst(app, args))
+	var err error
+	if cut := data.Reading(func() { err = app.Run(flagsFirst(app, args)) }); cut != nil {
+		err = cut
+	}
 	var usage usageError
 	switch {
 	case err == nil:
