@@ -789,10 +789,11 @@ bias60:
 
 accumulate61:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y2
 	VMOVUPS 32(DX), Y3
 
@@ -833,10 +834,11 @@ tap59:
 
 store63:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
 	ADDQ    80(DI), SI
@@ -902,13 +904,14 @@ bias69:
 
 accumulate70:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
 	VMOVUPS 32(DX), Y3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y4
 	VMOVUPS 32(DX), Y6
 	ADDQ    104(DI), DX
@@ -961,13 +964,14 @@ tap68:
 
 store72:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y2, 32(DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
 	VMOVUPS Y3, 32(DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y6, 32(DX)
 	ADDQ    104(DI), DX
@@ -1044,6 +1048,8 @@ bias78:
 
 accumulate79:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y3
 	ADDQ    104(DI), DX
@@ -1052,8 +1058,7 @@ accumulate79:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y2
 	VMOVUPS 32(DX), Y5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y6
 	VMOVUPS 32(DX), Y9
 	ADDQ    104(DI), DX
@@ -1118,6 +1123,8 @@ tap77:
 
 store81:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y3, 32(DX)
 	ADDQ    104(DI), DX
@@ -1126,8 +1133,7 @@ store81:
 	ADDQ    104(DI), DX
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y5, 32(DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y9, 32(DX)
 	ADDQ    104(DI), DX
@@ -1192,13 +1198,14 @@ bias87:
 
 accumulate88:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y2
 
 start89:
@@ -1235,13 +1242,14 @@ tap86:
 
 store90:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y2, (DX)
 	DECQ    184(DI)
 	JZ      again91
@@ -1314,17 +1322,18 @@ bias97:
 
 accumulate98:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y5
@@ -1370,17 +1379,18 @@ tap96:
 
 store100:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y5, (DX)
@@ -1461,21 +1471,22 @@ bias107:
 
 accumulate108:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y7
@@ -1530,21 +1541,22 @@ tap106:
 
 store110:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y7, (DX)
@@ -1633,6 +1645,8 @@ bias117:
 
 accumulate118:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
@@ -1640,8 +1654,9 @@ accumulate118:
 	VMOVUPS (DX), Y2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y5
@@ -1649,9 +1664,7 @@ accumulate118:
 	VMOVUPS (DX), Y6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y9
@@ -1715,6 +1728,8 @@ tap116:
 
 store120:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
@@ -1722,8 +1737,9 @@ store120:
 	VMOVUPS Y2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y5, (DX)
@@ -1731,9 +1747,7 @@ store120:
 	VMOVUPS Y6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y9, (DX)
@@ -1809,18 +1823,18 @@ bias127:
 
 accumulate128:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y3
 
 start129:
@@ -1860,18 +1874,18 @@ tap126:
 
 store130:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y3, (DX)
 	DECQ    184(DI)
 	JZ      again131
@@ -1949,24 +1963,24 @@ bias137:
 
 accumulate138:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y7
@@ -2017,24 +2031,24 @@ tap136:
 
 store140:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y7, (DX)
@@ -2122,30 +2136,30 @@ bias147:
 
 accumulate148:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y7
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y8
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y9
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y10
@@ -2207,30 +2221,30 @@ tap146:
 
 store150:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y7, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y8, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y9, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y10, (DX)
@@ -2309,31 +2323,26 @@ bias157:
 
 accumulate158:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y4
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y5
 
 start159:
@@ -2379,31 +2388,26 @@ tap156:
 
 store160:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y4, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y5, (DX)
 	DECQ    184(DI)
 	JZ      again161
@@ -2490,41 +2494,36 @@ bias167:
 
 accumulate168:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y9
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y11
@@ -2585,41 +2584,36 @@ tap166:
 
 store170:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y9, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y11, (DX)
@@ -3455,10 +3449,11 @@ bias231:
 
 accumulate232:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y2
 	VMOVUPS 32(DX), Y3
 
@@ -3499,10 +3494,11 @@ tap230:
 
 store234:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y1, 32(DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
 	ADDQ    80(DI), SI
@@ -3571,13 +3567,14 @@ bias240:
 
 accumulate241:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
 	VMOVUPS 32(DX), Y3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y4
 	VMOVUPS 32(DX), Y6
 	ADDQ    104(DI), DX
@@ -3630,13 +3627,14 @@ tap239:
 
 store243:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y2, 32(DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
 	VMOVUPS Y3, 32(DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y4, (DX)
 	VMOVUPS Y6, 32(DX)
 	ADDQ    104(DI), DX
@@ -3716,6 +3714,8 @@ bias249:
 
 accumulate250:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	VMOVUPS 32(DX), Y3
 	ADDQ    104(DI), DX
@@ -3724,8 +3724,7 @@ accumulate250:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y2
 	VMOVUPS 32(DX), Y5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y6
 	VMOVUPS 32(DX), Y9
 	ADDQ    104(DI), DX
@@ -3790,6 +3789,8 @@ tap248:
 
 store252:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	VMOVUPS Y3, 32(DX)
 	ADDQ    104(DI), DX
@@ -3798,8 +3799,7 @@ store252:
 	ADDQ    104(DI), DX
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y5, 32(DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y9, 32(DX)
 	ADDQ    104(DI), DX
@@ -3867,13 +3867,14 @@ bias258:
 
 accumulate259:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y2
 
 start260:
@@ -3910,13 +3911,14 @@ tap257:
 
 store261:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y2, (DX)
 	DECQ    184(DI)
 	JZ      again262
@@ -3992,17 +3994,18 @@ bias268:
 
 accumulate269:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y5
@@ -4048,17 +4051,18 @@ tap267:
 
 store271:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y5, (DX)
@@ -4142,21 +4146,22 @@ bias278:
 
 accumulate279:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y7
@@ -4211,21 +4216,22 @@ tap277:
 
 store281:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y7, (DX)
@@ -4317,6 +4323,8 @@ bias288:
 
 accumulate289:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
@@ -4324,8 +4332,9 @@ accumulate289:
 	VMOVUPS (DX), Y2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y5
@@ -4333,9 +4342,7 @@ accumulate289:
 	VMOVUPS (DX), Y6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y9
@@ -4399,6 +4406,8 @@ tap287:
 
 store291:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
@@ -4406,8 +4415,9 @@ store291:
 	VMOVUPS Y2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y5, (DX)
@@ -4415,9 +4425,7 @@ store291:
 	VMOVUPS Y6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y9, (DX)
@@ -4496,18 +4504,18 @@ bias298:
 
 accumulate299:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y3
 
 start300:
@@ -4547,18 +4555,18 @@ tap297:
 
 store301:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y3, (DX)
 	DECQ    184(DI)
 	JZ      again302
@@ -4639,24 +4647,24 @@ bias308:
 
 accumulate309:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y7
@@ -4707,24 +4715,24 @@ tap307:
 
 store311:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y7, (DX)
@@ -4815,30 +4823,30 @@ bias318:
 
 accumulate319:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y1
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Y6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y7
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y8
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Y9
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Y10
@@ -4900,30 +4908,30 @@ tap317:
 
 store321:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y1, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Y6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y7, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y8, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Y9, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Y10, (DX)
@@ -8111,9 +8119,10 @@ bias505:
 
 accumulate506:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z1
 
 start507:
@@ -8147,9 +8156,10 @@ tap504:
 
 store508:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z1, (DX)
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
@@ -8206,11 +8216,12 @@ bias514:
 
 accumulate515:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
@@ -8251,11 +8262,12 @@ tap513:
 
 store517:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
@@ -8318,13 +8330,14 @@ bias523:
 
 accumulate524:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
@@ -8372,13 +8385,14 @@ tap522:
 
 store526:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z4, (DX)
@@ -8447,6 +8461,8 @@ bias532:
 
 accumulate533:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -8454,8 +8470,7 @@ accumulate533:
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
@@ -8510,6 +8525,8 @@ tap531:
 
 store535:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -8517,8 +8534,7 @@ store535:
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
@@ -8593,6 +8609,8 @@ bias541:
 
 accumulate542:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -8602,8 +8620,7 @@ accumulate542:
 	VMOVUPS (DX), Z3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z5
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z6
@@ -8665,6 +8682,8 @@ tap540:
 
 store544:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -8674,8 +8693,7 @@ store544:
 	VMOVUPS Z3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z4, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z5, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z6, (DX)
@@ -8756,6 +8774,8 @@ bias550:
 
 accumulate551:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -8767,8 +8787,7 @@ accumulate551:
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
@@ -8837,6 +8856,8 @@ tap549:
 
 store553:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -8848,8 +8869,7 @@ store553:
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
@@ -8936,6 +8956,8 @@ bias559:
 
 accumulate560:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -8949,8 +8971,7 @@ accumulate560:
 	VMOVUPS (DX), Z5
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z6
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z7
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z8
@@ -9026,6 +9047,8 @@ tap558:
 
 store562:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -9039,8 +9062,7 @@ store562:
 	VMOVUPS Z5, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z6, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z7, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z8, (DX)
@@ -9133,6 +9155,8 @@ bias568:
 
 accumulate569:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -9148,8 +9172,7 @@ accumulate569:
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
@@ -9232,6 +9255,8 @@ tap567:
 
 store571:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -9247,8 +9272,7 @@ store571:
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
@@ -9351,6 +9375,8 @@ bias577:
 
 accumulate578:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -9370,8 +9396,7 @@ accumulate578:
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
@@ -9468,6 +9493,8 @@ tap576:
 
 store580:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -9487,8 +9514,7 @@ store580:
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
@@ -9603,6 +9629,8 @@ bias586:
 
 accumulate587:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -9626,8 +9654,7 @@ accumulate587:
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
@@ -9738,6 +9765,8 @@ tap585:
 
 store589:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -9761,8 +9790,7 @@ store589:
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
@@ -9889,6 +9917,8 @@ bias595:
 
 accumulate596:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -9916,8 +9946,7 @@ accumulate596:
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z14
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
@@ -10042,6 +10071,8 @@ tap594:
 
 store598:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -10069,8 +10100,7 @@ store598:
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z14, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z15, (DX)
@@ -10151,13 +10181,14 @@ bias604:
 
 accumulate605:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z2
 
 start606:
@@ -10194,13 +10225,14 @@ tap603:
 
 store607:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z2, (DX)
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
@@ -10261,17 +10293,18 @@ bias613:
 
 accumulate614:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
@@ -10317,17 +10350,18 @@ tap612:
 
 store616:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
@@ -10396,21 +10430,22 @@ bias622:
 
 accumulate623:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
@@ -10465,21 +10500,22 @@ tap621:
 
 store625:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
@@ -10556,6 +10592,8 @@ bias631:
 
 accumulate632:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -10563,8 +10601,9 @@ accumulate632:
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
@@ -10572,9 +10611,7 @@ accumulate632:
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
@@ -10638,6 +10675,8 @@ tap630:
 
 store634:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -10645,8 +10684,9 @@ store634:
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
@@ -10654,9 +10694,7 @@ store634:
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
@@ -10741,6 +10779,8 @@ bias640:
 
 accumulate641:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -10750,8 +10790,9 @@ accumulate641:
 	VMOVUPS (DX), Z3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z5
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z6
@@ -10761,9 +10802,7 @@ accumulate641:
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
@@ -10836,6 +10875,8 @@ tap639:
 
 store643:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -10845,8 +10886,9 @@ store643:
 	VMOVUPS Z3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z4, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z5, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z6, (DX)
@@ -10856,9 +10898,7 @@ store643:
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
@@ -10951,6 +10991,8 @@ bias649:
 
 accumulate650:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -10962,8 +11004,9 @@ accumulate650:
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
@@ -10975,9 +11018,7 @@ accumulate650:
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
@@ -11059,6 +11100,8 @@ tap648:
 
 store652:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -11070,8 +11113,9 @@ store652:
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
@@ -11083,9 +11127,7 @@ store652:
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
@@ -11186,6 +11228,8 @@ bias658:
 
 accumulate659:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -11199,8 +11243,9 @@ accumulate659:
 	VMOVUPS (DX), Z5
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z6
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z7
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z8
@@ -11214,9 +11259,7 @@ accumulate659:
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z14
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
@@ -11307,6 +11350,8 @@ tap657:
 
 store661:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -11320,8 +11365,9 @@ store661:
 	VMOVUPS Z5, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z6, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z7, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z8, (DX)
@@ -11335,9 +11381,7 @@ store661:
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z14, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z15, (DX)
@@ -11446,6 +11490,8 @@ bias667:
 
 accumulate668:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -11461,8 +11507,9 @@ accumulate668:
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
@@ -11478,9 +11525,7 @@ accumulate668:
 	VMOVUPS (DX), Z14
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z16
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
@@ -11580,6 +11625,8 @@ tap666:
 
 store670:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -11595,8 +11642,9 @@ store670:
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
@@ -11612,9 +11660,7 @@ store670:
 	VMOVUPS Z14, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z15, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z16, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z17, (DX)
@@ -11731,6 +11777,8 @@ bias676:
 
 accumulate677:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -11748,8 +11796,9 @@ accumulate677:
 	VMOVUPS (DX), Z7
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z8
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z9
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z10
@@ -11767,9 +11816,7 @@ accumulate677:
 	VMOVUPS (DX), Z16
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z18
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z19
@@ -11878,6 +11925,8 @@ tap675:
 
 store679:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -11895,8 +11944,9 @@ store679:
 	VMOVUPS Z7, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z8, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z9, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z10, (DX)
@@ -11914,9 +11964,7 @@ store679:
 	VMOVUPS Z16, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z17, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z18, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z19, (DX)
@@ -11990,18 +12038,18 @@ bias685:
 
 accumulate686:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z3
 
 start687:
@@ -12041,18 +12089,18 @@ tap684:
 
 store688:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z3, (DX)
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
@@ -12118,24 +12166,24 @@ bias694:
 
 accumulate695:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
@@ -12186,24 +12234,24 @@ tap693:
 
 store697:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
@@ -12279,30 +12327,30 @@ bias703:
 
 accumulate704:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z8
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z9
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z10
@@ -12364,30 +12412,30 @@ tap702:
 
 store706:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z8, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z9, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z10, (DX)
@@ -12473,6 +12521,8 @@ bias712:
 
 accumulate713:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -12480,8 +12530,9 @@ accumulate713:
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
@@ -12489,9 +12540,9 @@ accumulate713:
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
@@ -12499,10 +12550,7 @@ accumulate713:
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
@@ -12575,6 +12623,8 @@ tap711:
 
 store715:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -12582,8 +12632,9 @@ store715:
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
@@ -12591,9 +12642,9 @@ store715:
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
@@ -12601,10 +12652,7 @@ store715:
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
@@ -12700,6 +12748,8 @@ bias721:
 
 accumulate722:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -12709,8 +12759,9 @@ accumulate722:
 	VMOVUPS (DX), Z3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z5
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z6
@@ -12720,9 +12771,9 @@ accumulate722:
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
@@ -12732,10 +12783,7 @@ accumulate722:
 	VMOVUPS (DX), Z13
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z14
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z15
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z16
@@ -12819,6 +12867,8 @@ tap720:
 
 store724:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -12828,8 +12878,9 @@ store724:
 	VMOVUPS Z3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z4, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z5, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z6, (DX)
@@ -12839,9 +12890,9 @@ store724:
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
@@ -12851,10 +12902,7 @@ store724:
 	VMOVUPS Z13, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z14, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z15, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z16, (DX)
@@ -12960,6 +13008,8 @@ bias730:
 
 accumulate731:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -12971,8 +13021,9 @@ accumulate731:
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
@@ -12984,9 +13035,9 @@ accumulate731:
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
@@ -12998,10 +13049,7 @@ accumulate731:
 	VMOVUPS (DX), Z16
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z18
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z19
@@ -13096,6 +13144,8 @@ tap729:
 
 store733:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -13107,8 +13157,9 @@ store733:
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
@@ -13120,9 +13171,9 @@ store733:
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
@@ -13134,10 +13185,7 @@ store733:
 	VMOVUPS Z16, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z17, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z18, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z19, (DX)
@@ -13210,31 +13258,26 @@ bias739:
 
 accumulate740:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z4
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z5
 
 start741:
@@ -13280,31 +13323,26 @@ tap738:
 
 store742:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z4, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z5, (DX)
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
@@ -13379,41 +13417,36 @@ bias748:
 
 accumulate749:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
@@ -13474,41 +13507,36 @@ tap747:
 
 store751:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
@@ -13597,51 +13625,46 @@ bias757:
 
 accumulate758:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z8
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z9
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z14
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z15
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z16
@@ -13717,51 +13740,46 @@ tap756:
 
 store760:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z8, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z9, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z14, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z15, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z16, (DX)
@@ -13864,6 +13882,8 @@ bias766:
 
 accumulate767:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -13871,8 +13891,9 @@ accumulate767:
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
@@ -13880,9 +13901,9 @@ accumulate767:
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
@@ -13890,10 +13911,9 @@ accumulate767:
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
@@ -13901,11 +13921,9 @@ accumulate767:
 	VMOVUPS (DX), Z14
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z16
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
@@ -13913,12 +13931,7 @@ accumulate767:
 	VMOVUPS (DX), Z18
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z19
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z20
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z21
@@ -14009,6 +14022,8 @@ tap765:
 
 store769:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -14016,8 +14031,9 @@ store769:
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
@@ -14025,9 +14041,9 @@ store769:
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
@@ -14035,10 +14051,9 @@ store769:
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
@@ -14046,11 +14061,9 @@ store769:
 	VMOVUPS Z14, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z15, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z16, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z17, (DX)
@@ -14058,12 +14071,7 @@ store769:
 	VMOVUPS Z18, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z19, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z20, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z21, (DX)
@@ -15407,9 +15415,10 @@ bias856:
 
 accumulate857:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z1
 
 start858:
@@ -15443,9 +15452,10 @@ tap855:
 
 store859:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z1, (DX)
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
@@ -15505,11 +15515,12 @@ bias865:
 
 accumulate866:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
@@ -15550,11 +15561,12 @@ tap864:
 
 store868:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
@@ -15620,13 +15632,14 @@ bias874:
 
 accumulate875:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
@@ -15674,13 +15687,14 @@ tap873:
 
 store877:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z4, (DX)
@@ -15752,6 +15766,8 @@ bias883:
 
 accumulate884:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -15759,8 +15775,7 @@ accumulate884:
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
@@ -15815,6 +15830,8 @@ tap882:
 
 store886:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -15822,8 +15839,7 @@ store886:
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
@@ -15905,6 +15921,8 @@ bias892:
 
 accumulate893:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -15916,8 +15934,7 @@ accumulate893:
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
@@ -15986,6 +16003,8 @@ tap891:
 
 store895:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -15997,8 +16016,7 @@ store895:
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
@@ -16092,6 +16110,8 @@ bias901:
 
 accumulate902:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -16107,8 +16127,7 @@ accumulate902:
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
@@ -16191,6 +16210,8 @@ tap900:
 
 store904:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -16206,8 +16227,7 @@ store904:
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
@@ -16321,6 +16341,8 @@ bias910:
 
 accumulate911:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -16344,8 +16366,7 @@ accumulate911:
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
@@ -16458,6 +16479,8 @@ tap909:
 
 store913:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -16481,8 +16504,7 @@ store913:
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
@@ -16562,13 +16584,14 @@ bias919:
 
 accumulate920:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z2
 
 start921:
@@ -16605,13 +16628,14 @@ tap918:
 
 store922:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z2, (DX)
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
@@ -16675,17 +16699,18 @@ bias928:
 
 accumulate929:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
@@ -16731,17 +16756,18 @@ tap927:
 
 store931:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
@@ -16813,21 +16839,22 @@ bias937:
 
 accumulate938:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
@@ -16882,21 +16909,22 @@ tap936:
 
 store940:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
@@ -16976,6 +17004,8 @@ bias946:
 
 accumulate947:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -16983,8 +17013,9 @@ accumulate947:
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
@@ -16992,9 +17023,7 @@ accumulate947:
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
@@ -17058,6 +17087,8 @@ tap945:
 
 store949:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -17065,8 +17096,9 @@ store949:
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
@@ -17074,9 +17106,7 @@ store949:
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
@@ -17170,6 +17200,8 @@ bias955:
 
 accumulate956:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -17181,8 +17213,9 @@ accumulate956:
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
@@ -17194,9 +17227,7 @@ accumulate956:
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
@@ -17278,6 +17309,8 @@ tap954:
 
 store958:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -17289,8 +17322,9 @@ store958:
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
@@ -17302,9 +17336,7 @@ store958:
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
@@ -17414,6 +17446,8 @@ bias964:
 
 accumulate965:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -17429,8 +17463,9 @@ accumulate965:
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
@@ -17446,9 +17481,7 @@ accumulate965:
 	VMOVUPS (DX), Z14
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z16
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
@@ -17548,6 +17581,8 @@ tap963:
 
 store967:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -17563,8 +17598,9 @@ store967:
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
@@ -17580,9 +17616,7 @@ store967:
 	VMOVUPS Z14, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z15, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z16, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z17, (DX)
@@ -17657,18 +17691,18 @@ bias973:
 
 accumulate974:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z3
 
 start975:
@@ -17708,18 +17742,18 @@ tap972:
 
 store976:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z3, (DX)
 	ADDQ    80(DI), SI
 	MOVQ    112(DI), BX
@@ -17788,24 +17822,24 @@ bias982:
 
 accumulate983:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
@@ -17856,24 +17890,24 @@ tap981:
 
 store985:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
@@ -17952,30 +17986,30 @@ bias991:
 
 accumulate992:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z2
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z3
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z8
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z9
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z10
@@ -18037,30 +18071,30 @@ tap990:
 
 store994:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z2, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z3, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z8, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z9, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z10, (DX)
@@ -18149,6 +18183,8 @@ bias1000:
 
 accumulate1001:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -18156,8 +18192,9 @@ accumulate1001:
 	VMOVUPS (DX), Z2
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
@@ -18165,9 +18202,9 @@ accumulate1001:
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z8
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
@@ -18175,10 +18212,7 @@ accumulate1001:
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
@@ -18251,6 +18285,8 @@ tap999:
 
 store1003:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -18258,8 +18294,9 @@ store1003:
 	VMOVUPS Z2, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z3, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
@@ -18267,9 +18304,9 @@ store1003:
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z8, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z9, (DX)
@@ -18277,10 +18314,7 @@ store1003:
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
@@ -18387,6 +18421,8 @@ bias1009:
 
 accumulate1010:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
@@ -18398,8 +18434,9 @@ accumulate1010:
 	VMOVUPS (DX), Z4
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z6
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
@@ -18411,9 +18448,9 @@ accumulate1010:
 	VMOVUPS (DX), Z10
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS (DX), Z12
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
@@ -18425,10 +18462,7 @@ accumulate1010:
 	VMOVUPS (DX), Z16
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS (DX), Z18
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z19
@@ -18523,6 +18557,8 @@ tap1008:
 
 store1012:
 	MOVQ    176(DI), DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z1, (DX)
@@ -18534,8 +18570,9 @@ store1012:
 	VMOVUPS Z4, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z5, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z6, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z7, (DX)
@@ -18547,9 +18584,9 @@ store1012:
 	VMOVUPS Z10, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z11, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
+	MOVQ    DX, BX
+	ADDQ    96(DI), BX
 	VMOVUPS Z12, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z13, (DX)
@@ -18561,10 +18598,7 @@ store1012:
 	VMOVUPS Z16, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z17, (DX)
-	MOVQ    176(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
-	ADDQ    96(DI), DX
+	MOVQ    BX, DX
 	VMOVUPS Z18, (DX)
 	ADDQ    104(DI), DX
 	VMOVUPS Z19, (DX)

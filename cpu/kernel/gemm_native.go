@@ -105,14 +105,14 @@ func (g *Gemm) stages(limit int, outs []int) []gemmStage {
 	return all
 }
 
-// planGemm covers a row's positions × outputs with the tiles that cost least.
-func planGemm(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
+// planGemm covers a row's positions × outputs with the tiles that cost least; cost is the cycles of a tile of so many taps.
+func planGemm(g *Gemm, tiles []gemmTile, cost func(taps, p, j int) float64) gemmPlan {
 	var plan gemmPlan
 	taps := 0
 	for _, t := range g.Taps {
 		taps += int(t.N)
 	}
-	total := func(t gemmTile) float64 { return float64(taps)*cost(t.p, t.j) + 8 + 1.5*float64(t.p*t.j) }
+	total := func(t gemmTile) float64 { return cost(taps, t.p, t.j) }
 	// outs[p] are the tiles that cover the outputs for p positions, at the least cost; then the same over positions.
 	outs, price := map[int][]gemmTile{}, map[int]float64{}
 	var widths []gemmTile

@@ -57,7 +57,7 @@ func implementationOf(p Path) implementation {
 	return i
 }
 
-func planJoined(g *Gemm, tiles []gemmTile, cost func(p, j int) float64) gemmPlan {
+func planJoined(g *Gemm, tiles []gemmTile, cost func(taps, p, j int) float64) gemmPlan {
 	p := planGemm(g, tiles, cost)
 	p.join(g)
 	return p
@@ -70,18 +70,23 @@ func pickTiles(g *Gemm, unit, strided []gemmTile) []gemmTile {
 	return strided
 }
 
-// avx2Cost is the cycles of a tap for a tile: two multiply-adds and two loads a cycle, four cycles from one sum to the next. Tiles of
-// more than two positions pass twice, once for each half of the lanes.
-func avx2Cost(p, j int) float64 {
+// sumCycles is the cycles from one tap to the next of so many sums: two multiply-adds a cycle, and more where the sums are too few for the
+// latency of four. It is measured: eight sums do not fill eight places.
+func sumCycles(n int) float64 { return max(float64(n)/2, 2.65+0.28*float64(n)) }
+
+// avx2Cost is the cycles of a tile: of its taps, with two loads a cycle, and of its beginning and end. Tiles of more than two positions
+// pass twice, once for each half of the lanes.
+func avx2Cost(taps, p, j int) float64 {
 	if p > 2 {
-		return 2 * max(float64(p*j)/2, float64(p+j)/2, 4)
+		return 2 * (float64(taps)*max(sumCycles(p*j), float64(p+j)/2) + 2 + float64(p))
 	}
-	return max(float64(p*j), float64(2*p+j)/2, 4)
+	return float64(taps)*max(sumCycles(2*p*j), float64(2*p+j)/2) + 2 + float64(p)
 }
 
-// avx512Cost is the same for one register of 16 lanes.
-func avx512Cost(p, j int) float64 {
-	return max(float64(p*j)/2, float64(p+j)/2, 4)
+// avx512Cost is the same for one register of 16 lanes. A store takes a cycle, and the more sums a tile has the less of the next one's
+// begins meanwhile.
+func avx512Cost(taps, p, j int) float64 {
+	return float64(taps)*(max(sumCycles(p*j), float64(p+j)/2)+0.05*float64(p)) + float64(p*j*p*j)/14
 }
 
 // gradCost is the cycles of a position, or of a sample, for a tile of the weight gradients.

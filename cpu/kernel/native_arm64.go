@@ -35,8 +35,10 @@ func implementationOf(p Path) implementation {
 // The costs are cycles of a core with four multiply-adds of four floats and two loads of 16 bytes a cycle, and four cycles from one sum to
 // the next. A core with two multiply-adds, which is less often short of loads, prefers the same tiles.
 
-// neonCost is of a tap: a sum is four registers, as is a position's x.
-func neonCost(p, j int) float64 { return max(float64(p*j), float64(4*p+(j+3)/4)/2, 4) }
+// neonCost is of a tile: a sum is four registers, as is a position's x.
+func neonCost(taps, p, j int) float64 {
+	return float64(taps)*max(float64(p*j), float64(4*p+(j+3)/4)/2, 4) + 8 + 1.5*float64(p*j)
+}
 
 // neonLanesCost is of a position, twice for the halves of its lanes.
 func neonLanesCost(t, j int) float64 { return 2 * max(float64(t*j)/2, float64(t+j), 4) }

@@ -3,10 +3,10 @@ package kernel
 import "unsafe"
 
 // setWindows installs convolution with max pooling: the tiles that cover the outputs at the least cost.
-func setWindows(i *implementation, tiles []gemmTile, cost func(p, j int) float64) {
+func setWindows(i *implementation, tiles []gemmTile, cost func(taps, p, j int) float64) {
 	i.window = windowNative
 	i.planWindow = func(g *Gemm) gemmPlan {
-		return planGemm(g, tiles, func(_, j int) float64 { return cost(windowSums, j) })
+		return planGemm(g, tiles, func(taps, _, j int) float64 { return cost(taps, windowSums, j) })
 	}
 }
 

@@ -334,11 +334,9 @@ func (g *gen) gemmEach(t gemmTile, units []unit, y, tmp reg.GPPhysical, f func(u
 	per := len(units) / t.p
 	g.MOVQ(arg(gemmCur), y)
 	for p := range t.p {
-		if p > 0 {
-			g.MOVQ(arg(gemmCur), y)
-			for range p {
-				g.ADDQ(arg(gemmYCol), y)
-			}
+		if p+1 < t.p {
+			g.MOVQ(y, tmp)
+			g.ADDQ(arg(gemmYCol), tmp)
 		}
 		for j := range t.j {
 			for h := range per {
@@ -347,6 +345,9 @@ func (g *gen) gemmEach(t gemmTile, units []unit, y, tmp reg.GPPhysical, f func(u
 			if j+1 < t.j {
 				g.ADDQ(arg(gemmYOut), y)
 			}
+		}
+		if p+1 < t.p {
+			g.MOVQ(tmp, y)
 		}
 	}
 }
