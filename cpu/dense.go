@@ -114,9 +114,8 @@ func (c *compiler) denseBackward(b *block, l fullyConnected) {
 		turned := c.buffer(node.Name+" turned gradient", kernel.Lanes*ld)
 		c.task(device.Task{Name: node.Name + " turn", Layers: c.layers(i), Kernel: c.kernelName("transpose")},
 			[]*buffer{dz, turned}, func(w *worker, n int) { c.k.ToSamples(turned.at(w, n), dz.at(w, n), out, ld, 1) })
-		c.learn(kern, in, out, 1, 2*int64(in)*int64(out)*int64(c.plan.groups*kernel.Lanes), []*buffer{turned, s.x}, func(rows int) fillFunc {
-			return c.denseKernelGrad(s.x, turned, rows, out).fill
-		})
+		bounds := shardBounds(in, out, 1)
+		c.leave(c.denseLearner(kern, bounds, s.x, turned, l), len(bounds)-1)
 	}
 	c.grads.Into(node.Inputs[0], func(dx *buffer) {
 		g, err := c.k.NewGemm(kernel.GemmSpec{
@@ -262,11 +261,7 @@ func (c *compiler) denseBackwardShards(b *block, l fullyConnected, bounds []int,
 	}
 	learn := func() {
 		if kern.trains() {
-			c.shard(c.learner(kern, bounds, 0, out, l.flops(c.plan), []*buffer{turned, s.x}, func(rows int) fillFunc {
-				return c.denseKernelGrad(s.x, turned, rows, out).fill
-			}, func(rows int) fusedFunc {
-				return c.denseKernelGrad(s.x, turned, rows, out).fused
-			}))
+			c.shard(c.denseLearner(kern, bounds, s.x, turned, l))
 		}
 	}
 	before := node.Inputs[0]
@@ -288,6 +283,15 @@ func (c *compiler) denseBackwardShards(b *block, l fullyConnected, bounds []int,
 			c.endShards(shards)
 		}
 	}
+}
+
+// denseLearner is the learner of the kernel from the layer's input and the turned gradient at its sums.
+func (c *compiler) denseLearner(kern *param, bounds []int, x, turned *buffer, l fullyConnected) shardTask {
+	return c.learner(kern, bounds, 0, l.out, l.flops(c.plan), []*buffer{turned, x}, func(rows int) fillFunc {
+		return c.denseKernelGrad(x, turned, rows, l.out).fill
+	}, func(rows int) fusedFunc {
+		return c.denseKernelGrad(x, turned, rows, l.out).fused
+	})
 }
 
 // denseGrad computes so many rows of the kernel's gradient: Σ over the samples of x·dz, in the order of the batch.

@@ -95,8 +95,11 @@ func shardBounds(rows, width, unit int) []int {
 
 // learnShards is learn with given shards, and blocks of so many rows where block is not 0.
 func (c *compiler) learnShards(p *param, bounds []int, block, width int, flops int64, uses []*buffer, fill func(rows int) fillFunc) {
-	t := c.learner(p, bounds, block, width, flops, uses, fill, nil)
-	shards := len(bounds) - 1
+	c.leave(c.learner(p, bounds, block, width, flops, uses, fill, nil), len(bounds)-1)
+}
+
+// leave leaves a learner's shards as jobs for the end of the step.
+func (c *compiler) leave(t shardTask, shards int) {
 	t.FLOPs /= int64(shards)
 	for s := range shards {
 		c.later(lateGrads, work{Task: t.Task, uses: t.uses, run: func(w *worker) { t.run(w, s) }})
