@@ -211,10 +211,10 @@ func (g *convGrad) end(w *worker) {
 		return
 	}
 	if g.sums != nil {
-		g.c.reduce(w, g.sums.at(w, 0)[:g.bank.weightCount], g.acc.at(w, 0))
+		g.c.k.ReduceLanes(g.sums.at(w, 0), g.acc.at(w, 0), g.bank.weightCount, 1, 0, kernel.Lanes)
 	}
 	if g.biasSums != nil {
-		g.c.reduce(w, g.biasSums.at(w, 0)[:g.bank.filters], g.biasAcc.at(w, 0))
+		g.c.k.ReduceLanes(g.biasSums.at(w, 0), g.biasAcc.at(w, 0), g.bank.filters, 1, 0, kernel.Lanes)
 	}
 }
 
@@ -279,20 +279,6 @@ func (g *convGrad) band(w *worker, n, k int, x, grad []float32) {
 	for i := range bd.outer {
 		q := &bd.outer[i]
 		q.g.Do(acc[q.dw:], x[q.x:], turned[q.y:], q.rows, true)
-	}
-}
-
-// reduce adds the lanes of each vector of acc; blocks of 16 vectors are turned, so that the lanes are added as vectors.
-func (c *compiler) reduce(w *worker, dst, acc []float32) {
-	const n = kernel.Lanes
-	t := w.turned[:]
-	for i := 0; i < len(dst); i += n {
-		m := min(n, len(dst)-i)
-		c.k.ToSamples(t, acc[i*n:][:m*n], m, n, 1)
-		for h := n / 2; h > 0; h /= 2 {
-			c.k.Add(t[:h*n], t[:h*n], t[h*n:2*h*n])
-		}
-		copy(dst[i:i+m], t)
 	}
 }
 

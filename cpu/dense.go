@@ -101,7 +101,7 @@ func (c *compiler) denseBackward(b *block, l fullyConnected) {
 				a := acc.at(w, 0)
 				clear(a)
 				c.k.AddPositions(a, dz.mem, out, dz.stride/kernel.Lanes, w.step.groups)
-				c.reduce(w, dst, a)
+				c.k.ReduceLanes(dst, a, len(dst), 1, 0, kernel.Lanes)
 			}
 		})
 	}

@@ -20,7 +20,6 @@ type worker struct {
 	clipped     kernel.Update
 	flush       kernel.Flush
 	labels      [kernel.Lanes]int32
-	turned      [kernel.Lanes * kernel.Lanes]float32 // of reduce
 	index       [kernel.Lanes]int32
 	times       []time.Duration // spent in each task, where that is asked for
 	offered     time.Duration   // when the core was offered to others

@@ -109,10 +109,16 @@ func (k *Kernels) ReduceLanes(dst, acc []float32, n, shards, stride, valid int) 
 	if n <= 0 {
 		return
 	}
-	k.impl.reduceLanes(dst[:n], vectors(acc, (shards-1)*stride+n), shards, stride, valid)
+	if shards == 1 && valid == Lanes {
+		k.impl.addLanes(dst[:n], vectors(acc, n))
+		return
+	}
+	reduceLanes(dst[:n], vectors(acc, (shards-1)*stride+n), shards, stride, valid)
 }
 
-func reduceLanesPortable(dst, acc []float32, shards, stride, valid int) {
+func addLanesPortable(dst, acc []float32) { reduceLanes(dst, acc, 1, 0, Lanes) }
+
+func reduceLanes(dst, acc []float32, shards, stride, valid int) {
 	for i := range dst {
 		a := *vec(acc, i*Lanes)
 		for s := 1; s < shards; s++ {

@@ -534,6 +534,11 @@ func gradOuterAVX512T4J4(a *byte)
 //go:noescape
 func gradOuterAVX512T6J4(a *byte)
 
+// addLanes8 adds the lanes of vectors, 8 at a time.
+//
+//go:noescape
+func addLanes8(a *byte)
+
 // gradLanesAVX2Tiles are the tiles, by taps and outputs.
 var gradLanesAVX2Tiles = []gradTile{
 	{1, 1, 0},

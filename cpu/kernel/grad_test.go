@@ -135,6 +135,9 @@ func TestReduceLanes(t *testing.T) {
 						}
 						s.check(t, "dst", i, dst[i], false)
 					}
+					want := make([]float32, n)
+					reduceLanes(want, acc, shards, n+1, valid)
+					sameBits(t, "the tree", dst, want)
 					flat := make([]float32, n)
 					k.SumShards(flat, acc, shards, n+5)
 					for i := range flat {

@@ -20,7 +20,7 @@ type implementation struct {
 	planUpdate     func(g *GradOuter) []updateColumn                                  // nil where there is no gradUpdate
 	planPositions  func(g *GradPositions) gradPlan
 	gradPositions  func(g *GradPositions, dw, x, dy []float32, rows int)
-	reduceLanes    func(dst, acc []float32, shards, stride, valid int)
+	addLanes       func(dst, acc []float32)
 	sumShards      func(dst, parts []float32, shards, stride int)
 	update         func(u *Update, w, g, s1, s2 []float32)
 	sumSquares     func(s *[Lanes]float64, x []float32)
@@ -61,7 +61,7 @@ func portable() implementation {
 		gradOuter:     gradOuterPortable,
 		planPositions: func(*GradPositions) gradPlan { return gradPlan{} },
 		gradPositions: gradPositionsPortable,
-		reduceLanes:   reduceLanesPortable,
+		addLanes:      addLanesPortable,
 		sumShards:     sumShardsPortable,
 		update:        updatePortable,
 		sumSquares:    sumSquaresPortable,

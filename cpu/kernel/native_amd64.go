@@ -53,7 +53,7 @@ func implementationOf(p Path) implementation {
 	case Portable, NEON:
 		return i
 	}
-	i.gemm, i.toSamples, i.transpose, i.gatherBytes = gemmNative, toSamplesNative, transposeNative, gatherBytesNative
+	i.gemm, i.toSamples, i.transpose, i.gatherBytes, i.addLanes = gemmNative, toSamplesNative, transposeNative, gatherBytesNative, addLanesNative
 	return i
 }
 

@@ -28,8 +28,21 @@ func implementationOf(p Path) implementation {
 	setArithmetic(&i, 0)
 	setPools(&i, 0)
 	i.activate, i.activateGrad = activateNEON, activateGradNEON
-	i.addPositions, i.toSamples = addPositionsNEON, toSamplesNEON
+	i.addPositions, i.toSamples, i.addLanes = addPositionsNEON, toSamplesNEON, addLanesNEON
 	return i
+}
+
+// addLanesNEON turns blocks of 16 vectors, so that their lanes are added as vectors.
+func addLanesNEON(dst, acc []float32) {
+	var t [Lanes * Lanes]float32
+	for i := 0; i < len(dst); i += Lanes {
+		m := min(Lanes, len(dst)-i)
+		toSamplesNEON(t[:], acc[i*Lanes:], m, Lanes, 1)
+		for h := Lanes / 2; h > 0; h /= 2 {
+			elementwise(elemAdd, &elemArgs{}, 1, t[:h*Lanes], t[:h*Lanes], t[h*Lanes:2*h*Lanes])
+		}
+		copy(dst[i:i+m], t[:])
+	}
 }
 
 // The costs are cycles of a core with four multiply-adds of four floats and two loads of 16 bytes a cycle, and four cycles from one sum to

@@ -61,6 +61,28 @@ func transposeNative(dst, src []float32, rows, cols, to, from int) {
 	}
 }
 
+// addLanesArgs is what addLanes8 reads.
+type addLanesArgs struct {
+	dst, src unsafe.Pointer
+	n        int
+}
+
+func addLanesNative(dst, acc []float32) {
+	whole := len(dst) / 8 * 8
+	if whole > 0 {
+		a := addLanesArgs{base(dst), base(acc), whole / 8}
+		addLanes8((*byte)(unsafe.Pointer(&a)))
+	}
+	if rest := len(dst) - whole; rest > 0 {
+		var sums [8]float32
+		var tail [8 * Lanes]float32
+		copy(tail[:], acc[whole*Lanes:])
+		a := addLanesArgs{unsafe.Pointer(&sums), unsafe.Pointer(&tail), 1}
+		addLanes8((*byte)(unsafe.Pointer(&a)))
+		copy(dst[whole:], sums[:rest])
+	}
+}
+
 // gatherArgs is what the gathers read.
 type gatherArgs struct {
 	images    [Lanes]unsafe.Pointer

@@ -70,6 +70,44 @@ func grads(g *gen) {
 	}
 	g.dispatch("gradLanesCall", lanes)
 	g.dispatch("gradOuterCall", outer)
+	g.w = avx2
+	g.addLanes()
+}
+
+// addLanes adds the lanes of 8 vectors at a time: halves of a vector, then of what is left, so that two, four and eight vectors share a
+// register. Arguments: dst, src, number of groups of 8 vectors. Both paths use it.
+func (g *gen) addLanes() {
+	g.fn("addLanes8", "adds the lanes of vectors, 8 at a time.")
+	dst, src, n := reg.RSI, reg.RDX, reg.RCX
+	g.MOVQ(arg(0), dst)
+	g.MOVQ(arg(8), src)
+	g.MOVQ(arg(16), n)
+	l := g.label("loop")
+	g.Label(l)
+	v := g.v
+	for i := range 8 {
+		g.VMOVUPS(mem(src, 64*i), v(i))
+		g.VADDPS(mem(src, 64*i+32), v(i), v(i))
+	}
+	for i := range 4 { // vectors i and i+4
+		g.VPERM2F128(operand.U8(0x20), v(i+4), v(i), v(8+i))
+		g.VPERM2F128(operand.U8(0x31), v(i+4), v(i), v(12+i))
+		g.VADDPS(v(12+i), v(8+i), v(i))
+	}
+	for i := range 2 {
+		g.VSHUFPS(operand.U8(0x44), v(2*i+1), v(2*i), v(8+i))
+		g.VSHUFPS(operand.U8(0xee), v(2*i+1), v(2*i), v(12+i))
+		g.VADDPS(v(12+i), v(8+i), v(4+i))
+	}
+	g.VSHUFPS(operand.U8(0x88), v(5), v(4), v(8))
+	g.VSHUFPS(operand.U8(0xdd), v(5), v(4), v(9))
+	g.VADDPS(v(9), v(8), v(0))
+	g.VMOVUPS(v(0), mem(dst, 0))
+	g.ADDQ(operand.I32(32), dst)
+	g.ADDQ(operand.I32(512), src)
+	g.DECQ(n)
+	g.JNZ(operand.LabelRef(l))
+	g.end()
 }
 
 // gradLanes writes a tile whose sums, one vector for each tap and output, stay in registers over all positions. AVX2 does half of the lanes.
