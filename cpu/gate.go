@@ -37,11 +37,13 @@ func (g *gate) finish(place uint64, items int) {
 }
 
 // How a worker waits for the end of a phase: in a spin loop, at first without help for others who are only just late, then giving
-// its core away between looks, then asleep.
+// its core away between looks, then asleep. A core that is given away to a process that computes comes back after milliseconds, so
+// that it spins through the time of an item; not so where workers share cores.
 const (
-	early  = 20  // pauses until it takes items of a worker that has not begun the phase
-	spins  = 400 // of a pause and a look each, some 20 µs: until it takes those of any, or stops spinning
-	yields = 50
+	early    = 20  // pauses until it takes items of a worker that has not begun the phase
+	spins    = 400 // of a pause and a look each, some 20 µs: until it takes those of any
+	patience = 200 * time.Microsecond
+	yields   = 50
 )
 
 // sleep returns when the phase at place is over.
@@ -65,14 +67,26 @@ func (g *gate) sleep(place uint64) {
 	g.lock.Unlock()
 }
 
+// late reports whether the worker's items of the phase at place are for others to take, who have waited for so many spins: at once
+// where it has offered its core or is more than a phase behind.
+func (w *worker) late(place uint64, waited int) bool {
+	if waited >= spins || w.away.Load() {
+		return true
+	}
+	at := w.place.Load()
+	return at+1 < place || at < place && waited >= early
+}
+
 // turn is how long a worker computes before it offers its core to other processes, between two items. Whoever waits for the core
 // would else take it at any time, also inside an item that others need.
-const turn = time.Millisecond
+const turn = 2 * time.Millisecond
 
 // offer lets other processes have the core where the worker has had it for a turn.
 func (w *worker) offer() {
 	if now := time.Since(epochStart); now-w.offered > turn {
+		w.away.Store(true)
 		osYield()
+		w.away.Store(false)
 		w.offered = time.Since(epochStart)
 	}
 }

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"sync/atomic"
+	"time"
 
 	"gcnn/cpu/kernel"
 	"gcnn/device"
@@ -26,7 +27,8 @@ type plan struct {
 	steps    int64  // that were profiled
 	round    uint64 // of the claims, that was taken last
 	gate     gate
-	closing  claim // of the end of a step
+	patience time.Duration // of workers at the gate
+	closing  claim         // of the end of a step
 	workers  []*worker
 	prologue []func()  // run before the first step of a call
 	vals     []*buffer // by slot: outputs
@@ -147,23 +149,28 @@ func (p *plan) run(w *worker, round uint64, profile bool, epoch *epochRun) {
 // caches, and moving it to and fro costs more than a short wait.
 func (p *plan) meet(w *worker, ph *phase, items, all int, round, place uint64, profile bool, epoch *epochRun) {
 	closes := all > items
+	var since time.Duration // when it began to do no more than wait
 	for waited := 0; !p.gate.passed(place); waited++ {
 		for items > 0 && ph.claims[items-1].round.Load() >= round {
 			items--
 		}
 		switch {
-		case items > 0 && (waited >= spins || waited >= early && p.workers[ph.owners[items-1]].place.Load() < place):
+		case items > 0 && p.workers[ph.owners[items-1]].late(place, waited):
 			if ph.claims[items-1].take(round) {
 				p.item(w, ph, items-1, profile)
 				p.gate.finish(place, all)
 			}
-		case items == 0 && closes && (waited >= spins || waited >= early && p.workers[0].place.Load() < place) && p.closing.take(round):
+		case items == 0 && closes && p.workers[0].late(place, waited) && p.closing.take(round):
 			epoch.stepDone(w)
 			p.gate.finish(place, all)
-		case waited >= spins:
+		case waited < spins:
+			pause(1)
+		case since == 0:
+			since = time.Since(epochStart)
+		case time.Since(epochStart)-since > p.patience:
 			p.gate.sleep(place)
 		default:
-			pause(1)
+			pause(4)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -128,6 +129,9 @@ func (p *plan) allocate(c *crew) {
 	bind(p.buffers, aligned[float32](p.words))
 	p.workers = c.workers
 	p.gate.wake.L = &p.gate.lock
+	if len(c.workers) <= runtime.GOMAXPROCS(0) {
+		p.patience = patience
+	}
 }
 
 // Close frees the program's memory and ends its workers.

@@ -69,6 +69,7 @@ func (p *program) Train(ctx context.Context, r device.Resident, epoch device.Epo
 func (r *epochRun) work(w *worker) {
 	p := r.program
 	batch := p.spec.Batch
+	defer pin(w.id, p.workers)()
 	w.step.start(r.set, r.epoch.Order, r.first, r.epoch.Number)
 	for k := range r.epoch.Rates {
 		number := r.first + int64(k)

@@ -26,6 +26,7 @@ type worker struct {
 	fault       error           // of reading images
 	_           [64]byte
 	place       atomic.Uint64 // of the phase that it has come to
+	away        atomic.Bool   // it has offered its core, and holds no item
 	_           [64]byte
 }
 
