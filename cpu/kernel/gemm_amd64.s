@@ -5037,9 +5037,10 @@ tap327:
 linear331:
 	MOVQ         176(DI), DX
 	MOVQ         208(DI), R14
-	VCMPPS       $0x03, Y0, Y1, Y4
-	VCMPPS       $0x03, Y2, Y3, Y6
-	VORPS        Y4, Y6, Y4
+	VADDPS       Y0, Y1, Y4
+	VADDPS       Y2, Y3, Y6
+	VADDPS       Y4, Y6, Y4
+	VCMPPS       $0x03, Y4, Y4, Y4
 	VTESTPS      Y4, Y4
 	JNZ          nan332
 	TESTQ        R14, R14
@@ -5235,13 +5236,14 @@ tap341:
 linear345:
 	MOVQ         176(DI), DX
 	MOVQ         208(DI), R14
-	VCMPPS       $0x03, Y0, Y2, Y8
-	VCMPPS       $0x03, Y4, Y6, Y10
-	VORPS        Y8, Y10, Y8
-	VCMPPS       $0x03, Y1, Y3, Y9
-	VCMPPS       $0x03, Y5, Y7, Y10
-	VORPS        Y9, Y10, Y9
-	VORPS        Y9, Y8, Y8
+	VADDPS       Y0, Y2, Y8
+	VADDPS       Y4, Y6, Y10
+	VADDPS       Y8, Y10, Y8
+	VADDPS       Y1, Y3, Y9
+	VADDPS       Y5, Y7, Y10
+	VADDPS       Y9, Y10, Y9
+	VADDPS       Y9, Y8, Y8
+	VCMPPS       $0x03, Y8, Y8, Y8
 	VTESTPS      Y8, Y8
 	JNZ          nan346
 	TESTQ        R14, R14
@@ -5508,17 +5510,18 @@ tap355:
 linear359:
 	MOVQ         176(DI), DX
 	MOVQ         208(DI), R14
-	VCMPPS       $0x03, Y0, Y3, Y12
-	VCMPPS       $0x03, Y6, Y9, Y14
-	VORPS        Y12, Y14, Y12
-	VCMPPS       $0x03, Y1, Y4, Y13
-	VCMPPS       $0x03, Y7, Y10, Y14
-	VORPS        Y13, Y14, Y13
-	VORPS        Y13, Y12, Y12
-	VCMPPS       $0x03, Y2, Y5, Y13
-	VCMPPS       $0x03, Y8, Y11, Y14
-	VORPS        Y13, Y14, Y13
-	VORPS        Y13, Y12, Y12
+	VADDPS       Y0, Y3, Y12
+	VADDPS       Y6, Y9, Y14
+	VADDPS       Y12, Y14, Y12
+	VADDPS       Y1, Y4, Y13
+	VADDPS       Y7, Y10, Y14
+	VADDPS       Y13, Y14, Y13
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y2, Y5, Y13
+	VADDPS       Y8, Y11, Y14
+	VADDPS       Y13, Y14, Y13
+	VADDPS       Y13, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y12
 	VTESTPS      Y12, Y12
 	JNZ          nan360
 	TESTQ        R14, R14

@@ -54,19 +54,20 @@ func (g *gen) windowEnd(t gemmTile, acc func(u, j int) reg.VecPhysical, y, tmp r
 		g.KANDW(reg.K4, reg.K5, reg.K4)
 		g.KORTESTW(reg.K4, reg.K4)
 		g.JCC(operand.LabelRef(nanL))
-	} else {
+	} else { // a sum of all is NaN where one is; additions may go where the multipliers are not. Infinities of both signs lose nothing but time.
 		for j := range J {
 			first := g.v(spare)
 			if j > 0 {
 				first = g.v(spare + 1)
 			}
-			g.VCMPPS(operand.U8(unordered), acc(0, j), acc(1, j), first)
-			g.VCMPPS(operand.U8(unordered), acc(2, j), acc(3, j), g.v(spare+2))
-			g.VORPS(first, g.v(spare+2), first)
+			g.VADDPS(acc(0, j), acc(1, j), first)
+			g.VADDPS(acc(2, j), acc(3, j), g.v(spare+2))
+			g.VADDPS(first, g.v(spare+2), first)
 			if j > 0 {
-				g.VORPS(first, g.v(spare), g.v(spare))
+				g.VADDPS(first, g.v(spare), g.v(spare))
 			}
 		}
+		g.VCMPPS(operand.U8(unordered), g.v(spare), g.v(spare), g.v(spare))
 		g.VTESTPS(g.v(spare), g.v(spare))
 		g.JNZ(operand.LabelRef(nanL))
 	}
