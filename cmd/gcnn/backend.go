@@ -59,7 +59,7 @@ const deviceUsage = "cpu, cuda, cuda:N, auto (CUDA where there is a GPU, else th
 
 const (
 	setMemoryUsage   = "the most `MIB` of the device's memory that sets take; larger ones are streamed"
-	setMemoryDefault = "what is free"
+	setMemoryDefault = "what is free of a GPU's, a quarter of the CPU's"
 )
 
 // bytes of the memory of sets.

@@ -79,7 +79,7 @@ func flagHelp(f cli.Flag) (string, error) {
 	if doc.TakesValue() {
 		head += " " + value
 		if d := doc.GetDefaultText(); d != "" {
-			usage += " (default: " + d + ")"
+			usage += " (default: " + strings.Trim(d, `"`) + ")" // the library quotes text
 		}
 	}
 	lines := strings.Split(fill(strings.Fields(usage), "", defaultColumns-flagColumn), "\n")
