@@ -64,11 +64,7 @@ func (c *compiler) channelProduct(s channelSpec) *channelProduct {
 	}
 	for r := range len(rows) - 1 {
 		lo, hi := rows[r], rows[r+1]
-		byGroup := make([][]kernel.OutputsRegion, sl.groups)
-		for _, reg := range sl.regions(lo, hi) {
-			byGroup[reg.group] = append(byGroup[reg.group], kernel.OutputsRegion{Grid: reg.grid, Rows: reg.rows, X: reg.x, Y: reg.y, Taps: reg.taps})
-		}
-		for g, regions := range byGroup {
+		for g, regions := range sl.byGroup(lo, hi) {
 			if alone {
 				d, err := c.k.NewDepthwise(regions, s.bank.filters, s.init, s.relu)
 				if err != nil {
@@ -122,7 +118,6 @@ func (c *compiler) channelConv(b *block, l model.Conv2D) {
 	if depthwise(l, node.In[0]) {
 		spec.alone, spec.slide.groups = true, 1
 	}
-	q := c.channelProduct(spec)
 	elementwise := f != model.Linear && !relu && f != model.Softmax
 	x, y := c.vals[slot(from)], c.value(b.last())
 	s := &convState{bank: bank, x: x, y: y}
@@ -132,8 +127,15 @@ func (c *compiler) channelConv(b *block, l model.Conv2D) {
 		s.z = c.buffer(node.Name+" sums", y.words)
 		dst = s.z
 	}
+	task := c.blockTask(b, "forward", "outputs")
+	if c.streams(&bank) && !spec.alone && !elementwise {
+		c.channelJobs(task, spec, x, y, kern.w, biases)
+		return
+	}
+	q := c.channelProduct(spec)
 	whole := elementwise && q.whole && s.z == nil
-	c.split(device.Task{Name: c.title(b.nodes, "forward"), Layers: c.layers(b.nodes...), Kernel: c.kernelName("outputs"), FLOPs: q.flops * c.samples()},
+	task.FLOPs = q.flops * c.samples()
+	c.split(task,
 		len(q.calls), []*buffer{x, dst}, func(w *worker, n, chunk int) {
 			ys := dst.at(w, n)
 			q.part(chunk, ys, x.at(w, n), kern.w, biases)

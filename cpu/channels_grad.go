@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"gcnn/cpu/kernel"
-	"gcnn/device"
 	"gcnn/model"
 )
 
@@ -51,9 +50,14 @@ func (c *compiler) channelConvBackward(b *block, l model.Conv2D) {
 		} else {
 			weights = c.copyKernel(kern, bank, true, false)
 		}
+		task := c.plainTask(i, "input gradient", "outputs")
+		if c.streams(bank) && !alone {
+			c.channelJobs(task, spec, dz, dx, weights, nil)
+			return
+		}
 		q := c.channelProduct(spec)
-		c.split(device.Task{Name: node.Name + " input gradient", Layers: c.layers(i), Kernel: c.kernelName("outputs"), FLOPs: q.flops * c.samples()},
-			len(q.calls), []*buffer{dz, dx}, func(w *worker, g, chunk int) { q.part(chunk, dx.at(w, g), dz.at(w, g), weights, nil) })
+		task.FLOPs = q.flops * c.samples()
+		c.split(task, len(q.calls), []*buffer{dz, dx}, func(w *worker, g, chunk int) { q.part(chunk, dx.at(w, g), dz.at(w, g), weights, nil) })
 	})
 }
 

@@ -149,8 +149,9 @@ func (c *compiler) forwardAcross(b *block) (ok bool) {
 		c.globalPoolAcross(i, func() { c.maxPoolForward(i, model.Size{H: node.In[0][0], W: node.In[0][1]}, globalWindows) })
 	case model.GlobalAveragePool2D:
 		c.globalPoolAcross(i, func() { c.averagePoolForward(i, globalWindows) })
-	default:
-		return false
+	case model.MaxPool2D, model.AveragePool2D, model.Activation, model.BatchNormalization, model.Dropout, model.ZeroPadding2D, model.Add:
+		return false // the same tasks, of vectors of channels
+	case model.Dense, model.SeparableConv2D: // of flat activations, and two nodes
 	}
 	return true
 }
@@ -177,8 +178,9 @@ func (c *compiler) backwardAcross(b *block) (ok bool) {
 		c.globalPoolBackAcross(i, func() { c.maxPoolBackward(i, model.Size{}, globalWindows) })
 	case model.GlobalAveragePool2D:
 		c.globalPoolBackAcross(i, func() { c.averagePoolBackward(i, globalWindows) })
-	default:
+	case model.MaxPool2D, model.AveragePool2D, model.Activation, model.BatchNormalization, model.Dropout, model.ZeroPadding2D, model.Add:
 		return false
+	case model.Dense, model.SeparableConv2D:
 	}
 	return true
 }

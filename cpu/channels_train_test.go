@@ -17,16 +17,26 @@ import (
 // have many parts.
 func across(p *program) { p.across, p.grain = hasChannelForm(p.net), 1 }
 
+// acrossInJobs is across with every convolution's products in jobs for all samples.
+func acrossInJobs(p *program) {
+	across(p)
+	p.streamed = 0
+}
+
 // TestAcrossConformance runs the whole suite with channels in the lanes of feature maps, on every set of kernels.
 func TestAcrossConformance(t *testing.T) {
-	for _, path := range kernel.Available() {
+	for i, path := range kernel.Available() {
+		option := across
+		if i == 0 {
+			option = acrossInJobs
+		}
 		t.Run(string(path), func(t *testing.T) {
 			devicetest.RunAll(t, func(t testing.TB) device.Device {
 				d, err := Open(Options{Workers: 2, Kernels: path})
 				if err != nil {
 					t.Fatal(err)
 				}
-				d.(*Device).options = []func(*program){across}
+				d.(*Device).options = []func(*program){option}
 				return d
 			})
 		})
@@ -34,9 +44,9 @@ func TestAcrossConformance(t *testing.T) {
 }
 
 // trainAcross trains a network for an epoch and a bit with channels in the lanes of feature maps and returns what was learnt.
-func trainAcross(t *testing.T, k *kernel.Kernels, workers int, net *model.Network, plan device.Plan, set *data.Set) device.State {
+func trainAcross(t *testing.T, k *kernel.Kernels, workers int, net *model.Network, plan device.Plan, set *data.Set, option func(*program)) device.State {
 	t.Helper()
-	p, err := newProgram(k, workers, net, plan, false, across)
+	p, err := newProgram(k, workers, net, plan, false, option)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +93,7 @@ func acrossNets(t *testing.T) map[string]*model.Network {
 	return nets
 }
 
-// TestAcrossHasTheSameBits trains with any number of workers, either width and with or without fusion: the weights are the same. The last
+// TestAcrossHasTheSameBits trains with any number of workers, either width, with or without fusion and with or without jobs for all samples: the weights are the same. The last
 // batch is partial.
 func TestAcrossHasTheSameBits(t *testing.T) {
 	t.Parallel()
@@ -100,7 +110,7 @@ func TestAcrossHasTheSameBits(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					want := trainAcross(t, k, 1, net, plan, set)
+					want := trainAcross(t, k, 1, net, plan, set, across)
 					same := func(what string, got device.State) {
 						t.Helper()
 						for name, w := range want.Weights {
@@ -113,15 +123,16 @@ func TestAcrossHasTheSameBits(t *testing.T) {
 						}
 					}
 					for _, workers := range []int{2, 3} {
-						same(fmt.Sprintf("%d workers", workers), trainAcross(t, k, workers, net, plan, set))
+						same(fmt.Sprintf("%d workers", workers), trainAcross(t, k, workers, net, plan, set, across))
 					}
-					same("unfused", trainAcross(t, k, 2, net, unfused, set))
+					same("jobs", trainAcross(t, k, 2, net, plan, set, acrossInJobs))
+					same("unfused", trainAcross(t, k, 2, net, unfused, set, across))
 					if path == kernel.AVX512 {
 						narrow, err := kernel.Open(string(kernel.AVX2))
 						if err != nil {
 							t.Fatal(err)
 						}
-						same("AVX2", trainAcross(t, narrow, 2, net, plan, set))
+						same("AVX2", trainAcross(t, narrow, 2, net, plan, set, across))
 					}
 				}
 			})

@@ -32,14 +32,15 @@ type program struct {
 	setMemory int64         // the most bytes of copies of sets
 	copied    atomic.Int64  // bytes of them
 
-	train   *plan // nil without Plan.Training
-	passes  forwardPlans
-	prefers func(n int) bool  // n samples go with channels in the lanes
-	across  bool              // so do the feature maps of a training step
-	grain   int64             // multiply-adds of a part of a task
-	stale   bool              // copies of weights that training steps do not read are of an earlier step
-	traces  map[purpose]*plan // made at the first trace of each kind
-	shut    func()            // tells the device
+	train    *plan // nil without Plan.Training
+	passes   forwardPlans
+	prefers  func(n int) bool  // n samples go with channels in the lanes
+	across   bool              // so do the feature maps of a training step
+	grain    int64             // multiply-adds of a part of a task
+	streamed int64             // bytes of a kernel from which on a step reads it once for all samples, where the lanes are channels
+	stale    bool              // copies of weights that training steps do not read are of an earlier step
+	traces   map[purpose]*plan // made at the first trace of each kind
+	shut     func()            // tells the device
 }
 
 // newProgram compiles the plans.
@@ -53,7 +54,7 @@ func newProgram(k *kernel.Kernels, workers int, net *model.Network, spec device.
 				device.ErrArgument, node.Name, node.In[0], node.Out, maxElements)
 		}
 	}
-	p := &program{k: k, workers: workers, net: net, spec: spec, dry: dry, params: map[string]*param{}, traces: map[purpose]*plan{}, grain: defaultGrain}
+	p := &program{k: k, workers: workers, net: net, spec: spec, dry: dry, params: map[string]*param{}, traces: map[purpose]*plan{}, grain: defaultGrain, streamed: streamedBytes}
 	p.prefers = func(n int) bool { return prefersChannels(net, n, spec.Exact, k.Path()) }
 	p.across = trainsAcross(net, spec.Batch, spec.Exact, k.Path())
 	for _, o := range options {
