@@ -247,11 +247,18 @@ func TestFusionDoesNotChangeBits(t *testing.T) {
 	conv := func(f model.ActivationFunc) model.Layer {
 		return model.Conv2D{Filters: 5, KernelSize: model.Square(3), Activation: f}
 	}
+	small := func(f model.ActivationFunc) model.Layer {
+		return model.Conv2D{Filters: 5, KernelSize: model.Square(2), Activation: f}
+	}
 	tail := []model.Layer{model.Flatten{}, model.Dense{Units: 4, Activation: model.Tanh}, model.Dense{Units: 3, Activation: model.Softmax}}
 	with := func(layers ...model.Layer) []model.Layer { return append(layers, tail...) }
 	norm, relu := model.BatchNormalization{}, model.Activation{Func: model.ReLU}
 	wide := model.Conv2D{Filters: 17, KernelSize: model.Square(2), Activation: model.Sigmoid}
 	for name, layers := range map[string][]model.Layer{
+		"windows":            with(small(model.ReLU), model.MaxPool2D{}), // the gradient at the sums is not made
+		"windows of tanh":    with(small(model.Tanh), model.MaxPool2D{}),
+		"linear windows":     with(small(model.Linear), model.MaxPool2D{}),
+		"windows of groups":  with(model.Conv2D{Filters: 6, KernelSize: model.Size{H: 1, W: 2}, Groups: 2, Activation: model.ReLU}, model.MaxPool2D{}),
 		"relu max":           with(conv(model.ReLU), model.MaxPool2D{}),
 		"tanh max":           with(conv(model.Tanh), model.MaxPool2D{}),
 		"linear max":         with(conv(model.Linear), model.MaxPool2D{}),
@@ -281,7 +288,11 @@ func TestFusionDoesNotChangeBits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			net, err := model.New(name, model.Shape{13, 12, 2}, layers...)
+			shape := model.Shape{13, 12, 2}
+			if name == "windows of groups" {
+				shape[2] = 6
+			}
+			net, err := model.New(name, shape, layers...)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -24,14 +24,14 @@ func (c *compiler) usesWindows(b *filterBank, pool *bandPool, f model.Activation
 }
 
 // usesWindowGrads reports whether the kernel's gradients are summed from that of the pooled output, so that the gradient at the sums need
-// not be made: where no more than this kernel reads it, and all windows see the same taps.
+// not be made: where no more than this kernel reads it, all windows see the same taps, and it is faster.
 func (c *compiler) usesWindowGrads(b *filterBank, pool *bandPool, kern *param) bool {
-	if c.purpose.unfused || pool == nil || !pool.max || pool.v.Kernel != windowSide || pool.h.Kernel != windowSide || !kern.trains() || !c.k.PreferWindowGrad(b.fg) {
+	if c.purpose.unfused || pool == nil || !pool.max || pool.v.Kernel != windowSide || pool.h.Kernel != windowSide || !kern.trains() {
 		return false
 	}
 	s := b.forwardSlide()
 	rs, cs := s.rows[0], s.cols[0]
-	return rs.n >= windowSide*pool.v.Out && cs.n >= windowSide*pool.h.Out && len(rs.taps) > 0 && len(cs.taps) > 0
+	return rs.n >= windowSide*pool.v.Out && cs.n >= windowSide*pool.h.Out && c.k.PreferWindowGrad(s.region(0, rs, cs, 0).taps, b.fg)
 }
 
 // windowGrads are the sums of the windows of a pool whose rows begin with the output's row lo, and columns are those of s, for each group.

@@ -23,11 +23,22 @@ type WindowGrad struct {
 	aux  windowGradPlan
 }
 
+// windowGradLeast is how many taps keep the multipliers busy enough: each sum waits for itself twice a window.
+const windowGradLeast = 4
+
 // PreferWindowGrad says whether a convolution's gradient through its pooling goes faster as a WindowGrad than as a Pool.MaxGrad and a
 // GradLanes, of which the latter is for few outputs. It reads a quarter of what they do, and multiplies as much: by zero where a sum has
-// not won. To choose the winner's x instead takes a blend for each multiplication that it saves, on the same ports.
-func (k *Kernels) PreferWindowGrad(outs int) bool {
-	return k.impl.planWindowGrad != nil && PreferLanes(outs)
+// not won. (To choose the winner's x instead takes a blend for each multiplication that it saves, on the same ports.) It makes the sums'
+// gradient once for each of its tiles, where they make it once, so that all taps have to fit one.
+func (k *Kernels) PreferWindowGrad(taps []Run, outs int) bool {
+	if k.impl.planWindowGrad == nil || !PreferLanes(outs) {
+		return false
+	}
+	n := 0
+	for _, t := range taps {
+		n += int(t.N)
+	}
+	return n >= windowGradLeast && len(k.impl.planWindowGrad(&WindowGrad{WindowGradSpec: WindowGradSpec{GradSpec: GradSpec{Taps: taps, Outs: 1}}})) == 1
 }
 
 // NewWindowGrad checks a spec and makes it ready. Errors wrap ErrSpec.

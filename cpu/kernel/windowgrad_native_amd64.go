@@ -106,6 +106,9 @@ var (
 	windowGradIndices = [windowSums][32]uint8{{0}, {1}, {2}, {3}}
 )
 
+// windowGradBytes of x, dy and the output pass through all tiles before the next rows: so many stay in the first-level cache.
+const windowGradBytes = 28 << 10
+
 func windowGradNative(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, relu []float32, rows int, table unsafe.Pointer, halves int) {
 	a := windowGradArgs{
 		cols: g.Cols, xrow: g.XRow * 64, xcol: g.XCol * 64, yrow: g.YRow * 64, ycol: g.YCol * 64, argRow: g.YRow * Lanes, argCol: g.YCol * Lanes,
@@ -118,7 +121,7 @@ func windowGradNative(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, re
 		a.reluRow, a.reluCol = a.yrow, a.ycol
 	}
 	var unwanted [2 * Lanes]float32 // sums of the bias: one tile of each output has them
-	chunk := max(1, gradLanesBytes/(64*max(1, g.XRow+g.YRow)))
+	chunk := max(1, windowGradBytes/(64*max(1, g.XRow+2*g.YRow)))
 	for r := 0; r < rows; r += chunk {
 		a.rows = min(chunk, rows-r)
 		last := -1
