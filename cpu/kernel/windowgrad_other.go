@@ -2,4 +2,4 @@
 
 package kernel
 
-type windowGradPlan struct{}
+type windowGradPlan []struct{}
