@@ -323,7 +323,8 @@ func (s *convState) pooledGrads(g *convGrad, w *worker, n, from, to int, x, dy [
 	arg := bytesOf(s.arg.at(w, n), len(y))
 	outFloats := s.pool.h.Out * s.bank.filters * kernel.Lanes
 	place := func(k int) int { return g.bands[k].lo/windowSide*outFloats + g.bands[k].pool.y }
-	for k, rows := from, 1; k < to; k += rows {
+	var rows int
+	for k := from; k < to; k += rows {
 		at := place(k)
 		for rows = 1; pooled == nil && g.bands[k].pool.whole && k+rows < to && g.bands[k+rows].pool.whole; rows++ {
 			w.hint()
