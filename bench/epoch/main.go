@@ -61,6 +61,7 @@ type options struct {
 	workers  int
 	setting  string
 	limit    int
+	batch    int
 	busy     bool
 }
 
@@ -73,8 +74,12 @@ func run(ctx context.Context, c *cli.Command) error {
 	c.StringVar(&o.setting, "setting", "", "PyTorch's setting instead of a search, such as 2,channels_last,compile,fused")
 	c.BoolVar(&o.busy, "neighbour", false, "measure gcnn also beside a process that keeps one core busy")
 	c.IntVar(&o.limit, "limit", 0, "train on the first N images alone, to try the command out")
+	c.IntVar(&o.batch, "batch", 0, "samples of a step, for gcnn and its peers alike; 0 takes the network's own")
 	if err := c.Parse(); err != nil {
 		return err
+	}
+	if o.batch < 0 {
+		return fmt.Errorf("-batch is at least 1, or 0 for the network's own, got %d", o.batch)
 	}
 	if err := o.Check(); err != nil {
 		return err
@@ -95,6 +100,9 @@ func run(ctx context.Context, c *cli.Command) error {
 	for _, w := range works {
 		fmt.Fprintf(c.Log, "== %s\n", w.Name)
 		w.Limit = o.limit
+		if o.batch > 0 {
+			w.Batch = o.batch
+		}
 		row, err := measureNetwork(ctx, root, python, w, o)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Name, err)

@@ -18,13 +18,14 @@ from keras_nets import make
 
 
 class Keras:
-    def setup(self, model, threads, data="", images=0, limit=None, jit=True, steps_per_execution=1):
+    def setup(self, model, threads, batch=None, data="", images=0, limit=None, jit=True, steps_per_execution=1):
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
             if tf.config.threading.get_intra_op_parallelism_threads() != threads:
                 tf.config.threading.set_intra_op_parallelism_threads(threads)
         keras.utils.set_random_seed(1)
-        self.net, self.batch = make(model, jit_compile=jit, steps_per_execution=steps_per_execution)
+        self.net, own = make(model, jit_compile=jit, steps_per_execution=steps_per_execution)
+        self.batch = batch or own
         x, y = peer.load(data, images, 32)
         x, y = x[:limit], y[:limit]
         self.x, self.y = x.astype(np.float32) / 255, y.astype(np.int64)

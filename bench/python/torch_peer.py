@@ -3,7 +3,8 @@
 
 {"do": "setup", "model": "cnn", "data": DIR or "images": N, "size": 32, "threads": 2, "channels_last": true, "compile": false,
  "fused": true}: makes the network, its optimiser and the set. The gradient of denormals is flushed and the samples of an epoch are
- gathered at its start: both were faster on every processor tried. "limit": N takes the first N images of the set alone.
+ gathered at its start: both were faster on every processor tried. "limit": N takes the first N images of the set alone,
+ and "batch": B has steps of B samples instead of the network's own.
 {"do": "train", "steps": K}: K steps (without: to the end of the epoch); shuffling and gathering are counted.
 {"do": "predict", "images": N, "batch": B, "times": T}: probabilities of N images, held in memory, in batches of B; T times, and the
  seconds are those of once.
@@ -22,11 +23,12 @@ from torch_nets import make, make_optimizer
 
 
 class Torch:
-    def setup(self, model, threads, data="", images=0, size=32, limit=None, channels_last=False, compile=False, fused=False):
+    def setup(self, model, threads, batch=None, data="", images=0, size=32, limit=None, channels_last=False, compile=False, fused=False):
         torch.set_num_threads(threads)
         torch.set_flush_denormal(True)
         torch.manual_seed(0)
-        self.net, self.batch, name = make(model)
+        self.net, own, name = make(model)
+        self.batch = batch or own
         self.size, self.channels = (size, 3) if images else (28, 1)
         x, y = peer.load(data, images, size)
         x, y = x[:limit], y[:limit]

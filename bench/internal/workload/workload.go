@@ -109,9 +109,9 @@ func (w Workload) Set() (*data.Set, error) {
 	return set, nil
 }
 
-// Peer is the part of a peer's set-up that says what it trains: the model and its set.
+// Peer is the part of a peer's set-up that says what it trains: the model, its batch and its set.
 func (w Workload) Peer(root string) peer.Request {
-	r := peer.Request{"model": w.Name}
+	r := peer.Request{"model": w.Name, "batch": w.Batch}
 	if w.Images == 0 {
 		r["data"] = Data(root)
 	} else {
