@@ -21,6 +21,10 @@ row1:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile2:
 	CMPQ   136(DI), $+1
@@ -31,7 +35,7 @@ tile2:
 	JMP    start8
 
 bias6:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y1
 	JMP          start8
@@ -49,7 +53,7 @@ run4:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap5:
 	VBROADCASTSS (CX), Y2
@@ -78,8 +82,9 @@ store9:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile2
 	MOVQ    64(DI), BX
@@ -108,6 +113,10 @@ row10:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile11:
 	CMPQ   136(DI), $+1
@@ -120,7 +129,7 @@ tile11:
 	JMP    start17
 
 bias15:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y2
 	VBROADCASTSS 4(BX), Y1
@@ -143,7 +152,7 @@ run13:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap14:
 	VMOVUPS      (AX), Y4
@@ -180,8 +189,9 @@ store18:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile11
 	MOVQ    64(DI), BX
@@ -210,6 +220,10 @@ row19:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile20:
 	CMPQ   136(DI), $+1
@@ -224,7 +238,7 @@ tile20:
 	JMP    start26
 
 bias24:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y3
 	VBROADCASTSS 4(BX), Y1
@@ -252,7 +266,7 @@ run22:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap23:
 	VMOVUPS      (AX), Y6
@@ -297,8 +311,9 @@ store27:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile20
 	MOVQ    64(DI), BX
@@ -327,6 +342,10 @@ row28:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile29:
 	CMPQ   136(DI), $+1
@@ -343,7 +362,7 @@ tile29:
 	JMP    start35
 
 bias33:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y4
 	VBROADCASTSS 4(BX), Y1
@@ -376,7 +395,7 @@ run31:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap32:
 	VMOVUPS      (AX), Y8
@@ -429,8 +448,9 @@ store36:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile29
 	MOVQ    64(DI), BX
@@ -459,6 +479,10 @@ row37:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile38:
 	CMPQ   136(DI), $+1
@@ -477,7 +501,7 @@ tile38:
 	JMP    start44
 
 bias42:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y5
 	VBROADCASTSS 4(BX), Y1
@@ -515,7 +539,7 @@ run40:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap41:
 	VMOVUPS      (AX), Y10
@@ -576,8 +600,9 @@ store45:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile38
 	MOVQ    64(DI), BX
@@ -606,6 +631,10 @@ row46:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile47:
 	CMPQ   136(DI), $+1
@@ -626,7 +655,7 @@ tile47:
 	JMP    start53
 
 bias51:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y6
 	VBROADCASTSS 4(BX), Y1
@@ -669,7 +698,7 @@ run49:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap50:
 	VMOVUPS      (AX), Y12
@@ -738,8 +767,9 @@ store54:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile47
 	MOVQ    64(DI), BX
@@ -768,6 +798,10 @@ row55:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile56:
 	CMPQ   136(DI), $+1
@@ -780,7 +814,7 @@ tile56:
 	JMP    start62
 
 bias60:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y1
 	VMOVAPS      Y0, Y2
@@ -805,7 +839,7 @@ run58:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap59:
 	VBROADCASTSS (CX), Y4
@@ -845,8 +879,9 @@ store63:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile56
 	MOVQ    64(DI), BX
@@ -875,6 +910,10 @@ row64:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile65:
 	CMPQ   136(DI), $+1
@@ -891,7 +930,7 @@ tile65:
 	JMP    start71
 
 bias69:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y2
 	VMOVAPS      Y0, Y4
@@ -926,7 +965,7 @@ run67:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap68:
 	VBROADCASTSS (CX), Y8
@@ -981,8 +1020,9 @@ store72:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile65
 	MOVQ    64(DI), BX
@@ -1011,6 +1051,10 @@ row73:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile74:
 	CMPQ   136(DI), $+1
@@ -1031,7 +1075,7 @@ tile74:
 	JMP    start80
 
 bias78:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y3
 	VMOVAPS      Y0, Y6
@@ -1076,7 +1120,7 @@ run76:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap77:
 	VBROADCASTSS (CX), Y12
@@ -1146,8 +1190,9 @@ store81:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile74
 	MOVQ    64(DI), BX
@@ -1176,6 +1221,10 @@ row82:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile83:
 	MOVQ $0x00000002, 184(DI)
@@ -1190,7 +1239,7 @@ half84:
 	JMP    start89
 
 bias87:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y1
 	VMOVAPS      Y0, Y2
@@ -1216,7 +1265,7 @@ run85:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap86:
 	VBROADCASTSS (CX), Y3
@@ -1264,8 +1313,9 @@ again91:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile83
 	MOVQ 64(DI), BX
@@ -1294,6 +1344,10 @@ row92:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile93:
 	MOVQ $0x00000002, 184(DI)
@@ -1311,7 +1365,7 @@ half94:
 	JMP    start99
 
 bias97:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y2
 	VMOVAPS      Y0, Y4
@@ -1346,7 +1400,7 @@ run95:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap96:
 	VBROADCASTSS (CX), Y6
@@ -1407,8 +1461,9 @@ again101:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile93
 	MOVQ 64(DI), BX
@@ -1437,6 +1492,10 @@ row102:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile103:
 	MOVQ $0x00000002, 184(DI)
@@ -1457,7 +1516,7 @@ half104:
 	JMP    start109
 
 bias107:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y3
 	VMOVAPS      Y0, Y6
@@ -1501,7 +1560,7 @@ run105:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap106:
 	VMOVUPS      (AX), Y9
@@ -1575,8 +1634,9 @@ again111:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile103
 	MOVQ 64(DI), BX
@@ -1605,6 +1665,10 @@ row112:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile113:
 	MOVQ $0x00000002, 184(DI)
@@ -1628,7 +1692,7 @@ half114:
 	JMP    start119
 
 bias117:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y4
 	VMOVAPS      Y0, Y8
@@ -1681,7 +1745,7 @@ run115:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap116:
 	VMOVUPS      (AX), Y12
@@ -1768,8 +1832,9 @@ again121:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile113
 	MOVQ 64(DI), BX
@@ -1799,6 +1864,10 @@ row122:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile123:
 	MOVQ $0x00000002, 184(DI)
@@ -1814,7 +1883,7 @@ half124:
 	JMP    start129
 
 bias127:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y1
 	VMOVAPS      Y0, Y2
@@ -1845,7 +1914,7 @@ run125:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap126:
 	VBROADCASTSS (CX), Y4
@@ -1900,8 +1969,9 @@ again131:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile123
 	MOVQ 64(DI), BX
@@ -1931,6 +2001,10 @@ row132:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile133:
 	MOVQ $0x00000002, 184(DI)
@@ -1950,7 +2024,7 @@ half134:
 	JMP    start139
 
 bias137:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y2
 	VMOVAPS      Y0, Y4
@@ -1993,7 +2067,7 @@ run135:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap136:
 	VBROADCASTSS (CX), Y8
@@ -2065,8 +2139,9 @@ again141:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile133
 	MOVQ 64(DI), BX
@@ -2096,6 +2171,10 @@ row142:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile143:
 	MOVQ $0x00000002, 184(DI)
@@ -2119,7 +2198,7 @@ half144:
 	JMP    start149
 
 bias147:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y3
 	VMOVAPS      Y0, Y6
@@ -2174,7 +2253,7 @@ run145:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap146:
 	VBROADCASTSS (CX), Y12
@@ -2263,8 +2342,9 @@ again151:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile143
 	MOVQ 64(DI), BX
@@ -2295,6 +2375,10 @@ row152:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile153:
 	MOVQ $0x00000002, 184(DI)
@@ -2312,7 +2396,7 @@ half154:
 	JMP    start159
 
 bias157:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y1
 	VMOVAPS      Y0, Y2
@@ -2353,7 +2437,7 @@ run155:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap156:
 	VBROADCASTSS (CX), Y6
@@ -2422,8 +2506,9 @@ again161:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile153
 	MOVQ 64(DI), BX
@@ -2454,6 +2539,10 @@ row162:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile163:
 	MOVQ $0x00000002, 184(DI)
@@ -2477,7 +2566,7 @@ half164:
 	JMP    start169
 
 bias167:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y2
 	VMOVAPS      Y0, Y4
@@ -2536,7 +2625,7 @@ run165:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap166:
 	VBROADCASTSS (CX), Y12
@@ -2630,8 +2719,9 @@ again171:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile163
 	MOVQ 64(DI), BX
@@ -2663,6 +2753,10 @@ row172:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile173:
 	CMPQ   136(DI), $+1
@@ -2673,7 +2767,7 @@ tile173:
 	JMP    start179
 
 bias177:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y1
 	JMP          start179
@@ -2691,7 +2785,7 @@ run175:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap176:
 	VBROADCASTSS (CX), Y2
@@ -2720,8 +2814,9 @@ store180:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile173
 	MOVQ    64(DI), BX
@@ -2753,6 +2848,10 @@ row181:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile182:
 	CMPQ   136(DI), $+1
@@ -2765,7 +2864,7 @@ tile182:
 	JMP    start188
 
 bias186:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y2
 	VBROADCASTSS 4(BX), Y1
@@ -2788,7 +2887,7 @@ run184:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap185:
 	VMOVUPS      (AX), Y4
@@ -2825,8 +2924,9 @@ store189:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile182
 	MOVQ    64(DI), BX
@@ -2858,6 +2958,10 @@ row190:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile191:
 	CMPQ   136(DI), $+1
@@ -2872,7 +2976,7 @@ tile191:
 	JMP    start197
 
 bias195:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y3
 	VBROADCASTSS 4(BX), Y1
@@ -2900,7 +3004,7 @@ run193:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap194:
 	VMOVUPS      (AX), Y6
@@ -2945,8 +3049,9 @@ store198:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile191
 	MOVQ    64(DI), BX
@@ -2978,6 +3083,10 @@ row199:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile200:
 	CMPQ   136(DI), $+1
@@ -2994,7 +3103,7 @@ tile200:
 	JMP    start206
 
 bias204:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y4
 	VBROADCASTSS 4(BX), Y1
@@ -3027,7 +3136,7 @@ run202:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap203:
 	VMOVUPS      (AX), Y8
@@ -3080,8 +3189,9 @@ store207:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile200
 	MOVQ    64(DI), BX
@@ -3113,6 +3223,10 @@ row208:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile209:
 	CMPQ   136(DI), $+1
@@ -3131,7 +3245,7 @@ tile209:
 	JMP    start215
 
 bias213:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y5
 	VBROADCASTSS 4(BX), Y1
@@ -3169,7 +3283,7 @@ run211:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap212:
 	VMOVUPS      (AX), Y10
@@ -3230,8 +3344,9 @@ store216:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile209
 	MOVQ    64(DI), BX
@@ -3263,6 +3378,10 @@ row217:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile218:
 	CMPQ   136(DI), $+1
@@ -3283,7 +3402,7 @@ tile218:
 	JMP    start224
 
 bias222:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y6
 	VBROADCASTSS 4(BX), Y1
@@ -3326,7 +3445,7 @@ run220:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap221:
 	VMOVUPS      (AX), Y12
@@ -3395,8 +3514,9 @@ store225:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile218
 	MOVQ    64(DI), BX
@@ -3428,6 +3548,10 @@ row226:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile227:
 	CMPQ   136(DI), $+1
@@ -3440,7 +3564,7 @@ tile227:
 	JMP    start233
 
 bias231:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y1
 	VMOVAPS      Y0, Y2
@@ -3465,7 +3589,7 @@ run229:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap230:
 	VBROADCASTSS (CX), Y4
@@ -3505,8 +3629,9 @@ store234:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile227
 	MOVQ    64(DI), BX
@@ -3538,6 +3663,10 @@ row235:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile236:
 	CMPQ   136(DI), $+1
@@ -3554,7 +3683,7 @@ tile236:
 	JMP    start242
 
 bias240:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y2
 	VMOVAPS      Y0, Y4
@@ -3589,7 +3718,7 @@ run238:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap239:
 	VBROADCASTSS (CX), Y8
@@ -3644,8 +3773,9 @@ store243:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile236
 	MOVQ    64(DI), BX
@@ -3677,6 +3807,10 @@ row244:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile245:
 	CMPQ   136(DI), $+1
@@ -3697,7 +3831,7 @@ tile245:
 	JMP    start251
 
 bias249:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y3
 	VMOVAPS      Y0, Y6
@@ -3742,7 +3876,7 @@ run247:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap248:
 	VBROADCASTSS (CX), Y12
@@ -3812,8 +3946,9 @@ store252:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile245
 	MOVQ    64(DI), BX
@@ -3845,6 +3980,10 @@ row253:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile254:
 	MOVQ $0x00000002, 184(DI)
@@ -3859,7 +3998,7 @@ half255:
 	JMP    start260
 
 bias258:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y1
 	VMOVAPS      Y0, Y2
@@ -3885,7 +4024,7 @@ run256:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap257:
 	VBROADCASTSS (CX), Y3
@@ -3933,8 +4072,9 @@ again262:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile254
 	MOVQ 64(DI), BX
@@ -3966,6 +4106,10 @@ row263:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile264:
 	MOVQ $0x00000002, 184(DI)
@@ -3983,7 +4127,7 @@ half265:
 	JMP    start270
 
 bias268:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y2
 	VMOVAPS      Y0, Y4
@@ -4018,7 +4162,7 @@ run266:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap267:
 	VBROADCASTSS (CX), Y6
@@ -4079,8 +4223,9 @@ again272:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile264
 	MOVQ 64(DI), BX
@@ -4112,6 +4257,10 @@ row273:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile274:
 	MOVQ $0x00000002, 184(DI)
@@ -4132,7 +4281,7 @@ half275:
 	JMP    start280
 
 bias278:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y3
 	VMOVAPS      Y0, Y6
@@ -4176,7 +4325,7 @@ run276:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap277:
 	VMOVUPS      (AX), Y9
@@ -4250,8 +4399,9 @@ again282:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile274
 	MOVQ 64(DI), BX
@@ -4283,6 +4433,10 @@ row283:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile284:
 	MOVQ $0x00000002, 184(DI)
@@ -4306,7 +4460,7 @@ half285:
 	JMP    start290
 
 bias288:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y4
 	VMOVAPS      Y0, Y8
@@ -4359,7 +4513,7 @@ run286:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap287:
 	VMOVUPS      (AX), Y12
@@ -4446,8 +4600,9 @@ again292:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile284
 	MOVQ 64(DI), BX
@@ -4480,6 +4635,10 @@ row293:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile294:
 	MOVQ $0x00000002, 184(DI)
@@ -4495,7 +4654,7 @@ half295:
 	JMP    start300
 
 bias298:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y1
 	VMOVAPS      Y0, Y2
@@ -4526,7 +4685,7 @@ run296:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap297:
 	VBROADCASTSS (CX), Y4
@@ -4581,8 +4740,9 @@ again302:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile294
 	MOVQ 64(DI), BX
@@ -4615,6 +4775,10 @@ row303:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile304:
 	MOVQ $0x00000002, 184(DI)
@@ -4634,7 +4798,7 @@ half305:
 	JMP    start310
 
 bias308:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y2
 	VMOVAPS      Y0, Y4
@@ -4677,7 +4841,7 @@ run306:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap307:
 	VBROADCASTSS (CX), Y8
@@ -4749,8 +4913,9 @@ again312:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile304
 	MOVQ 64(DI), BX
@@ -4783,6 +4948,10 @@ row313:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile314:
 	MOVQ $0x00000002, 184(DI)
@@ -4806,7 +4975,7 @@ half315:
 	JMP    start320
 
 bias318:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y3
 	VMOVAPS      Y0, Y6
@@ -4861,7 +5030,7 @@ run316:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap317:
 	VBROADCASTSS (CX), Y12
@@ -4950,8 +5119,9 @@ again322:
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	MOVQ 216(DI), BX
-	ADDQ BX, 16(DI)
-	ADDQ BX, 24(DI)
+	ADDQ BX, 232(DI)
+	MOVQ 224(DI), BX
+	ADDQ BX, 240(DI)
 	DECQ 168(DI)
 	JNZ  tile314
 	MOVQ 64(DI), BX
@@ -4982,6 +5152,10 @@ row323:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile324:
 	MOVQ $0x00000002, 184(DI)
@@ -4996,7 +5170,7 @@ half325:
 	JMP    start330
 
 bias328:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y1
 	VMOVAPS      Y0, Y2
@@ -5010,7 +5184,7 @@ run326:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap327:
 	VBROADCASTSS (CX), Y4
@@ -5167,6 +5341,10 @@ row337:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile338:
 	MOVQ $0x00000002, 184(DI)
@@ -5185,7 +5363,7 @@ half339:
 	JMP    start344
 
 bias342:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y2
 	VMOVAPS      Y0, Y4
@@ -5203,7 +5381,7 @@ run340:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap341:
 	VBROADCASTSS (CX), Y8
@@ -5427,6 +5605,10 @@ row351:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile352:
 	MOVQ $0x00000002, 184(DI)
@@ -5449,7 +5631,7 @@ half353:
 	JMP    start358
 
 bias356:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y3
 	VMOVAPS      Y0, Y6
@@ -5471,7 +5653,7 @@ run354:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap355:
 	VBROADCASTSS (CX), Y12
@@ -5760,6 +5942,10 @@ row365:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile366:
 	CMPQ   136(DI), $+1
@@ -5769,7 +5955,7 @@ tile366:
 	JMP    start372
 
 bias370:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	JMP          start372
 
@@ -5785,7 +5971,7 @@ run368:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap369:
 	VMOVUPS          (AX), Z1
@@ -5809,8 +5995,9 @@ store373:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile366
 	MOVQ    64(DI), BX
@@ -5839,6 +6026,10 @@ row374:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile375:
 	CMPQ   136(DI), $+1
@@ -5849,7 +6040,7 @@ tile375:
 	JMP    start381
 
 bias379:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	JMP          start381
@@ -5868,7 +6059,7 @@ run377:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap378:
 	VMOVUPS          (AX), Z2
@@ -5896,8 +6087,9 @@ store382:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile375
 	MOVQ    64(DI), BX
@@ -5926,6 +6118,10 @@ row383:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile384:
 	CMPQ   136(DI), $+1
@@ -5937,7 +6133,7 @@ tile384:
 	JMP    start390
 
 bias388:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -5959,7 +6155,7 @@ run386:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap387:
 	VMOVUPS          (AX), Z3
@@ -5991,8 +6187,9 @@ store391:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile384
 	MOVQ    64(DI), BX
@@ -6021,6 +6218,10 @@ row392:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile393:
 	CMPQ   136(DI), $+1
@@ -6033,7 +6234,7 @@ tile393:
 	JMP    start399
 
 bias397:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -6058,7 +6259,7 @@ run395:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap396:
 	VMOVUPS          (AX), Z4
@@ -6094,8 +6295,9 @@ store400:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile393
 	MOVQ    64(DI), BX
@@ -6124,6 +6326,10 @@ row401:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile402:
 	CMPQ   136(DI), $+1
@@ -6137,7 +6343,7 @@ tile402:
 	JMP    start408
 
 bias406:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -6165,7 +6371,7 @@ run404:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap405:
 	VMOVUPS          (AX), Z5
@@ -6205,8 +6411,9 @@ store409:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile402
 	MOVQ    64(DI), BX
@@ -6235,6 +6442,10 @@ row410:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile411:
 	CMPQ   136(DI), $+1
@@ -6249,7 +6460,7 @@ tile411:
 	JMP    start417
 
 bias415:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -6280,7 +6491,7 @@ run413:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap414:
 	VMOVUPS          (AX), Z6
@@ -6324,8 +6535,9 @@ store418:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile411
 	MOVQ    64(DI), BX
@@ -6354,6 +6566,10 @@ row419:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile420:
 	CMPQ   136(DI), $+1
@@ -6369,7 +6585,7 @@ tile420:
 	JMP    start426
 
 bias424:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -6403,7 +6619,7 @@ run422:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap423:
 	VMOVUPS          (AX), Z7
@@ -6451,8 +6667,9 @@ store427:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile420
 	MOVQ    64(DI), BX
@@ -6481,6 +6698,10 @@ row428:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile429:
 	CMPQ   136(DI), $+1
@@ -6497,7 +6718,7 @@ tile429:
 	JMP    start435
 
 bias433:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -6534,7 +6755,7 @@ run431:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap432:
 	VMOVUPS          (AX), Z8
@@ -6586,8 +6807,9 @@ store436:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile429
 	MOVQ    64(DI), BX
@@ -6616,6 +6838,10 @@ row437:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile438:
 	CMPQ   136(DI), $+1
@@ -6634,7 +6860,7 @@ tile438:
 	JMP    start444
 
 bias442:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -6677,7 +6903,7 @@ run440:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap441:
 	VMOVUPS          (AX), Z10
@@ -6737,8 +6963,9 @@ store445:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile438
 	MOVQ    64(DI), BX
@@ -6767,6 +6994,10 @@ row446:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile447:
 	CMPQ   136(DI), $+1
@@ -6787,7 +7018,7 @@ tile447:
 	JMP    start453
 
 bias451:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -6836,7 +7067,7 @@ run449:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap450:
 	VMOVUPS          (AX), Z12
@@ -6904,8 +7135,9 @@ store454:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile447
 	MOVQ    64(DI), BX
@@ -6934,6 +7166,10 @@ row455:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile456:
 	CMPQ   136(DI), $+1
@@ -6956,7 +7192,7 @@ tile456:
 	JMP    start462
 
 bias460:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -7011,7 +7247,7 @@ run458:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap459:
 	VMOVUPS          (AX), Z14
@@ -7087,8 +7323,9 @@ store463:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile456
 	MOVQ    64(DI), BX
@@ -7117,6 +7354,10 @@ row464:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile465:
 	CMPQ   136(DI), $+1
@@ -7141,7 +7382,7 @@ tile465:
 	JMP    start471
 
 bias469:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -7202,7 +7443,7 @@ run467:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap468:
 	VMOVUPS          (AX), Z16
@@ -7286,8 +7527,9 @@ store472:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile465
 	MOVQ    64(DI), BX
@@ -7316,6 +7558,10 @@ row473:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile474:
 	CMPQ   136(DI), $+1
@@ -7344,7 +7590,7 @@ tile474:
 	JMP    start480
 
 bias478:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -7417,7 +7663,7 @@ run476:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap477:
 	VMOVUPS          (AX), Z20
@@ -7517,8 +7763,9 @@ store481:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile474
 	MOVQ    64(DI), BX
@@ -7547,6 +7794,10 @@ row482:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile483:
 	CMPQ   136(DI), $+1
@@ -7579,7 +7830,7 @@ tile483:
 	JMP    start489
 
 bias487:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -7664,7 +7915,7 @@ run485:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap486:
 	VMOVUPS          (AX), Z24
@@ -7780,8 +8031,9 @@ store490:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile483
 	MOVQ    64(DI), BX
@@ -7810,6 +8062,10 @@ row491:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile492:
 	CMPQ   136(DI), $+1
@@ -7846,7 +8102,7 @@ tile492:
 	JMP    start498
 
 bias496:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -7943,7 +8199,7 @@ run494:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap495:
 	VMOVUPS          (AX), Z28
@@ -8075,8 +8331,9 @@ store499:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile492
 	MOVQ    64(DI), BX
@@ -8105,6 +8362,10 @@ row500:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile501:
 	CMPQ   136(DI), $+1
@@ -8115,7 +8376,7 @@ tile501:
 	JMP    start507
 
 bias505:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	JMP          start507
@@ -8136,7 +8397,7 @@ run503:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap504:
 	VBROADCASTSS (CX), Z2
@@ -8168,8 +8429,9 @@ store508:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile501
 	MOVQ    64(DI), BX
@@ -8198,6 +8460,10 @@ row509:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile510:
 	CMPQ   136(DI), $+1
@@ -8210,7 +8476,7 @@ tile510:
 	JMP    start516
 
 bias514:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VBROADCASTSS 4(BX), Z1
@@ -8237,7 +8503,7 @@ run512:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap513:
 	VMOVUPS      (AX), Z4
@@ -8278,8 +8544,9 @@ store517:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile510
 	MOVQ    64(DI), BX
@@ -8308,6 +8575,10 @@ row518:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile519:
 	CMPQ   136(DI), $+1
@@ -8322,7 +8593,7 @@ tile519:
 	JMP    start525
 
 bias523:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
 	VBROADCASTSS 4(BX), Z1
@@ -8355,7 +8626,7 @@ run521:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap522:
 	VMOVUPS      (AX), Z6
@@ -8405,8 +8676,9 @@ store526:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile519
 	MOVQ    64(DI), BX
@@ -8435,6 +8707,10 @@ row527:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile528:
 	CMPQ   136(DI), $+1
@@ -8451,7 +8727,7 @@ tile528:
 	JMP    start534
 
 bias532:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
 	VBROADCASTSS 4(BX), Z1
@@ -8490,7 +8766,7 @@ run530:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap531:
 	VMOVUPS      (AX), Z8
@@ -8549,8 +8825,9 @@ store535:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile528
 	MOVQ    64(DI), BX
@@ -8579,6 +8856,10 @@ row536:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile537:
 	CMPQ   136(DI), $+1
@@ -8597,7 +8878,7 @@ tile537:
 	JMP    start543
 
 bias541:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z5
 	VBROADCASTSS 4(BX), Z1
@@ -8642,7 +8923,7 @@ run539:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap540:
 	VMOVUPS      (AX), Z10
@@ -8710,8 +8991,9 @@ store544:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile537
 	MOVQ    64(DI), BX
@@ -8740,6 +9022,10 @@ row545:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile546:
 	CMPQ   136(DI), $+1
@@ -8760,7 +9046,7 @@ tile546:
 	JMP    start552
 
 bias550:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
 	VBROADCASTSS 4(BX), Z1
@@ -8811,7 +9097,7 @@ run548:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap549:
 	VMOVUPS      (AX), Z12
@@ -8888,8 +9174,9 @@ store553:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile546
 	MOVQ    64(DI), BX
@@ -8918,6 +9205,10 @@ row554:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile555:
 	CMPQ   136(DI), $+1
@@ -8940,7 +9231,7 @@ tile555:
 	JMP    start561
 
 bias559:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z7
 	VBROADCASTSS 4(BX), Z1
@@ -8997,7 +9288,7 @@ run557:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap558:
 	VMOVUPS      (AX), Z14
@@ -9083,8 +9374,9 @@ store562:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile555
 	MOVQ    64(DI), BX
@@ -9113,6 +9405,10 @@ row563:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile564:
 	CMPQ   136(DI), $+1
@@ -9137,7 +9433,7 @@ tile564:
 	JMP    start570
 
 bias568:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
 	VBROADCASTSS 4(BX), Z1
@@ -9200,7 +9496,7 @@ run566:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap567:
 	VMOVUPS      (AX), Z16
@@ -9295,8 +9591,9 @@ store571:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile564
 	MOVQ    64(DI), BX
@@ -9325,6 +9622,10 @@ row572:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile573:
 	CMPQ   136(DI), $+1
@@ -9353,7 +9654,7 @@ tile573:
 	JMP    start579
 
 bias577:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z10
 	VBROADCASTSS 4(BX), Z1
@@ -9428,7 +9729,7 @@ run575:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap576:
 	VMOVUPS      (AX), Z20
@@ -9541,8 +9842,9 @@ store580:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile573
 	MOVQ    64(DI), BX
@@ -9571,6 +9873,10 @@ row581:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile582:
 	CMPQ   136(DI), $+1
@@ -9603,7 +9909,7 @@ tile582:
 	JMP    start588
 
 bias586:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z12
 	VBROADCASTSS 4(BX), Z1
@@ -9690,7 +9996,7 @@ run584:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap585:
 	VMOVUPS      (AX), Z24
@@ -9821,8 +10127,9 @@ store589:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile582
 	MOVQ    64(DI), BX
@@ -9851,6 +10158,10 @@ row590:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile591:
 	CMPQ   136(DI), $+1
@@ -9887,7 +10198,7 @@ tile591:
 	JMP    start597
 
 bias595:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z14
 	VBROADCASTSS 4(BX), Z1
@@ -9986,7 +10297,7 @@ run593:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap594:
 	VMOVUPS      (AX), Z28
@@ -10135,8 +10446,9 @@ store598:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile591
 	MOVQ    64(DI), BX
@@ -10165,6 +10477,10 @@ row599:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile600:
 	CMPQ   136(DI), $+1
@@ -10176,7 +10492,7 @@ tile600:
 	JMP    start606
 
 bias604:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
@@ -10202,7 +10518,7 @@ run602:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap603:
 	VBROADCASTSS (CX), Z3
@@ -10241,8 +10557,9 @@ store607:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile600
 	MOVQ    64(DI), BX
@@ -10271,6 +10588,10 @@ row608:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile609:
 	CMPQ   136(DI), $+1
@@ -10285,7 +10606,7 @@ tile609:
 	JMP    start615
 
 bias613:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z4
@@ -10320,7 +10641,7 @@ run611:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap612:
 	VBROADCASTSS (CX), Z6
@@ -10372,8 +10693,9 @@ store616:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile609
 	MOVQ    64(DI), BX
@@ -10402,6 +10724,10 @@ row617:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile618:
 	CMPQ   136(DI), $+1
@@ -10419,7 +10745,7 @@ tile618:
 	JMP    start624
 
 bias622:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
 	VMOVAPS      Z0, Z6
@@ -10463,7 +10789,7 @@ run620:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap621:
 	VMOVUPS      (AX), Z9
@@ -10528,8 +10854,9 @@ store625:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile618
 	MOVQ    64(DI), BX
@@ -10558,6 +10885,10 @@ row626:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile627:
 	CMPQ   136(DI), $+1
@@ -10578,7 +10909,7 @@ tile627:
 	JMP    start633
 
 bias631:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
 	VMOVAPS      Z0, Z8
@@ -10631,7 +10962,7 @@ run629:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap630:
 	VMOVUPS      (AX), Z12
@@ -10709,8 +11040,9 @@ store634:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile627
 	MOVQ    64(DI), BX
@@ -10739,6 +11071,10 @@ row635:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile636:
 	CMPQ   136(DI), $+1
@@ -10762,7 +11098,7 @@ tile636:
 	JMP    start642
 
 bias640:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z5
 	VMOVAPS      Z0, Z10
@@ -10824,7 +11160,7 @@ run638:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap639:
 	VMOVUPS      (AX), Z15
@@ -10915,8 +11251,9 @@ store643:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile636
 	MOVQ    64(DI), BX
@@ -10945,6 +11282,10 @@ row644:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile645:
 	CMPQ   136(DI), $+1
@@ -10971,7 +11312,7 @@ tile645:
 	JMP    start651
 
 bias649:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
 	VMOVAPS      Z0, Z12
@@ -11042,7 +11383,7 @@ run647:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap648:
 	VMOVUPS      (AX), Z18
@@ -11146,8 +11487,9 @@ store652:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile645
 	MOVQ    64(DI), BX
@@ -11176,6 +11518,10 @@ row653:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile654:
 	CMPQ   136(DI), $+1
@@ -11205,7 +11551,7 @@ tile654:
 	JMP    start660
 
 bias658:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z7
 	VMOVAPS      Z0, Z14
@@ -11285,7 +11631,7 @@ run656:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap657:
 	VMOVUPS      (AX), Z21
@@ -11402,8 +11748,9 @@ store661:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile654
 	MOVQ    64(DI), BX
@@ -11432,6 +11779,10 @@ row662:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile663:
 	CMPQ   136(DI), $+1
@@ -11464,7 +11815,7 @@ tile663:
 	JMP    start669
 
 bias667:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
 	VMOVAPS      Z0, Z16
@@ -11553,7 +11904,7 @@ run665:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap666:
 	VMOVUPS      (AX), Z24
@@ -11683,8 +12034,9 @@ store670:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile663
 	MOVQ    64(DI), BX
@@ -11713,6 +12065,10 @@ row671:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile672:
 	CMPQ   136(DI), $+1
@@ -11748,7 +12104,7 @@ tile672:
 	JMP    start678
 
 bias676:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z9
 	VMOVAPS      Z0, Z18
@@ -11846,7 +12202,7 @@ run674:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap675:
 	VMOVUPS      (AX), Z27
@@ -11989,8 +12345,9 @@ store679:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile672
 	MOVQ    64(DI), BX
@@ -12020,6 +12377,10 @@ row680:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile681:
 	CMPQ   136(DI), $+1
@@ -12032,7 +12393,7 @@ tile681:
 	JMP    start687
 
 bias685:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
@@ -12063,7 +12424,7 @@ run683:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap684:
 	VBROADCASTSS (CX), Z4
@@ -12109,8 +12470,9 @@ store688:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile681
 	MOVQ    64(DI), BX
@@ -12140,6 +12502,10 @@ row689:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile690:
 	CMPQ   136(DI), $+1
@@ -12156,7 +12522,7 @@ tile690:
 	JMP    start696
 
 bias694:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z4
@@ -12199,7 +12565,7 @@ run692:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap693:
 	VBROADCASTSS (CX), Z8
@@ -12262,8 +12628,9 @@ store697:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile690
 	MOVQ    64(DI), BX
@@ -12293,6 +12660,10 @@ row698:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile699:
 	CMPQ   136(DI), $+1
@@ -12313,7 +12684,7 @@ tile699:
 	JMP    start705
 
 bias703:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
 	VMOVAPS      Z0, Z6
@@ -12368,7 +12739,7 @@ run701:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap702:
 	VBROADCASTSS (CX), Z12
@@ -12448,8 +12819,9 @@ store706:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile699
 	MOVQ    64(DI), BX
@@ -12479,6 +12851,10 @@ row707:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile708:
 	CMPQ   136(DI), $+1
@@ -12503,7 +12879,7 @@ tile708:
 	JMP    start714
 
 bias712:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
 	VMOVAPS      Z0, Z8
@@ -12570,7 +12946,7 @@ run710:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap711:
 	VMOVUPS      (AX), Z16
@@ -12667,8 +13043,9 @@ store715:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile708
 	MOVQ    64(DI), BX
@@ -12698,6 +13075,10 @@ row716:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile717:
 	CMPQ   136(DI), $+1
@@ -12726,7 +13107,7 @@ tile717:
 	JMP    start723
 
 bias721:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z5
 	VMOVAPS      Z0, Z10
@@ -12805,7 +13186,7 @@ run719:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap720:
 	VMOVUPS      (AX), Z20
@@ -12919,8 +13300,9 @@ store724:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile717
 	MOVQ    64(DI), BX
@@ -12950,6 +13332,10 @@ row725:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile726:
 	CMPQ   136(DI), $+1
@@ -12982,7 +13368,7 @@ tile726:
 	JMP    start732
 
 bias730:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
 	VMOVAPS      Z0, Z12
@@ -13073,7 +13459,7 @@ run728:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap729:
 	VMOVUPS      (AX), Z24
@@ -13204,8 +13590,9 @@ store733:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile726
 	MOVQ    64(DI), BX
@@ -13236,6 +13623,10 @@ row734:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile735:
 	CMPQ   136(DI), $+1
@@ -13250,7 +13641,7 @@ tile735:
 	JMP    start741
 
 bias739:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
@@ -13291,7 +13682,7 @@ run737:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap738:
 	VBROADCASTSS (CX), Z6
@@ -13351,8 +13742,9 @@ store742:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile735
 	MOVQ    64(DI), BX
@@ -13383,6 +13775,10 @@ row743:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile744:
 	CMPQ   136(DI), $+1
@@ -13403,7 +13799,7 @@ tile744:
 	JMP    start750
 
 bias748:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z4
@@ -13462,7 +13858,7 @@ run746:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap747:
 	VBROADCASTSS (CX), Z12
@@ -13547,8 +13943,9 @@ store751:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile744
 	MOVQ    64(DI), BX
@@ -13579,6 +13976,10 @@ row752:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile753:
 	CMPQ   136(DI), $+1
@@ -13605,7 +14006,7 @@ tile753:
 	JMP    start759
 
 bias757:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
 	VMOVAPS      Z0, Z6
@@ -13682,7 +14083,7 @@ run755:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap756:
 	VBROADCASTSS (CX), Z18
@@ -13792,8 +14193,9 @@ store760:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile753
 	MOVQ    64(DI), BX
@@ -13824,6 +14226,10 @@ row761:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile762:
 	CMPQ   136(DI), $+1
@@ -13856,7 +14262,7 @@ tile762:
 	JMP    start768
 
 bias766:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
 	VMOVAPS      Z0, Z8
@@ -13951,7 +14357,7 @@ run764:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap765:
 	VBROADCASTSS (CX), Z24
@@ -14086,8 +14492,9 @@ store769:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile762
 	MOVQ    64(DI), BX
@@ -14119,6 +14526,10 @@ row770:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile771:
 	CMPQ   136(DI), $+1
@@ -14128,7 +14539,7 @@ tile771:
 	JMP    start777
 
 bias775:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	JMP          start777
 
@@ -14144,7 +14555,7 @@ run773:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap774:
 	VMOVUPS          (AX), Z1
@@ -14168,8 +14579,9 @@ store778:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile771
 	MOVQ    64(DI), BX
@@ -14201,6 +14613,10 @@ row779:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile780:
 	CMPQ   136(DI), $+1
@@ -14211,7 +14627,7 @@ tile780:
 	JMP    start786
 
 bias784:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	JMP          start786
@@ -14230,7 +14646,7 @@ run782:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap783:
 	VMOVUPS          (AX), Z2
@@ -14258,8 +14674,9 @@ store787:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile780
 	MOVQ    64(DI), BX
@@ -14291,6 +14708,10 @@ row788:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile789:
 	CMPQ   136(DI), $+1
@@ -14302,7 +14723,7 @@ tile789:
 	JMP    start795
 
 bias793:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -14324,7 +14745,7 @@ run791:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap792:
 	VMOVUPS          (AX), Z3
@@ -14356,8 +14777,9 @@ store796:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile789
 	MOVQ    64(DI), BX
@@ -14389,6 +14811,10 @@ row797:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile798:
 	CMPQ   136(DI), $+1
@@ -14401,7 +14827,7 @@ tile798:
 	JMP    start804
 
 bias802:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -14426,7 +14852,7 @@ run800:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap801:
 	VMOVUPS          (AX), Z4
@@ -14462,8 +14888,9 @@ store805:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile798
 	MOVQ    64(DI), BX
@@ -14495,6 +14922,10 @@ row806:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile807:
 	CMPQ   136(DI), $+1
@@ -14509,7 +14940,7 @@ tile807:
 	JMP    start813
 
 bias811:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -14540,7 +14971,7 @@ run809:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap810:
 	VMOVUPS          (AX), Z6
@@ -14584,8 +15015,9 @@ store814:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile807
 	MOVQ    64(DI), BX
@@ -14617,6 +15049,10 @@ row815:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile816:
 	CMPQ   136(DI), $+1
@@ -14633,7 +15069,7 @@ tile816:
 	JMP    start822
 
 bias820:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -14670,7 +15106,7 @@ run818:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap819:
 	VMOVUPS          (AX), Z8
@@ -14722,8 +15158,9 @@ store823:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile816
 	MOVQ    64(DI), BX
@@ -14755,6 +15192,10 @@ row824:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile825:
 	CMPQ   136(DI), $+1
@@ -14775,7 +15216,7 @@ tile825:
 	JMP    start831
 
 bias829:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -14824,7 +15265,7 @@ run827:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 	LEAQ (CX)(R10*8), BX
 
 tap828:
@@ -14894,8 +15335,9 @@ store832:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile825
 	MOVQ    64(DI), BX
@@ -14927,6 +15369,10 @@ row833:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile834:
 	CMPQ   136(DI), $+1
@@ -14951,7 +15397,7 @@ tile834:
 	JMP    start840
 
 bias838:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -15012,7 +15458,7 @@ run836:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 	LEAQ (CX)(R10*8), BX
 
 tap837:
@@ -15098,8 +15544,9 @@ store841:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile834
 	MOVQ    64(DI), BX
@@ -15131,6 +15578,10 @@ row842:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile843:
 	CMPQ   136(DI), $+1
@@ -15163,7 +15614,7 @@ tile843:
 	JMP    start849
 
 bias847:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
@@ -15248,7 +15699,7 @@ run845:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 	LEAQ (CX)(R10*8), BX
 	LEAQ (BX)(R10*8), DX
 
@@ -15368,8 +15819,9 @@ store850:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile843
 	MOVQ    64(DI), BX
@@ -15401,6 +15853,10 @@ row851:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile852:
 	CMPQ   136(DI), $+1
@@ -15411,7 +15867,7 @@ tile852:
 	JMP    start858
 
 bias856:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	JMP          start858
@@ -15432,7 +15888,7 @@ run854:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap855:
 	VBROADCASTSS (CX), Z2
@@ -15464,8 +15920,9 @@ store859:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile852
 	MOVQ    64(DI), BX
@@ -15497,6 +15954,10 @@ row860:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile861:
 	CMPQ   136(DI), $+1
@@ -15509,7 +15970,7 @@ tile861:
 	JMP    start867
 
 bias865:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VBROADCASTSS 4(BX), Z1
@@ -15536,7 +15997,7 @@ run863:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap864:
 	VMOVUPS      (AX), Z4
@@ -15577,8 +16038,9 @@ store868:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile861
 	MOVQ    64(DI), BX
@@ -15610,6 +16072,10 @@ row869:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile870:
 	CMPQ   136(DI), $+1
@@ -15624,7 +16090,7 @@ tile870:
 	JMP    start876
 
 bias874:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
 	VBROADCASTSS 4(BX), Z1
@@ -15657,7 +16123,7 @@ run872:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap873:
 	VMOVUPS      (AX), Z6
@@ -15707,8 +16173,9 @@ store877:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile870
 	MOVQ    64(DI), BX
@@ -15740,6 +16207,10 @@ row878:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile879:
 	CMPQ   136(DI), $+1
@@ -15756,7 +16227,7 @@ tile879:
 	JMP    start885
 
 bias883:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
 	VBROADCASTSS 4(BX), Z1
@@ -15795,7 +16266,7 @@ run881:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap882:
 	VMOVUPS      (AX), Z8
@@ -15854,8 +16325,9 @@ store886:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile879
 	MOVQ    64(DI), BX
@@ -15887,6 +16359,10 @@ row887:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile888:
 	CMPQ   136(DI), $+1
@@ -15907,7 +16383,7 @@ tile888:
 	JMP    start894
 
 bias892:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
 	VBROADCASTSS 4(BX), Z1
@@ -15958,7 +16434,7 @@ run890:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap891:
 	VMOVUPS      (AX), Z12
@@ -16035,8 +16511,9 @@ store895:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile888
 	MOVQ    64(DI), BX
@@ -16068,6 +16545,10 @@ row896:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile897:
 	CMPQ   136(DI), $+1
@@ -16092,7 +16573,7 @@ tile897:
 	JMP    start903
 
 bias901:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
 	VBROADCASTSS 4(BX), Z1
@@ -16155,7 +16636,7 @@ run899:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap900:
 	VMOVUPS      (AX), Z16
@@ -16250,8 +16731,9 @@ store904:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile897
 	MOVQ    64(DI), BX
@@ -16283,6 +16765,10 @@ row905:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile906:
 	CMPQ   136(DI), $+1
@@ -16315,7 +16801,7 @@ tile906:
 	JMP    start912
 
 bias910:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z12
 	VBROADCASTSS 4(BX), Z1
@@ -16402,7 +16888,7 @@ run908:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 	LEAQ (CX)(R10*8), BX
 
 tap909:
@@ -16535,8 +17021,9 @@ store913:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile906
 	MOVQ    64(DI), BX
@@ -16568,6 +17055,10 @@ row914:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile915:
 	CMPQ   136(DI), $+1
@@ -16579,7 +17070,7 @@ tile915:
 	JMP    start921
 
 bias919:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
@@ -16605,7 +17096,7 @@ run917:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap918:
 	VBROADCASTSS (CX), Z3
@@ -16644,8 +17135,9 @@ store922:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile915
 	MOVQ    64(DI), BX
@@ -16677,6 +17169,10 @@ row923:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile924:
 	CMPQ   136(DI), $+1
@@ -16691,7 +17187,7 @@ tile924:
 	JMP    start930
 
 bias928:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z4
@@ -16726,7 +17222,7 @@ run926:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap927:
 	VBROADCASTSS (CX), Z6
@@ -16778,8 +17274,9 @@ store931:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile924
 	MOVQ    64(DI), BX
@@ -16811,6 +17308,10 @@ row932:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile933:
 	CMPQ   136(DI), $+1
@@ -16828,7 +17329,7 @@ tile933:
 	JMP    start939
 
 bias937:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
 	VMOVAPS      Z0, Z6
@@ -16872,7 +17373,7 @@ run935:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap936:
 	VMOVUPS      (AX), Z9
@@ -16937,8 +17438,9 @@ store940:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile933
 	MOVQ    64(DI), BX
@@ -16970,6 +17472,10 @@ row941:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile942:
 	CMPQ   136(DI), $+1
@@ -16990,7 +17496,7 @@ tile942:
 	JMP    start948
 
 bias946:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
 	VMOVAPS      Z0, Z8
@@ -17043,7 +17549,7 @@ run944:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap945:
 	VMOVUPS      (AX), Z12
@@ -17121,8 +17627,9 @@ store949:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile942
 	MOVQ    64(DI), BX
@@ -17154,6 +17661,10 @@ row950:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile951:
 	CMPQ   136(DI), $+1
@@ -17180,7 +17691,7 @@ tile951:
 	JMP    start957
 
 bias955:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
 	VMOVAPS      Z0, Z12
@@ -17251,7 +17762,7 @@ run953:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap954:
 	VMOVUPS      (AX), Z18
@@ -17355,8 +17866,9 @@ store958:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile951
 	MOVQ    64(DI), BX
@@ -17388,6 +17900,10 @@ row959:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile960:
 	CMPQ   136(DI), $+1
@@ -17420,7 +17936,7 @@ tile960:
 	JMP    start966
 
 bias964:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
 	VMOVAPS      Z0, Z16
@@ -17509,7 +18025,7 @@ run962:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap963:
 	VMOVUPS      (AX), Z24
@@ -17639,8 +18155,9 @@ store967:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile960
 	MOVQ    64(DI), BX
@@ -17673,6 +18190,10 @@ row968:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile969:
 	CMPQ   136(DI), $+1
@@ -17685,7 +18206,7 @@ tile969:
 	JMP    start975
 
 bias973:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
@@ -17716,7 +18237,7 @@ run971:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap972:
 	VBROADCASTSS (CX), Z4
@@ -17762,8 +18283,9 @@ store976:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile969
 	MOVQ    64(DI), BX
@@ -17796,6 +18318,10 @@ row977:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile978:
 	CMPQ   136(DI), $+1
@@ -17812,7 +18338,7 @@ tile978:
 	JMP    start984
 
 bias982:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z4
@@ -17855,7 +18381,7 @@ run980:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap981:
 	VBROADCASTSS (CX), Z8
@@ -17918,8 +18444,9 @@ store985:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile978
 	MOVQ    64(DI), BX
@@ -17952,6 +18479,10 @@ row986:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile987:
 	CMPQ   136(DI), $+1
@@ -17972,7 +18503,7 @@ tile987:
 	JMP    start993
 
 bias991:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
 	VMOVAPS      Z0, Z6
@@ -18027,7 +18558,7 @@ run989:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap990:
 	VBROADCASTSS (CX), Z12
@@ -18107,8 +18638,9 @@ store994:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile987
 	MOVQ    64(DI), BX
@@ -18141,6 +18673,10 @@ row995:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile996:
 	CMPQ   136(DI), $+1
@@ -18165,7 +18701,7 @@ tile996:
 	JMP    start1002
 
 bias1000:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
 	VMOVAPS      Z0, Z8
@@ -18232,7 +18768,7 @@ run998:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap999:
 	VMOVUPS      (AX), Z16
@@ -18329,8 +18865,9 @@ store1003:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile996
 	MOVQ    64(DI), BX
@@ -18363,6 +18900,10 @@ row1004:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile1005:
 	CMPQ   136(DI), $+1
@@ -18395,7 +18936,7 @@ tile1005:
 	JMP    start1011
 
 bias1009:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
 	VMOVAPS      Z0, Z12
@@ -18486,7 +19027,7 @@ run1007:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap1008:
 	VMOVUPS      (AX), Z24
@@ -18617,8 +19158,9 @@ store1012:
 	MOVQ    112(DI), BX
 	ADDQ    BX, 176(DI)
 	MOVQ    216(DI), BX
-	ADDQ    BX, 16(DI)
-	ADDQ    BX, 24(DI)
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
 	JNZ     tile1005
 	MOVQ    64(DI), BX
@@ -18649,6 +19191,10 @@ row1013:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile1014:
 	CMPQ   136(DI), $+1
@@ -18660,7 +19206,7 @@ tile1014:
 	JMP    start1020
 
 bias1018:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
@@ -18674,7 +19220,7 @@ run1016:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap1017:
 	VBROADCASTSS (CX), Z4
@@ -18821,6 +19367,10 @@ row1026:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile1027:
 	CMPQ   136(DI), $+1
@@ -18836,7 +19386,7 @@ tile1027:
 	JMP    start1033
 
 bias1031:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z4
@@ -18854,7 +19404,7 @@ run1029:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap1030:
 	VBROADCASTSS (CX), Z8
@@ -19060,6 +19610,10 @@ row1039:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile1040:
 	CMPQ   136(DI), $+1
@@ -19079,7 +19633,7 @@ tile1040:
 	JMP    start1046
 
 bias1044:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
 	VMOVAPS      Z0, Z6
@@ -19101,7 +19655,7 @@ run1042:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap1043:
 	VBROADCASTSS (CX), Z12
@@ -19366,6 +19920,10 @@ row1052:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile1053:
 	CMPQ   136(DI), $+1
@@ -19389,7 +19947,7 @@ tile1053:
 	JMP    start1059
 
 bias1057:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
 	VMOVAPS      Z0, Z8
@@ -19415,7 +19973,7 @@ run1055:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap1056:
 	VMOVUPS      (AX), Z16
@@ -19739,6 +20297,10 @@ row1065:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile1066:
 	CMPQ   136(DI), $+1
@@ -19766,7 +20328,7 @@ tile1066:
 	JMP    start1072
 
 bias1070:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z5
 	VMOVAPS      Z0, Z10
@@ -19796,7 +20358,7 @@ run1068:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap1069:
 	VMOVUPS      (AX), Z20
@@ -20179,6 +20741,10 @@ row1078:
 	MOVQ DX, 176(DI)
 	MOVQ 56(DI), BX
 	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
 
 tile1079:
 	CMPQ   136(DI), $+1
@@ -20210,7 +20776,7 @@ tile1079:
 	JMP    start1085
 
 bias1083:
-	MOVQ         24(DI), BX
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
 	VMOVAPS      Z0, Z12
@@ -20244,7 +20810,7 @@ run1081:
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
-	ADDQ 16(DI), CX
+	ADDQ 232(DI), CX
 
 tap1082:
 	VMOVUPS      (AX), Z24

@@ -22,7 +22,8 @@ type gemmArgs struct {
 	_                [5]int // the assembly's own
 	right, down      int    // of a window
 	argmax           unsafe.Pointer
-	wtile            int // of a single row whose tiles follow each other along the outputs, else 0
+	wtile, biasTile  int    // of a single row whose tiles follow each other along the outputs, else 0
+	_                [2]int // the assembly's own
 }
 
 // gemmTile is a register tile: positions × outputs.
@@ -177,10 +178,7 @@ func planGemm(g *Gemm, tiles []gemmTile, cost func(taps, p, j int) float64) gemm
 }
 
 // join finds the blocks that can be one call.
-func (p *gemmPlan) join(g *Gemm) {
-	if g.Init == Bias && g.WOut != 1 {
-		return // weights and biases are not as far apart
-	}
+func (p *gemmPlan) join() {
 	for i := len(p.blocks) - 1; i >= 0; i-- {
 		b := &p.blocks[i]
 		if b.alike = 1; b.tiles == 1 && i+1 < len(p.blocks) {
@@ -285,9 +283,9 @@ func (c *gemmCaller) callAlike(b *gemmBlock, r int) {
 		c.a.bias = unsafe.Add(c.b, b.out*4)
 	}
 	c.a.rows, c.a.tiles = 1, b.alike
-	c.a.xtile, c.a.ytile, c.a.wtile = 0, b.outs*c.a.yout, b.outs*c.a.wout
+	c.a.xtile, c.a.ytile, c.a.wtile, c.a.biasTile = 0, b.outs*c.a.yout, b.outs*c.a.wout, b.outs*4
 	gemmCall(b.id, (*byte)(unsafe.Pointer(&c.a)))
-	c.a.wtile = 0
+	c.a.wtile, c.a.biasTile = 0, 0
 }
 
 // call computes rows rows from row r on and tiles tiles of a block from tile t on, with its weights at w.

@@ -59,7 +59,7 @@ func implementationOf(p Path) implementation {
 
 func planJoined(g *Gemm, tiles []gemmTile, cost func(taps, p, j int) float64) gemmPlan {
 	p := planGemm(g, tiles, cost)
-	p.join(g)
+	p.join()
 	return p
 }
 

@@ -19,7 +19,8 @@ const (
 	gemmRowX, gemmRowY, gemmCount, gemmCur = 152, 160, 168, 176
 	gemmHalf                               = 184
 	gemmRight, gemmDown, gemmArgmax        = 192, 200, 208
-	gemmWTile                              = 216
+	gemmWTile, gemmBiasTile                = 216, 224
+	gemmCurW, gemmCurBias                  = 232, 240
 )
 
 // gemmTile is a register tile: positions × outputs.
@@ -183,6 +184,10 @@ func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 	g.MOVQ(y, arg(gemmCur))
 	g.MOVQ(arg(gemmTiles), tmp)
 	g.MOVQ(tmp, arg(gemmCount))
+	g.MOVQ(arg(gemmW), tmp)
+	g.MOVQ(tmp, arg(gemmCurW))
+	g.MOVQ(arg(gemmBias), tmp)
+	g.MOVQ(tmp, arg(gemmCurBias))
 	g.Label(tileL)
 	if halves {
 		g.MOVQ(operand.U32(2), arg(gemmHalf))
@@ -196,7 +201,7 @@ func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 	g.MOVQ(mem(run, 8), wp)
 	g.MOVQ(mem(run, 16), n)
 	g.ADDQ(x, xp)
-	g.ADDQ(arg(gemmW), wp)
+	g.ADDQ(arg(gemmCurW), wp)
 	if strided && J > 8 {
 		g.LEAQ(at(wp, wout, 8, 0), wp2)
 	}
@@ -272,8 +277,9 @@ func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 	g.ADDQ(tmp, arg(gemmCur))
 	if !window {
 		g.MOVQ(arg(gemmWTile), tmp)
-		g.ADDQ(tmp, arg(gemmW))
-		g.ADDQ(tmp, arg(gemmBias))
+		g.ADDQ(tmp, arg(gemmCurW))
+		g.MOVQ(arg(gemmBiasTile), tmp)
+		g.ADDQ(tmp, arg(gemmCurBias))
 	}
 	g.DECQ(arg(gemmCount))
 	g.JNZ(operand.LabelRef(tileL))
@@ -300,7 +306,7 @@ func (g *gen) gemmStart(t gemmTile, units []unit, acc func(u, j int) reg.VecPhys
 	}
 	g.JMP(operand.LabelRef(startL))
 	g.Label(biasL)
-	g.MOVQ(arg(gemmBias), tmp)
+	g.MOVQ(arg(gemmCurBias), tmp)
 	for j := range J {
 		g.VBROADCASTSS(mem(tmp, 4*j), acc(0, j))
 		for u := 1; u < U; u++ {
