@@ -40,6 +40,9 @@ func TestAcrossConformance(t *testing.T) {
 				return d
 			})
 		})
+		if RaceDetector {
+			break
+		}
 	}
 }
 
