@@ -11,6 +11,7 @@
 {"do": "predict_files", "folder": DIR}: reads the folder's pictures and predicts their classes.
 {"do": "onnx", "file": PATH}: writes the network with softmax.
 """
+import math
 import os
 import time
 
@@ -68,7 +69,10 @@ class Torch:
             if done == steps or (steps == 0 and self.at >= len(self.x)):
                 break
         mean = total.item() / samples
-        return {"seconds": time.perf_counter() - start, "steps": done, "samples": samples, "loss": mean}
+        seconds = time.perf_counter() - start
+        if not math.isfinite(mean):  # seen with torch.compile held to AVX2
+            raise FloatingPointError(f"the loss is {mean}")
+        return {"seconds": seconds, "steps": done, "samples": samples, "loss": mean}
 
     @torch.inference_mode()
     def predict(self, images, batch, times=1):
