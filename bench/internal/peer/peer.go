@@ -75,8 +75,12 @@ type Peer struct {
 	errors tail
 }
 
-// held are what holds PyTorch's, oneDNN's, MKL's and XLA's kernels to AVX2.
-var held = []string{"ATEN_CPU_CAPABILITY=avx2", "ONEDNN_MAX_CPU_ISA=AVX2", "MKL_ENABLE_INSTRUCTIONS=AVX2", "XLA_FLAGS=--xla_cpu_max_isa=AVX2"}
+// held are what holds PyTorch's, oneDNN's, MKL's and XLA's kernels to AVX2. What torch.compile makes is kept apart: its cache does not
+// tell instructions apart.
+var held = []string{
+	"ATEN_CPU_CAPABILITY=avx2", "ONEDNN_MAX_CPU_ISA=AVX2", "MKL_ENABLE_INSTRUCTIONS=AVX2", "XLA_FLAGS=--xla_cpu_max_isa=AVX2",
+	"TORCHINDUCTOR_CACHE_DIR=" + filepath.Join(os.TempDir(), "torchinductor-avx2"),
+}
 
 // Start runs a script of bench/python. env has further KEY=VALUE settings. Where GCNN_CPU holds gcnn to AVX2 the peer is held to it
 // too, so that both run as on a processor without AVX-512.
