@@ -263,36 +263,7 @@ func (g *gen) gradOuter(name string, T, J int) {
 			}
 		}
 		x := func(t int) operand.Mem { return mem(xp, 64*t+4*s) }
-		switch {
-		case g.w.bytes == 64 && J == 1:
-			b := g.v(T + s%spare)
-			g.VMOVUPS(y(0), b)
-			for t := range T {
-				g.VFMADD231PS_BCST(x(t), b, acc(t, 0))
-			}
-		case J < spare && (J <= T || T >= spare):
-			for j := range J {
-				g.VMOVUPS(y(j), g.v(T*J+j))
-			}
-			for t := range T {
-				b := g.v(T*J + J + t%(spare-J))
-				g.VBROADCASTSS(x(t), b)
-				for j := range J {
-					g.VFMADD231PS(b, g.v(T*J+j), acc(t, j))
-				}
-			}
-		default:
-			for t := range T {
-				g.VBROADCASTSS(x(t), g.v(T*J+t))
-			}
-			for j := range J {
-				b := g.v(T*J + T + j%(spare-T))
-				g.VMOVUPS(y(j), b)
-				for t := range T {
-					g.VFMADD231PS(b, g.v(T*J+t), acc(t, j))
-				}
-			}
-		}
+		g.outerProducts(T, J, s, x, y)
 	}
 	g.ADDQ(operand.I32(16), xp)
 	g.LEAQ(at(yp, ld, 4, 0), yp)
@@ -328,4 +299,41 @@ func (g *gen) gradOuter(name string, T, J int) {
 	g.DECQ(arg(gradTiles))
 	g.JNZ(operand.LabelRef(tileL))
 	g.end()
+}
+
+// outerProducts adds x·dy to the sums of T taps × J registers of outputs: the shorter side stays in registers where there is room. It is
+// the n-th of several that follow each other, whose registers take turns.
+func (g *gen) outerProducts(T, J, n int, x, y func(i int) operand.Mem) {
+	acc := func(t, j int) reg.VecPhysical { return g.v(t*J + j) }
+	spare := len(g.w.regs) - T*J
+	switch {
+	case g.w.bytes == 64 && J == 1:
+		b := g.v(T + n%spare)
+		g.VMOVUPS(y(0), b)
+		for t := range T {
+			g.VFMADD231PS_BCST(x(t), b, acc(t, 0))
+		}
+	case J < spare && (J <= T || T >= spare):
+		for j := range J {
+			g.VMOVUPS(y(j), g.v(T*J+j))
+		}
+		for t := range T {
+			b := g.v(T*J + J + t%(spare-J))
+			g.VBROADCASTSS(x(t), b)
+			for j := range J {
+				g.VFMADD231PS(b, g.v(T*J+j), acc(t, j))
+			}
+		}
+	default:
+		for t := range T {
+			g.VBROADCASTSS(x(t), g.v(T*J+t))
+		}
+		for j := range J {
+			b := g.v(T*J + T + j%(spare-T))
+			g.VMOVUPS(y(j), b)
+			for t := range T {
+				g.VFMADD231PS(b, g.v(T*J+t), acc(t, j))
+			}
+		}
+	}
 }

@@ -92,37 +92,7 @@ func (g *gen) gradPositions(name string, T, J int) {
 	g.MOVQ(yr, yp)
 	g.MOVQ(arg(gradCols), cols)
 	g.Label(colL)
-	y := func(j int) operand.Mem { return mem(yp, g.w.bytes*j) }
-	x := func(t int) operand.Mem { return mem(xp, 4*t) }
-	switch {
-	case g.w.bytes == 64 && J == 1:
-		g.VMOVUPS(y(0), g.v(T))
-		for t := range T {
-			g.VFMADD231PS_BCST(x(t), g.v(T), acc(t, 0))
-		}
-	case J < spare && (J <= T || T >= spare):
-		for j := range J {
-			g.VMOVUPS(y(j), g.v(T*J+j))
-		}
-		for t := range T {
-			b := g.v(T*J + J + t%(spare-J))
-			g.VBROADCASTSS(x(t), b)
-			for j := range J {
-				g.VFMADD231PS(b, g.v(T*J+j), acc(t, j))
-			}
-		}
-	default:
-		for t := range T {
-			g.VBROADCASTSS(x(t), g.v(T*J+t))
-		}
-		for j := range J {
-			b := g.v(T*J + T + j%(spare-T))
-			g.VMOVUPS(y(j), b)
-			for t := range T {
-				g.VFMADD231PS(b, g.v(T*J+t), acc(t, j))
-			}
-		}
-	}
+	g.outerProducts(T, J, 0, func(t int) operand.Mem { return mem(xp, 4*t) }, func(j int) operand.Mem { return mem(yp, g.w.bytes*j) })
 	g.ADDQ(xcol, xp)
 	g.ADDQ(ycol, yp)
 	g.DECQ(cols)
