@@ -191,75 +191,38 @@ func applyBytes(y, x []float32, mask []uint8, n, yPitch, xPitch int, scale float
 	}
 }
 
-// channelLRN emits y = x·s^−β with s = k + α/size·Σx² over the channels around each. Where there is a gradient, s is kept for it.
+// channelLRN emits what lrnForward does.
 func (c *compiler) channelLRN(i int, l model.LocalResponseNormalization) {
 	node := &c.wide.net.Nodes[i]
-	n := node.Out[2]
-	width, pitch, inPitch := node.Out[1], kernel.Padded(n), c.pitch(node.Inputs[0])
 	x, y := c.vals[slot(node.Inputs[0])], c.value(i)
-	uses := []*buffer{x, y}
-	var sums *buffer
-	if c.purpose.across {
-		sums = c.buffer(node.Name+" sums", y.words)
-		c.lrns[i] = sums
-		uses = append(uses, sums)
-	}
-	factor := l.Alpha / float32(l.Size)
-	rows := cuts(node.Out[0], 1, c.parts(int64(node.Out.Size())*lrnWork))
-	c.split(c.plainTask(i, "forward", "lrn"), len(rows)-1, uses, func(w *worker, g, chunk int) {
-		xs, ys := x.at(w, g), y.at(w, g)
-		for p := rows[chunk] * width; p < rows[chunk+1]*width; p++ {
-			in, out := xs[p*inPitch:][:n], ys[p*pitch:][:n]
-			s := out // until the outputs take their places
-			if sums != nil {
-				s = sums.at(w, g)[p*pitch:][:n]
-			}
-			for ch := range in {
-				lo, hi := around(ch, l.Size, n)
-				sum := float32(0)
-				for _, u := range in[lo:hi] {
-					sum += u * u
-				}
-				s[ch] = l.Bias + factor*sum
-			}
-			for ch, v := range in {
-				out[ch] = v * inversePower(s[ch], l.Beta)
-			}
-		}
+	n := lrnOf(l, node.Out[2], true)
+	scratch := c.global(node.Name+" squares", n.Scratch(), perWorker)
+	rows, row := c.lrnRows(node)
+	c.split(c.plainTask(i, "forward", "lrn"), len(rows)-1, []*buffer{x, y, scratch}, func(w *worker, g, chunk int) {
+		lo, hi := rows[chunk], rows[chunk+1]
+		c.k.LRN(y.at(w, g)[lo*row:], x.at(w, g)[lo*row:], scratch.at(w, g), n, (hi-lo)*node.Out[1])
 	})
 }
 
 // channelLRNGrad emits the gradient that lrnBackward does.
 func (c *compiler) channelLRNGrad(i int, l model.LocalResponseNormalization) {
 	node := &c.wide.net.Nodes[i]
-	n := node.Out[2]
-	width, pitch, inPitch := node.Out[1], kernel.Padded(n), c.pitch(node.Inputs[0])
-	x, dy, sums := c.vals[slot(node.Inputs[0])], c.grads.At(i), c.lrns[i]
-	factor := 2 * l.Alpha * l.Beta / float32(l.Size)
+	x, dy := c.vals[slot(node.Inputs[0])], c.grads.At(i)
+	n := lrnOf(l, node.Out[2], true)
 	c.grads.Into(node.Inputs[0], func(dx *buffer) {
-		rows := cuts(node.Out[0], 1, c.parts(int64(node.Out.Size())*lrnWork))
-		ratios := c.global(node.Name+" ratios", pitch, perWorker)
-		c.split(c.plainTask(i, "gradient", "lrn"), len(rows)-1, []*buffer{x, dy, sums, dx, ratios}, func(w *worker, g, chunk int) {
-			xs, ds, ss, out, ratio := x.at(w, g), dy.at(w, g), sums.at(w, g), dx.at(w, g), ratios.at(w, g)[:n]
-			for p := rows[chunk] * width; p < rows[chunk+1]*width; p++ {
-				in, up, s, o := xs[p*inPitch:][:n], ds[p*pitch:][:n], ss[p*pitch:][:n], out[p*pitch:][:n]
-				for ch, t := range s {
-					q := up[ch] * inversePower(t, l.Beta)
-					o[ch] = q
-					ratio[ch] = q * in[ch] / t
-				}
-				for ch := range o {
-					lo, hi := around(ch, l.Size, n) // the size is odd: the relation is symmetric
-					sum := float32(0)
-					for _, v := range ratio[lo:hi] {
-						sum += v
-					}
-					o[ch] -= factor * in[ch] * sum
-				}
-			}
+		scratch := c.global(node.Name+" ratios", n.Scratch(), perWorker)
+		rows, row := c.lrnRows(node)
+		c.split(c.plainTask(i, "gradient", "lrn"), len(rows)-1, []*buffer{x, dy, dx, scratch}, func(w *worker, g, chunk int) {
+			lo, hi := rows[chunk], rows[chunk+1]
+			c.k.LRNGrad(dx.at(w, g)[lo*row:], dy.at(w, g)[lo*row:], x.at(w, g)[lo*row:], scratch.at(w, g), n, (hi-lo)*node.Out[1])
 		})
 	})
 }
 
+// lrnRows cuts the rows of a map to parts; row is the floats of one. Every position is padded to whole vectors: see channelGather.
+func (c *compiler) lrnRows(node *model.Node) (rows []int, row int) {
+	return cuts(node.Out[0], 1, c.parts(int64(node.Out.Size())*lrnWork)), node.Out[1] * kernel.Padded(node.Out[2])
+}
+
 // lrnWork is what an element of local response normalisation costs, in multiply-adds.
-const lrnWork = 64
+const lrnWork = 48

@@ -30,7 +30,7 @@ func (prog *program) compile(purpose purpose) (*plan, error) {
 		plan: &plan{batch: batch, division: d}, division: d,
 		vals:  make([]*buffer, len(prog.net.Nodes)+1),
 		dense: map[int]*denseState{}, conv: map[int]*convState{}, pools: map[int]*poolState{}, norms: map[int]*normState{},
-		masks: map[int]*buffer{}, lrns: map[int]*buffer{}, gemmCache: map[string]*kernel.Gemm{}, windowCache: map[string]*kernel.Window{},
+		masks: map[int]*buffer{}, gemmCache: map[string]*kernel.Gemm{}, windowCache: map[string]*kernel.Window{},
 	}
 	if purpose.few > 0 {
 		return c.channelPlan()

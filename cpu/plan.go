@@ -264,7 +264,6 @@ type compiler struct {
 	pools map[int]*poolState
 	norms map[int]*normState
 	masks map[int]*buffer // of dropout
-	lrns  map[int]*buffer // of local response normalisation
 
 	placed      []func() error // what is made once the buffers have their places
 	late        [levels][]work // after the last chain

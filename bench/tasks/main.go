@@ -2,6 +2,7 @@
 //
 //	go run ./bench/tasks                         cnn, lenet5 and vgg
 //	go run ./bench/tasks -networks resnet9 -workers 1
+//	go run ./bench/tasks -networks alexnet -batch 8
 package main
 
 import (
@@ -35,6 +36,7 @@ func run(ctx context.Context, c *cli.Command) error {
 	workers := c.Int("workers", runtime.GOMAXPROCS(0), "gcnn's workers")
 	least := c.Float64("seconds", 2, "seconds to train for, in whole epochs")
 	limit := c.Int("limit", 0, "train on the first N images alone")
+	batch := c.Int("batch", 0, "instead of the workload's batch")
 	wait := c.Duration("wait", 2*time.Minute, "how long to wait for the machine to become idle")
 	force := c.Bool("force", false, "report even where the machine is busy")
 	exact := c.Bool("exact", false, "without Winograd's algorithm")
@@ -51,6 +53,9 @@ func run(ctx context.Context, c *cli.Command) error {
 	var all []tasks
 	for _, w := range works {
 		w.Limit = *limit
+		if *batch > 0 {
+			w.Batch = *batch
+		}
 		t, err := profile(ctx, w, *workers, *least, *exact)
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Name, err)

@@ -139,10 +139,12 @@ func TestNoAllocations(t *testing.T) {
 		x, y, w := data(r, 1000, false), data(r, 1000, false), data(r, 1000, false)
 		u := &Update{Rule: Adam, Rate: 1e-3, C1: 0.1, C2: 1e-3, Epsilon: 1e-7, Scale: 1}
 		s1, s2 := make([]float32, 999), make([]float32, 999)
+		lrn := &LRN{Channels: 10, Size: 5, Share: 1, Beta: 0.75, Bias: 1}
 		for name, f := range map[string]func(){
 			"update":   func() { k.Update(u, w[:999], x, s1, s2) },
 			"activate": func() { k.Activate(model.Tanh, 0, y[:999], x); k.ActivateGrad(model.Tanh, 0, y[:999], x, x) },
 			"add":      func() { k.Add(y[:999], x, w); k.SumShards(y[:300], x, 3, 301) },
+			"lrn":      func() { k.LRN(y[:160], x, w, lrn, 1); k.LRNGrad(y[:160], x, x, w, lrn, 1) },
 			"channel":  func() { k.AddPositions(y[:16*9], x, 9, 9, 3); k.Softmax(y, x, 10, 3) },
 		} {
 			if n := testing.AllocsPerRun(10, f); n != 0 {

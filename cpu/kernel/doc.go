@@ -19,6 +19,7 @@
 //   - WindowGrad: as GradLanes on the gradient at the sums, which is zero where a sum did not win; the bias as AddPositions.
 //   - GradOuter: starts from 0 or dw; rows, then columns, then samples 0 to 15, one fused multiply-add each.
 //   - AddPositions, the channel sums: each lane adds over rows, then columns.
+//   - LRN: each window anew, its channels in order.
 //
 // The portable path does the same with a rounding after the multiplication; it lies within c·u·Σ|aᵢbᵢ| of the exact sum, as the others
 // do, with u = 2⁻²⁴ and c = 2·(terms+1). The functions built on exp and tanh differ by a few ulp between portable and assembly: Activate states

@@ -44,6 +44,8 @@ type implementation struct {
 	affine         func(y, x []float32, n *Norm, positions int)
 	normGrads      func(sums, products, dy, x []float32, n *Norm, positions int)
 	normInputGrad  func(dx, dy, x []float32, n *Norm, positions int)
+	lrn            func(y, x, scratch []float32, n *LRN, positions int)
+	lrnGrad        func(dx, dy, x, scratch []float32, n *LRN, positions int)
 	winograd       func(w Winograd, l Lines)
 }
 
@@ -85,6 +87,8 @@ func portable() implementation {
 		affine:        affinePortable,
 		normGrads:     normGradsPortable,
 		normInputGrad: normInputGradPortable,
+		lrn:           lrnPortable,
+		lrnGrad:       lrnGradPortable,
 		winograd:      winogradPortable,
 	}
 }

@@ -35,6 +35,7 @@ func implementationOf(p Path) implementation {
 		setWindows(&i, gemmAVX2Window, avx2Cost)
 		setWindowGrads(&i, windowGradAVX2Tiles, unsafe.Pointer(&windowGradMasks), 2)
 		setWinograd(&i, 0)
+		setLRN(&i, 0)
 	case AVX512:
 		i.planGemm = func(g *Gemm) gemmPlan { return planJoined(g, pickTiles(g, gemmAVX512, gemmAVX512Strided), avx512Cost) }
 		i.planLanes = func(g *GradLanes) gradPlan { return planLanes(g, gradLanesAVX512Tiles, gradCost) }
@@ -50,6 +51,7 @@ func implementationOf(p Path) implementation {
 		setWindows(&i, gemmAVX512Window, avx512Cost)
 		setWindowGrads(&i, windowGradAVX512Tiles, unsafe.Pointer(&windowGradIndices), 1)
 		setWinograd(&i, int(winograds))
+		setLRN(&i, lrnKinds)
 	case Portable, NEON:
 		return i
 	}

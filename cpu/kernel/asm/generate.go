@@ -45,7 +45,7 @@ type file struct {
 // generate makes all files by name.
 func generate() (map[string][]byte, error) {
 	out := map[string][]byte{}
-	for _, f := range []file{{"gemm", gemms}, {"grad", grads}, {"windowgrad", windowGrads}, {"update", gradUpdates}, {"positions", positions}, {"outputs", outputs}, {"elementwise", elementwise}, {"pool", pools}, {"transpose", transposes}, {"peak", peaks}, {"winograd", winograds}} {
+	for _, f := range []file{{"gemm", gemms}, {"grad", grads}, {"windowgrad", windowGrads}, {"update", gradUpdates}, {"positions", positions}, {"outputs", outputs}, {"elementwise", elementwise}, {"pool", pools}, {"transpose", transposes}, {"peak", peaks}, {"winograd", winograds}, {"lrn", lrns}} {
 		g := &gen{Context: build.NewContext(), words: map[string]operand.Mem{}}
 		g.ConstraintExpr("amd64")
 		f.write(g)

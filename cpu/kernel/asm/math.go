@@ -143,6 +143,32 @@ func (g *gen) exp(x, t1, t2, t3 reg.Register) {
 	g.keep(x, t1, notLess, g.constant(0x1p-126), x)
 }
 
+// log turns x, at least 2⁻¹²⁶, to ln x, infinity and NaN to themselves: x = 2ⁿ·(1+f) with 1+f from √½ to √2, and
+// ln(1+f) = f − f²/2 + f³·p(f) with the polynomial of Cephes' logf. t1 to t4 are overwritten.
+func (g *gen) log(x, t1, t2, t3, t4 reg.Register) {
+	g.VPSUBD(g.word(math.Float32bits(math.Sqrt2/2)), x, t1)
+	g.VPSRAD(operand.U8(23), t1, t1)
+	g.VPSLLD(operand.U8(23), t1, t2)
+	g.VPSUBD(t2, x, t2)
+	g.VSUBPS(g.constant(1), t2, t2)
+	g.VCVTDQ2PS(t1, t1)
+	p := []float32{7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
+		2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1}
+	g.VMOVUPS(g.constant(p[0]), t3)
+	for _, c := range p[1:] {
+		g.VFMADD213PS(g.constant(c), t2, t3)
+	}
+	g.VMULPS(t2, t2, t4)
+	g.VMULPS(t4, t3, t3)
+	g.VMULPS(t2, t3, t3)
+	g.VFMADD231PS(g.constant(-2.12194440e-4), t1, t3)
+	g.VFNMADD231PS(g.constant(0.5), t4, t3)
+	g.VADDPS(t2, t3, t3)
+	g.VFMADD231PS(g.constant(0.693359375), t1, t3)
+	g.take(t3, x, t4, notLess, g.constant(float32(math.Inf(1))), x)
+	g.VMOVAPS(t3, x)
+}
+
 // expm1 turns x ≤ 0 to eˣ − 1 = 2ⁿ·(eʳ−1) + (2ⁿ−1).
 func (g *gen) expm1(x, t1, t2, t3 reg.Register) {
 	g.VMOVUPS(g.constant(-87), t1)
