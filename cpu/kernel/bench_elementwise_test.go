@@ -87,13 +87,17 @@ func BenchmarkGather(b *testing.B) {
 }
 
 func BenchmarkSoftmaxCrossEntropy(b *testing.B) {
-	benchVectors(b, 10, func(_ *testing.B, k *Kernels) func() {
-		z, dz := filled(10*Lanes), make([]float32, 10*Lanes)
-		var labels [Lanes]int32
-		ce := &CrossEntropy{Classes: 10}
-		var out Scores
-		return func() { k.SoftmaxCrossEntropy(ce, dz, nil, z, &labels, 1, &out) }
-	})
+	for _, n := range []int{10, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			benchVectors(b, n, func(_ *testing.B, k *Kernels) func() {
+				z, dz := filled(n*Lanes), make([]float32, n*Lanes)
+				labels := [Lanes]int32{3, 9, 2, 0, 1, 5, 5, 7, 4, 8, 6, 3, 2, 9, 0, 1}
+				ce := &CrossEntropy{Classes: n}
+				var out Scores
+				return func() { k.SoftmaxCrossEntropy(ce, dz, nil, z, &labels, 1, &out) }
+			})
+		})
+	}
 }
 
 func BenchmarkToSamples(b *testing.B) {

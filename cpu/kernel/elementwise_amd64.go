@@ -334,10 +334,25 @@ func channelGradsReLUAcrossAVX2(a *byte)
 //go:noescape
 func channelInputGradReLUAcrossAVX2(a *byte)
 
-// channelExpAVX2 computes p0 = e^(p1 − p2), and adds to p3.
+// channelTopAVX2 finds the largest of vectors.
+//
+//go:noescape
+func channelTopAVX2(a *byte)
+
+// channelExpAVX2 computes p0 = e^(p1 − p2), and adds to p3, and the exponents to p4.
 //
 //go:noescape
 func channelExpAVX2(a *byte)
+
+// channelDivideAVX2 computes p0 = p1/p2.
+//
+//go:noescape
+func channelDivideAVX2(a *byte)
+
+// channelLossGradAVX2 computes the gradient of a cross-entropy at the logits.
+//
+//go:noescape
+func channelLossGradAVX2(a *byte)
 
 // channelSum8AVX512 adds positions: p0 += Σ p1.
 //
@@ -419,10 +434,25 @@ func channelGradsReLUAcrossAVX512(a *byte)
 //go:noescape
 func channelInputGradReLUAcrossAVX512(a *byte)
 
-// channelExpAVX512 computes p0 = e^(p1 − p2), and adds to p3.
+// channelTopAVX512 finds the largest of vectors.
+//
+//go:noescape
+func channelTopAVX512(a *byte)
+
+// channelExpAVX512 computes p0 = e^(p1 − p2), and adds to p3, and the exponents to p4.
 //
 //go:noescape
 func channelExpAVX512(a *byte)
+
+// channelDivideAVX512 computes p0 = p1/p2.
+//
+//go:noescape
+func channelDivideAVX512(a *byte)
+
+// channelLossGradAVX512 computes the gradient of a cross-entropy at the logits.
+//
+//go:noescape
+func channelLossGradAVX512(a *byte)
 
 // The elementwise kernels of AVX2; those of AVX-512 are elemKinds later.
 const (
@@ -578,8 +608,11 @@ const (
 	channelAffineReLUAcross    = 13
 	channelGradsReLUAcross     = 14
 	channelInputGradReLUAcross = 15
-	channelExp                 = 16
-	channelKinds               = 17
+	channelTop                 = 16
+	channelExp                 = 17
+	channelDivide              = 18
+	channelLossGrad            = 19
+	channelKinds               = 20
 )
 
 // channelCall calls function i.
@@ -618,40 +651,52 @@ func channelCall(i int, a *byte) {
 	case 15:
 		channelInputGradReLUAcrossAVX2(a)
 	case 16:
-		channelExpAVX2(a)
+		channelTopAVX2(a)
 	case 17:
-		channelSum8AVX512(a)
+		channelExpAVX2(a)
 	case 18:
-		channelSum1AVX512(a)
+		channelDivideAVX2(a)
 	case 19:
-		channelSquaresAVX512(a)
+		channelLossGradAVX2(a)
 	case 20:
-		channelAffineAVX512(a)
+		channelSum8AVX512(a)
 	case 21:
-		channelGradsAVX512(a)
+		channelSum1AVX512(a)
 	case 22:
-		channelInputGradAVX512(a)
+		channelSquaresAVX512(a)
 	case 23:
-		channelAffineReLUAVX512(a)
+		channelAffineAVX512(a)
 	case 24:
-		channelGradsReLUAVX512(a)
+		channelGradsAVX512(a)
 	case 25:
-		channelInputGradReLUAVX512(a)
+		channelInputGradAVX512(a)
 	case 26:
-		channelSquaresAcrossAVX512(a)
+		channelAffineReLUAVX512(a)
 	case 27:
-		channelAffineAcrossAVX512(a)
+		channelGradsReLUAVX512(a)
 	case 28:
-		channelGradsAcrossAVX512(a)
+		channelInputGradReLUAVX512(a)
 	case 29:
-		channelInputGradAcrossAVX512(a)
+		channelSquaresAcrossAVX512(a)
 	case 30:
-		channelAffineReLUAcrossAVX512(a)
+		channelAffineAcrossAVX512(a)
 	case 31:
-		channelGradsReLUAcrossAVX512(a)
+		channelGradsAcrossAVX512(a)
 	case 32:
-		channelInputGradReLUAcrossAVX512(a)
+		channelInputGradAcrossAVX512(a)
 	case 33:
+		channelAffineReLUAcrossAVX512(a)
+	case 34:
+		channelGradsReLUAcrossAVX512(a)
+	case 35:
+		channelInputGradReLUAcrossAVX512(a)
+	case 36:
+		channelTopAVX512(a)
+	case 37:
 		channelExpAVX512(a)
+	case 38:
+		channelDivideAVX512(a)
+	case 39:
+		channelLossGradAVX512(a)
 	}
 }

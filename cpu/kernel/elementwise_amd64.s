@@ -3722,19 +3722,66 @@ channel80:
 	VZEROUPPER
 	RET
 
+// func channelTopAVX2(a *byte)
+// Requires: AVX
+TEXT ·channelTopAVX2(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), DI
+	VMOVUPS word_3f800000<>+0(SB), Y4
+	VXORPS  Y3, Y3, Y3
+	MOVQ    (DI), SI
+	MOVQ    8(DI), DX
+	MOVQ    16(DI), BX
+	MOVQ    64(DI), CX
+	VMOVUPS (SI), Y15
+	VXORPS  Y13, Y13, Y13
+	VMOVUPS 32(SI), Y14
+	VXORPS  Y12, Y12, Y12
+
+class81:
+	VMOVUPS   (SI), Y0
+	VCMPPS    $0x1e, Y15, Y0, Y1
+	VCMPPS    $0x03, Y0, Y0, Y2
+	VORPS     Y2, Y1, Y1
+	VBLENDVPS Y1, Y0, Y15, Y15
+	VBLENDVPS Y1, Y3, Y13, Y13
+	VMOVUPS   32(SI), Y0
+	VCMPPS    $0x1e, Y14, Y0, Y1
+	VCMPPS    $0x03, Y0, Y0, Y2
+	VORPS     Y2, Y1, Y1
+	VBLENDVPS Y1, Y0, Y14, Y14
+	VBLENDVPS Y1, Y3, Y12, Y12
+	VADDPS    Y4, Y3, Y3
+	ADDQ      $+64, SI
+	DECQ      CX
+	JNZ       class81
+	VMOVUPS   Y15, (DX)
+	VMOVUPS   Y13, (BX)
+	VMOVUPS   Y14, 32(DX)
+	VMOVUPS   Y12, 32(BX)
+	VZEROUPPER
+	RET
+
 // func channelExpAVX2(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·channelExpAVX2(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), DI
-	MOVQ (DI), SI
-	MOVQ 8(DI), DX
-	MOVQ 16(DI), BX
-	MOVQ 24(DI), R8
-	MOVQ 64(DI), CX
+	MOVQ    a+0(FP), DI
+	MOVQ    (DI), SI
+	MOVQ    8(DI), DX
+	MOVQ    16(DI), BX
+	MOVQ    24(DI), R8
+	MOVQ    32(DI), R9
+	MOVQ    64(DI), CX
+	VMOVUPS (BX), Y15
+	VMOVUPS (R8), Y13
+	VMOVUPS (R9), Y11
+	VMOVUPS 32(BX), Y14
+	VMOVUPS 32(R8), Y12
+	VMOVUPS 32(R9), Y10
 
-loop81:
+class82:
 	VMOVUPS      (DX), Y0
-	VSUBPS       (BX), Y0, Y0
+	VSUBPS       Y15, Y0, Y0
+	VADDPS       Y0, Y11, Y11
 	VMOVUPS      word_42b20000<>+0(SB), Y1
 	VMINPS       Y0, Y1, Y0
 	VMOVUPS      word_c2b00000<>+0(SB), Y1
@@ -3763,44 +3810,122 @@ loop81:
 	VCMPPS       $0x15, word_00800000<>+0(SB), Y0, Y1
 	VANDPS       Y0, Y1, Y0
 	VMOVUPS      Y0, (SI)
-	VADDPS       (R8), Y0, Y0
-	VMOVUPS      Y0, (R8)
-	VMOVUPS      32(DX), Y0
-	VSUBPS       32(BX), Y0, Y0
-	VMOVUPS      word_42b20000<>+0(SB), Y1
-	VMINPS       Y0, Y1, Y0
-	VMOVUPS      word_c2b00000<>+0(SB), Y1
-	VMAXPS       Y0, Y1, Y0
-	VMULPS       word_3fb8aa3b<>+0(SB), Y0, Y1
-	VROUNDPS     $0x08, Y1, Y1
-	VFNMADD231PS word_3f318000<>+0(SB), Y1, Y0
-	VFNMADD231PS word_b95e8083<>+0(SB), Y1, Y0
-	VMOVUPS      word_3ab6892a<>+0(SB), Y2
-	VFMADD213PS  word_3c09065d<>+0(SB), Y0, Y2
-	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y0, Y2
-	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y0, Y2
-	VFMADD213PS  word_3f000000<>+0(SB), Y0, Y2
-	VMULPS       Y0, Y0, Y3
-	VFMADD213PS  Y0, Y3, Y2
-	VADDPS       word_3f800000<>+0(SB), Y2, Y0
-	VCVTPS2DQ    Y1, Y1
-	VPSRAD       $0x01, Y1, Y2
-	VPSUBD       Y2, Y1, Y1
-	VPADDD       word_0000007f<>+0(SB), Y1, Y1
-	VPSLLD       $0x17, Y1, Y1
-	VMULPS       Y1, Y0, Y0
-	VPADDD       word_0000007f<>+0(SB), Y2, Y2
-	VPSLLD       $0x17, Y2, Y2
-	VMULPS       Y2, Y0, Y0
-	VCMPPS       $0x15, word_00800000<>+0(SB), Y0, Y1
-	VANDPS       Y0, Y1, Y0
-	VMOVUPS      Y0, 32(SI)
-	VADDPS       32(R8), Y0, Y0
-	VMOVUPS      Y0, 32(R8)
+	VADDPS       Y0, Y13, Y13
+	VMOVUPS      32(DX), Y4
+	VSUBPS       Y14, Y4, Y4
+	VADDPS       Y4, Y10, Y10
+	VMOVUPS      word_42b20000<>+0(SB), Y5
+	VMINPS       Y4, Y5, Y4
+	VMOVUPS      word_c2b00000<>+0(SB), Y5
+	VMAXPS       Y4, Y5, Y4
+	VMULPS       word_3fb8aa3b<>+0(SB), Y4, Y5
+	VROUNDPS     $0x08, Y5, Y5
+	VFNMADD231PS word_3f318000<>+0(SB), Y5, Y4
+	VFNMADD231PS word_b95e8083<>+0(SB), Y5, Y4
+	VMOVUPS      word_3ab6892a<>+0(SB), Y6
+	VFMADD213PS  word_3c09065d<>+0(SB), Y4, Y6
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y4, Y6
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y4, Y6
+	VFMADD213PS  word_3f000000<>+0(SB), Y4, Y6
+	VMULPS       Y4, Y4, Y7
+	VFMADD213PS  Y4, Y7, Y6
+	VADDPS       word_3f800000<>+0(SB), Y6, Y4
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPADDD       word_0000007f<>+0(SB), Y5, Y5
+	VPSLLD       $0x17, Y5, Y5
+	VMULPS       Y5, Y4, Y4
+	VPADDD       word_0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y4, Y5
+	VANDPS       Y4, Y5, Y4
+	VMOVUPS      Y4, 32(SI)
+	VADDPS       Y4, Y12, Y12
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         CX
-	JNZ          loop81
+	JNZ          class82
+	VMOVUPS      Y13, (R8)
+	VMOVUPS      Y11, (R9)
+	VMOVUPS      Y12, 32(R8)
+	VMOVUPS      Y10, 32(R9)
+	VZEROUPPER
+	RET
+
+// func channelDivideAVX2(a *byte)
+// Requires: AVX
+TEXT ·channelDivideAVX2(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), DI
+	MOVQ    (DI), SI
+	MOVQ    8(DI), DX
+	MOVQ    16(DI), BX
+	MOVQ    64(DI), CX
+	VMOVUPS (BX), Y15
+	VMOVUPS 32(BX), Y14
+
+class83:
+	VMOVUPS (DX), Y0
+	VDIVPS  Y15, Y0, Y0
+	VMOVUPS Y0, (SI)
+	VMOVUPS 32(DX), Y1
+	VDIVPS  Y14, Y1, Y1
+	VMOVUPS Y1, 32(SI)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    CX
+	JNZ     class83
+	VZEROUPPER
+	RET
+
+// func channelLossGradAVX2(a *byte)
+// Requires: AVX
+TEXT ·channelLossGradAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VXORPS       Y3, Y3, Y3
+	VBROADCASTSS 88(DI), Y5
+	VBROADCASTSS 92(DI), Y6
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	MOVQ         16(DI), BX
+	MOVQ         24(DI), R8
+	MOVQ         32(DI), R9
+	MOVQ         64(DI), CX
+	VMOVUPS      (BX), Y15
+	VMOVUPS      (R8), Y13
+	VCVTDQ2PS    (R9), Y11
+	VMOVUPS      32(BX), Y14
+	VMOVUPS      32(R8), Y12
+	VCVTDQ2PS    32(R9), Y10
+
+class84:
+	VMOVUPS   (DX), Y0
+	VDIVPS    Y15, Y0, Y0
+	VMOVAPS   Y6, Y1
+	VCMPPS    $0x00, Y3, Y11, Y2
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VSUBPS    Y1, Y0, Y0
+	VMULPS    Y13, Y0, Y0
+	VCMPPS    $0x15, word_00000000<>+0(SB), Y11, Y2
+	VANDPS    Y0, Y2, Y0
+	VMOVUPS   Y0, (SI)
+	VMOVUPS   32(DX), Y0
+	VDIVPS    Y14, Y0, Y0
+	VMOVAPS   Y6, Y1
+	VCMPPS    $0x00, Y3, Y10, Y2
+	VBLENDVPS Y2, Y5, Y1, Y1
+	VSUBPS    Y1, Y0, Y0
+	VMULPS    Y12, Y0, Y0
+	VCMPPS    $0x15, word_00000000<>+0(SB), Y10, Y2
+	VANDPS    Y0, Y2, Y0
+	VMOVUPS   Y0, 32(SI)
+	VADDPS    Y4, Y3, Y3
+	ADDQ      $+64, SI
+	ADDQ      $+64, DX
+	DECQ      CX
+	JNZ       class84
 	VZEROUPPER
 	RET
 
@@ -3821,7 +3946,7 @@ TEXT ·channelSum8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS 384(SI), Z6
 	VMOVUPS 448(SI), Z7
 
-loop82:
+loop85:
 	VADDPS  (DX), Z0, Z0
 	VADDPS  64(DX), Z1, Z1
 	VADDPS  128(DX), Z2, Z2
@@ -3832,7 +3957,7 @@ loop82:
 	VADDPS  448(DX), Z7, Z7
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop82
+	JNZ     loop85
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	VMOVUPS Z2, 128(SI)
@@ -3854,11 +3979,11 @@ TEXT ·channelSum1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), R11
 	VMOVUPS (SI), Z0
 
-loop83:
+loop86:
 	VADDPS  (DX), Z0, Z0
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop83
+	JNZ     loop86
 	VMOVUPS Z0, (SI)
 	VZEROUPPER
 	RET
@@ -3876,11 +4001,11 @@ TEXT ·channelSquaresAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position84:
+position87:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel85:
+channel88:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VMOVUPS      (DX)(AX*1), Z0
 	VSUBPS       Z29, Z0, Z0
@@ -3890,10 +4015,10 @@ channel85:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel85
+	JNE          channel88
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position84
+	JNZ          position87
 	VZEROUPPER
 	RET
 
@@ -3911,11 +4036,11 @@ TEXT ·channelAffineAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position86:
+position89:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel87:
+channel90:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VBROADCASTSS (R8)(R13*1), Z28
 	VMOVUPS      (DX)(AX*1), Z0
@@ -3924,11 +4049,11 @@ channel87:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel87
+	JNE          channel90
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position86
+	JNZ          position89
 	VZEROUPPER
 	RET
 
@@ -3947,11 +4072,11 @@ TEXT ·channelGradsAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position88:
+position91:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel89:
+channel92:
 	VBROADCASTSS (R9)(R13*1), Z27
 	VMOVUPS      (BX)(AX*1), Z0
 	VMOVUPS      (R8)(AX*1), Z1
@@ -3964,11 +4089,11 @@ channel89:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel89
+	JNE          channel92
 	ADDQ         R12, BX
 	ADDQ         R12, R8
 	DECQ         R11
-	JNZ          position88
+	JNZ          position91
 	VZEROUPPER
 	RET
 
@@ -3989,11 +4114,11 @@ TEXT ·channelInputGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position90:
+position93:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel91:
+channel94:
 	VBROADCASTSS (R8)(R13*1), Z28
 	VBROADCASTSS (R9)(R13*1), Z27
 	VBROADCASTSS (R10)(R13*1), Z26
@@ -4007,12 +4132,12 @@ channel91:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel91
+	JNE          channel94
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position90
+	JNZ          position93
 	VZEROUPPER
 	RET
 
@@ -4030,11 +4155,11 @@ TEXT ·channelAffineReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position92:
+position95:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel93:
+channel96:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VBROADCASTSS (R8)(R13*1), Z28
 	VMOVUPS      (DX)(AX*1), Z0
@@ -4045,11 +4170,11 @@ channel93:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel93
+	JNE          channel96
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position92
+	JNZ          position95
 	VZEROUPPER
 	RET
 
@@ -4070,11 +4195,11 @@ TEXT ·channelGradsReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position94:
+position97:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel95:
+channel98:
 	VBROADCASTSS (R9)(R13*1), Z27
 	VBROADCASTSS (R10)(R13*1), Z26
 	VBROADCASTSS (R14)(R13*1), Z25
@@ -4094,11 +4219,11 @@ channel95:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel95
+	JNE          channel98
 	ADDQ         R12, BX
 	ADDQ         R12, R8
 	DECQ         R11
-	JNZ          position94
+	JNZ          position97
 	VZEROUPPER
 	RET
 
@@ -4120,11 +4245,11 @@ TEXT ·channelInputGradReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position96:
+position99:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel97:
+channel100:
 	VBROADCASTSS (R8)(R13*1), Z28
 	VBROADCASTSS (R9)(R13*1), Z27
 	VBROADCASTSS (R10)(R13*1), Z26
@@ -4144,12 +4269,12 @@ channel97:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel97
+	JNE          channel100
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position96
+	JNZ          position99
 	VZEROUPPER
 	RET
 
@@ -4166,11 +4291,11 @@ TEXT ·channelSquaresAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position98:
+position101:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel99:
+channel102:
 	VMOVUPS     (BX)(AX*1), Z29
 	VMOVUPS     (DX)(AX*1), Z0
 	VSUBPS      Z29, Z0, Z0
@@ -4180,10 +4305,10 @@ channel99:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel99
+	JNE         channel102
 	ADDQ        R12, DX
 	DECQ        R11
-	JNZ         position98
+	JNZ         position101
 	VZEROUPPER
 	RET
 
@@ -4201,11 +4326,11 @@ TEXT ·channelAffineAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position100:
+position103:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel101:
+channel104:
 	VMOVUPS     (BX)(AX*1), Z29
 	VMOVUPS     (R8)(AX*1), Z28
 	VMOVUPS     (DX)(AX*1), Z0
@@ -4214,11 +4339,11 @@ channel101:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel101
+	JNE         channel104
 	ADDQ        R12, SI
 	ADDQ        R12, DX
 	DECQ        R11
-	JNZ         position100
+	JNZ         position103
 	VZEROUPPER
 	RET
 
@@ -4237,11 +4362,11 @@ TEXT ·channelGradsAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position102:
+position105:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel103:
+channel106:
 	VMOVUPS     (R9)(AX*1), Z27
 	VMOVUPS     (BX)(AX*1), Z0
 	VMOVUPS     (R8)(AX*1), Z1
@@ -4254,11 +4379,11 @@ channel103:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel103
+	JNE         channel106
 	ADDQ        R12, BX
 	ADDQ        R12, R8
 	DECQ        R11
-	JNZ         position102
+	JNZ         position105
 	VZEROUPPER
 	RET
 
@@ -4279,11 +4404,11 @@ TEXT ·channelInputGradAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position104:
+position107:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel105:
+channel108:
 	VMOVUPS      (R8)(AX*1), Z28
 	VMOVUPS      (R9)(AX*1), Z27
 	VMOVUPS      (R10)(AX*1), Z26
@@ -4297,12 +4422,12 @@ channel105:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel105
+	JNE          channel108
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position104
+	JNZ          position107
 	VZEROUPPER
 	RET
 
@@ -4320,11 +4445,11 @@ TEXT ·channelAffineReLUAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position106:
+position109:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel107:
+channel110:
 	VMOVUPS     (BX)(AX*1), Z29
 	VMOVUPS     (R8)(AX*1), Z28
 	VMOVUPS     (DX)(AX*1), Z0
@@ -4335,11 +4460,11 @@ channel107:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel107
+	JNE         channel110
 	ADDQ        R12, SI
 	ADDQ        R12, DX
 	DECQ        R11
-	JNZ         position106
+	JNZ         position109
 	VZEROUPPER
 	RET
 
@@ -4360,11 +4485,11 @@ TEXT ·channelGradsReLUAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position108:
+position111:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel109:
+channel112:
 	VMOVUPS     (R9)(AX*1), Z27
 	VMOVUPS     (R10)(AX*1), Z26
 	VMOVUPS     (R14)(AX*1), Z25
@@ -4384,11 +4509,11 @@ channel109:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel109
+	JNE         channel112
 	ADDQ        R12, BX
 	ADDQ        R12, R8
 	DECQ        R11
-	JNZ         position108
+	JNZ         position111
 	VZEROUPPER
 	RET
 
@@ -4410,11 +4535,11 @@ TEXT ·channelInputGradReLUAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position110:
+position113:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel111:
+channel114:
 	VMOVUPS      (R8)(AX*1), Z28
 	VMOVUPS      (R9)(AX*1), Z27
 	VMOVUPS      (R10)(AX*1), Z26
@@ -4434,28 +4559,62 @@ channel111:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel111
+	JNE          channel114
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position110
+	JNZ          position113
+	VZEROUPPER
+	RET
+
+// func channelTopAVX512(a *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·channelTopAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VPXORD       Z3, Z3, Z3
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	MOVQ         16(DI), BX
+	MOVQ         64(DI), CX
+	VMOVUPS      (SI), Z31
+	VXORPS       Z30, Z30, Z30
+
+class115:
+	VMOVUPS (SI), Z0
+	VCMPPS  $0x1e, Z31, Z0, K1
+	VCMPPS  $0x03, Z0, Z0, K2
+	KORW    K1, K2, K1
+	VMOVAPS Z0, K1, Z31
+	VMOVAPS Z3, K1, Z30
+	VADDPS  Z4, Z3, Z3
+	ADDQ    $+64, SI
+	DECQ    CX
+	JNZ     class115
+	VMOVUPS Z31, (DX)
+	VMOVUPS Z30, (BX)
 	VZEROUPPER
 	RET
 
 // func channelExpAVX512(a *byte)
 // Requires: AVX, AVX512F
 TEXT ·channelExpAVX512(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), DI
-	MOVQ (DI), SI
-	MOVQ 8(DI), DX
-	MOVQ 16(DI), BX
-	MOVQ 24(DI), R8
-	MOVQ 64(DI), CX
+	MOVQ    a+0(FP), DI
+	MOVQ    (DI), SI
+	MOVQ    8(DI), DX
+	MOVQ    16(DI), BX
+	MOVQ    24(DI), R8
+	MOVQ    32(DI), R9
+	MOVQ    64(DI), CX
+	VMOVUPS (BX), Z31
+	VMOVUPS (R8), Z30
+	VMOVUPS (R9), Z29
 
-loop112:
+class116:
 	VMOVUPS           (DX), Z0
-	VSUBPS            (BX), Z0, Z0
+	VSUBPS            Z31, Z0, Z0
+	VADDPS            Z0, Z29, Z29
 	VBROADCASTSS      word_42b20000<>+0(SB), Z1
 	VMINPS            Z0, Z1, Z0
 	VBROADCASTSS      word_c2b00000<>+0(SB), Z1
@@ -4476,11 +4635,70 @@ loop112:
 	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z0, K1
 	VMOVAPS.Z         Z0, K1, Z0
 	VMOVUPS           Z0, (SI)
-	VADDPS            (R8), Z0, Z0
-	VMOVUPS           Z0, (R8)
+	VADDPS            Z0, Z30, Z30
 	ADDQ              $+64, SI
 	ADDQ              $+64, DX
 	DECQ              CX
-	JNZ               loop112
+	JNZ               class116
+	VMOVUPS           Z30, (R8)
+	VMOVUPS           Z29, (R9)
+	VZEROUPPER
+	RET
+
+// func channelDivideAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelDivideAVX512(SB), NOSPLIT, $0-8
+	MOVQ    a+0(FP), DI
+	MOVQ    (DI), SI
+	MOVQ    8(DI), DX
+	MOVQ    16(DI), BX
+	MOVQ    64(DI), CX
+	VMOVUPS (BX), Z31
+
+class117:
+	VMOVUPS (DX), Z0
+	VDIVPS  Z31, Z0, Z0
+	VMOVUPS Z0, (SI)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    CX
+	JNZ     class117
+	VZEROUPPER
+	RET
+
+// func channelLossGradAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·channelLossGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VPXORD       Z3, Z3, Z3
+	VBROADCASTSS 88(DI), Z5
+	VBROADCASTSS 92(DI), Z6
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	MOVQ         16(DI), BX
+	MOVQ         24(DI), R8
+	MOVQ         32(DI), R9
+	MOVQ         64(DI), CX
+	VMOVUPS      (BX), Z31
+	VMOVUPS      (R8), Z30
+	VCVTDQ2PS    (R9), Z29
+
+class118:
+	VMOVUPS     (DX), Z0
+	VDIVPS      Z31, Z0, Z0
+	VMOVAPS     Z6, Z1
+	VCMPPS      $0x00, Z3, Z29, K1
+	VMOVAPS     Z5, K1, Z1
+	VSUBPS      Z1, Z0, Z0
+	VMULPS      Z30, Z0, Z0
+	VCMPPS.BCST $0x15, word_00000000<>+0(SB), Z29, K1
+	VMOVAPS.Z   Z0, K1, Z0
+	VMOVUPS     Z0, (SI)
+	VADDPS      Z4, Z3, Z3
+	ADDQ        $+64, SI
+	ADDQ        $+64, DX
+	DECQ        CX
+	JNZ         class118
 	VZEROUPPER
 	RET

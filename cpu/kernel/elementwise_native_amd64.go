@@ -66,19 +66,7 @@ func setElementwise(i *implementation, kind int) {
 		a := elemArgs{p: [8]unsafe.Pointer{base(dx), base(dy), base(x), base(n.Scale), base(n.Offset), base(n.Mean), base(n.Slope), base(n.Shift)}}
 		channel(n.kernel(channelInputGrad, channelInputGradReLU, channelInputGradAcross, channelInputGradReLUAcross), &a, n.vectors(n.Scale), positions)
 	}
-	i.exp = kind + 1
-}
-
-// expShifted computes e = e^(z−max), in vectors, and adds to sum. kind is implementation.exp: a direct call, so that nothing escapes.
-func expShifted(kind int, e, z []float32, max, sum *[Lanes]float32) {
-	if kind == 0 {
-		expShiftedPortable(e, z, max, sum)
-		return
-	}
-	if len(z) > 0 {
-		a := elemArgs{p: [8]unsafe.Pointer{base(e), base(z), unsafe.Pointer(max), unsafe.Pointer(sum)}, n: len(z) / Lanes}
-		channelCall((kind-1)*channelKinds+channelExp, (*byte)(unsafe.Pointer(&a)))
-	}
+	i.softmax = softmaxKernels(kind + 1)
 }
 
 // kernel picks the kernel with a ReLU or the one without, and the same with channels in the lanes.

@@ -36,7 +36,7 @@ type implementation struct {
 	activate       func(f model.ActivationFunc, alpha float32, y, x []float32)
 	activateGrad   func(f model.ActivationFunc, alpha float32, dx, dy, s []float32)
 	softmaxGrad    func(dx, dy, y []float32, n, positions int)
-	exp            int // which exponential: see expShifted
+	softmax        softmaxKernels
 	addPositions   func(acc, x []float32, stride, positions int)
 	add, mul       func(dst, a, b []float32)
 	scale          func(dst, a []float32, s float32)

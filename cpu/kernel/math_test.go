@@ -165,9 +165,8 @@ var elementary = []struct {
 }{
 	{"exp", func(k *Kernels) func(y, x []float32) {
 		return func(y, x []float32) {
-			var max, sum [Lanes]float32
 			n := len(x) / Lanes * Lanes
-			expShifted(k.impl.exp, y[:n], x[:n], &max, &sum)
+			k.impl.softmax.exp(y[:n], x[:n], &softmaxSums{})
 			for i := n; i < len(x); i++ {
 				y[i] = exp(x[i])
 			}

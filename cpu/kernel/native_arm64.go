@@ -118,6 +118,3 @@ func toSamplesNEON(dst, src []float32, n, ld, positions int) {
 		}
 	}
 }
-
-// expShifted computes e = e^(z−max) and adds to sum; there is one exponential.
-func expShifted(_ int, e, z []float32, max, sum *[Lanes]float32) { expShiftedPortable(e, z, max, sum) }

@@ -3,10 +3,18 @@ package kernel
 import "math"
 
 // Softmax computes y[p][c] = e^(x−max)/Σ over n consecutive vectors of each position: the units of a flat feature or the channels of a position.
-// y may be x.
+// y may be x. A NaN makes all of its lane NaN.
 func (k *Kernels) Softmax(y, x []float32, n, positions int) {
-	if n > 0 && positions > 0 {
-		softmax(k.impl.exp, vectors(y, n*positions), vectors(x, n*positions), n, positions)
+	if n <= 0 || positions <= 0 {
+		return
+	}
+	y, x = vectors(y, n*positions), vectors(x, n*positions)
+	for at := 0; at < len(x); at += n * Lanes {
+		var s softmaxSums
+		xs, ys := x[at:][:n*Lanes], y[at:][:n*Lanes]
+		k.impl.softmax.top(xs, &s)
+		k.impl.softmax.exp(ys, xs, &s)
+		k.impl.softmax.divide(ys, ys, &s)
 	}
 }
 
@@ -14,29 +22,6 @@ func (k *Kernels) Softmax(y, x []float32, n, positions int) {
 func (k *Kernels) SoftmaxGrad(dx, dy, y []float32, n, positions int) {
 	if n > 0 && positions > 0 {
 		k.impl.softmaxGrad(vectors(dx, n*positions), vectors(dy, n*positions), vectors(y, n*positions), n, positions)
-	}
-}
-
-// softmax takes the max, the exponentials, their sum in the order of the classes, and quotients. A NaN makes all of its lane NaN.
-func softmax(kind int, y, x []float32, n, positions int) {
-	for p := range positions {
-		xs, ys := x[p*n*Lanes:][:n*Lanes], y[p*n*Lanes:][:n*Lanes]
-		m := *vec(xs, 0)
-		for c := 1; c < n; c++ {
-			for l, v := range vec(xs, c*Lanes) {
-				if v > m[l] || v != v {
-					m[l] = v
-				}
-			}
-		}
-		var sum [Lanes]float32
-		expShifted(kind, ys, xs, &m, &sum)
-		for c := range n {
-			e := vec(ys, c*Lanes)
-			for l := range e {
-				e[l] /= sum[l]
-			}
-		}
 	}
 }
 
@@ -71,8 +56,6 @@ type CrossEntropy struct {
 type Scores struct {
 	Loss    [Lanes]float64
 	Correct [Lanes]bool // the first of the largest logits is the label's
-
-	max, sum [Lanes]float32 // of the logits and of their exponentials: here, they are no allocation
 }
 
 // SoftmaxCrossEntropy computes the probabilities p of a group's logits z, [Classes] vectors, the gradient dz = scale·w·(p − target), and each sample's
@@ -81,43 +64,32 @@ type Scores struct {
 func (k *Kernels) SoftmaxCrossEntropy(ce *CrossEntropy, dz, p, z []float32, labels *[Lanes]int32, scale float32, out *Scores) {
 	n := ce.Classes
 	z = vectors(z, n)
-	var atLabel, total [Lanes]float32
-	max, sum := &out.max, &out.sum
-	*max, *sum = *vec(z, 0), [Lanes]float32{}
-	var best [Lanes]int32
-	for c := 1; c < n; c++ {
-		for l, v := range vec(z, c*Lanes) {
-			if v > max[l] || v != v {
-				max[l], best[l] = v, int32(c)
-			}
-		}
-	}
+	var s softmaxSums
+	var atLabel [Lanes]float32
+	k.impl.softmax.top(z, &s)
 	for l, label := range labels {
 		if label >= 0 {
-			atLabel[l] = z[int(label)*Lanes+l] - max[l]
+			atLabel[l] = z[int(label)*Lanes+l] - s.max[l]
 		}
 	}
-	if ce.Smoothing != 0 {
-		for c := range n {
-			for l, v := range vec(z, c*Lanes) {
-				total[l] += v - max[l]
-			}
-		}
-	}
-	target := p
-	if target == nil {
-		target = dz
-	}
-	if target == nil {
+	switch {
+	case p == nil && dz == nil:
 		var scratch [Lanes * Lanes]float32
 		for c0 := 0; c0 < n; c0 += Lanes {
 			b := min(Lanes, n-c0)
-			expShifted(k.impl.exp, scratch[:b*Lanes], z[c0*Lanes:][:b*Lanes], max, sum)
+			k.impl.softmax.exp(scratch[:b*Lanes], z[c0*Lanes:][:b*Lanes], &s)
 		}
-	} else {
-		target = vectors(target, n)
-		expShifted(k.impl.exp, target, z, max, sum)
-		k.finish(ce, dz, p, target, labels, sum, scale)
+	case p == nil:
+		dz = vectors(dz, n)
+		k.impl.softmax.exp(dz, z, &s)
+		k.lossGrad(ce, dz, dz, labels, scale, &s)
+	default:
+		p = vectors(p, n)
+		k.impl.softmax.exp(p, z, &s)
+		if dz != nil {
+			k.lossGrad(ce, vectors(dz, n), p, labels, scale, &s)
+		}
+		k.impl.softmax.divide(p, p, &s)
 	}
 	smooth := float64(ce.Smoothing)
 	for l, label := range labels {
@@ -125,64 +97,84 @@ func (k *Kernels) SoftmaxCrossEntropy(ce *CrossEntropy, dz, p, z []float32, labe
 		if label < 0 {
 			continue
 		}
-		logSum := math.Log(float64(sum[l]))
+		logSum := math.Log(float64(s.sum[l]))
 		loss := logSum - float64(atLabel[l])
 		if smooth != 0 {
-			loss = (1-smooth)*loss + smooth*(logSum-float64(total[l])/float64(n))
+			loss = (1-smooth)*loss + smooth*(logSum-float64(s.rest[l])/float64(n))
 		}
 		if ce.Weights != nil {
 			loss *= float64(ce.Weights[label])
 		}
-		out.Loss[l], out.Correct[l] = loss, best[l] == label
+		out.Loss[l], out.Correct[l] = loss, s.best[l] == float32(label)
 	}
 }
 
-// finish divides the exponentials by their sum and makes the gradient.
-func (k *Kernels) finish(ce *CrossEntropy, dz, p, e []float32, labels *[Lanes]int32, sum *[Lanes]float32, scale float32) {
+// lossGrad makes the gradient of the exponentials e.
+func (k *Kernels) lossGrad(ce *CrossEntropy, dz, e []float32, labels *[Lanes]int32, scale float32, s *softmaxSums) {
 	var factor [Lanes]float32
 	for l, label := range labels {
-		if label >= 0 {
-			factor[l] = scale
-			if ce.Weights != nil {
-				factor[l] *= ce.Weights[label]
-			}
+		factor[l] = scale
+		if label >= 0 && ce.Weights != nil {
+			factor[l] *= ce.Weights[label]
 		}
 	}
 	off := ce.Smoothing / float32(ce.Classes)
-	on := (1 - ce.Smoothing) + off
-	for c := range ce.Classes {
-		v := *vec(e, c*Lanes)
-		for l := range v {
-			v[l] /= sum[l]
-		}
-		if p != nil {
-			*vec(p, c*Lanes) = v
-		}
-		if dz == nil {
-			continue
-		}
-		d := vec(dz, c*Lanes)
-		for l := range v {
-			t := off
-			if labels[l] == int32(c) {
-				t = on
-			}
-			if labels[l] < 0 {
-				d[l] = 0
-			} else {
-				d[l] = factor[l] * (v[l] - t)
+	k.impl.softmax.lossGrad(dz, e, labels, &factor, (1-ce.Smoothing)+off, off, s)
+}
+
+// softmaxSums is what the passes over the classes of 16 samples pass on: the largest logit, the class where it is first (of NaNs the last),
+// Σ e^(z−max) and Σ (z−max).
+type softmaxSums struct{ max, best, sum, rest [Lanes]float32 }
+
+// softmaxKernels says whose passes they are: 0 is portable. They are called directly, so that nothing escapes.
+type softmaxKernels int
+
+func topPortable(z []float32, s *softmaxSums) {
+	s.max, s.best = *vec(z, 0), [Lanes]float32{}
+	for i := 0; i < len(z); i += Lanes {
+		for l, v := range vec(z, i) {
+			if v > s.max[l] || v != v {
+				s.max[l], s.best[l] = v, float32(i/Lanes)
 			}
 		}
 	}
 }
 
-// expShiftedPortable computes e = e^(z−max) and adds to sum, class by class.
-func expShiftedPortable(e, z []float32, max, sum *[Lanes]float32) {
+// expShiftedPortable computes e = e^(z−max) and adds to the sums, class by class.
+func expShiftedPortable(e, z []float32, s *softmaxSums) {
 	for i := 0; i < len(z); i += Lanes {
 		v, o := vec(z, i), vec(e, i)
 		for l := range v {
-			o[l] = exp(v[l] - max[l])
-			sum[l] += o[l]
+			d := v[l] - s.max[l]
+			s.rest[l] += d
+			o[l] = exp(d)
+			s.sum[l] += o[l]
+		}
+	}
+}
+
+func dividePortable(p, e []float32, s *softmaxSums) {
+	for i := 0; i < len(e); i += Lanes {
+		v, o := vec(e, i), vec(p, i)
+		for l := range v {
+			o[l] = v[l] / s.sum[l]
+		}
+	}
+}
+
+// lossGradPortable computes dz = factor·(e/sum − target), 0 where there is no label; the target is on in the label's class, else off.
+func lossGradPortable(dz, e []float32, labels *[Lanes]int32, factor *[Lanes]float32, on, off float32, s *softmaxSums) {
+	for i := 0; i < len(e); i += Lanes {
+		v, d := vec(e, i), vec(dz, i)
+		for l, label := range labels {
+			t := off
+			if int(label) == i/Lanes {
+				t = on
+			}
+			if t = factor[l] * (v[l]/s.sum[l] - t); label < 0 {
+				t = 0
+			}
+			d[l] = t
 		}
 	}
 }

@@ -143,3 +143,61 @@ func TestSoftmax(t *testing.T) {
 		}
 	})
 }
+
+// TestSoftmaxPasses compares the passes over the classes with the portable ones: but for the exponentials every bit is the same, also of
+// equal logits, of NaN and infinity and of lanes without a label.
+func TestSoftmaxPasses(t *testing.T) {
+	t.Parallel()
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	portable := softmaxKernels(0)
+	paths(t, func(t *testing.T, k *Kernels) {
+		for _, n := range []int{1, 2, 10, 33, 1000} {
+			r := seeded(uint64(n))
+			z, e := data(r, n*Lanes, false), make([]float32, n*Lanes)
+			for l := range Lanes { // lane 0 has equal logits alone, 1 a NaN first, 2 in between, 3 last, 4 and 5 an infinity
+				for c := range n {
+					v := &z[c*Lanes+l]
+					switch {
+					case l == 0:
+						*v = 3
+					case l == 1 && c == 0, l == 2 && c == n/2, l == 3 && c == n-1:
+						*v = nan
+					case l == 4 && c == n/2:
+						*v = inf
+					case l == 5:
+						*v = -inf
+					case l > 8:
+						*v = float32(math.Round(float64(*v))) // many are equal
+					}
+				}
+			}
+			var got, want softmaxSums
+			k.impl.softmax.top(z, &got)
+			portable.top(z, &want)
+			sameBits(t, "the largest", got.max[:], want.max[:])
+			sameBits(t, "its class", got.best[:], want.best[:])
+			k.impl.softmax.exp(e, z, &got)
+			want = got
+			var sum, rest [Lanes]float32
+			for i, v := range e {
+				sum[i%Lanes] += v
+				rest[i%Lanes] += z[i] - got.max[i%Lanes]
+			}
+			sameBits(t, "the sum of the exponentials", got.sum[:], sum[:])
+			sameBits(t, "the sum of the exponents", got.rest[:], rest[:])
+			p, q := make([]float32, len(e)), make([]float32, len(e))
+			k.impl.softmax.divide(p, e, &got)
+			portable.divide(q, e, &want)
+			sameBits(t, "the probabilities", p, q)
+			var labels [Lanes]int32
+			var factor [Lanes]float32
+			for l := range labels {
+				labels[l], factor[l] = int32(r.IntN(n+1)-1), float32(l+1)/7
+			}
+			labels[2], labels[6] = -1, -1 // of a NaN, and not
+			k.impl.softmax.lossGrad(p, e, &labels, &factor, 0.9, 0.1, &got)
+			portable.lossGrad(q, e, &labels, &factor, 0.9, 0.1, &want)
+			sameBits(t, "the gradient", p, q)
+		}
+	})
+}

@@ -41,7 +41,7 @@ func (g *gen) channels() {
 				add(variant("channelInputGrad", relu, across), func(name string) { g.normInputGrad(name, relu, across) })
 			}
 		}
-		add("channelExp", g.expShifted)
+		g.softmaxes(add)
 		if n == 0 {
 			g.table = append(g.table, fmt.Sprintf("channelKinds = %d", len(names)), ")")
 		}
@@ -114,29 +114,5 @@ func (g *gen) perChannel(name, doc string, across bool, moving, floats []int, bo
 	}
 	g.DECQ(positions)
 	g.JNZ(operand.LabelRef(pl))
-	g.end()
-}
-
-// expShifted computes p0 = e^(p1 − p2) for n vectors, p2 one vector, and adds them to the vector p3.
-func (g *gen) expShifted(name string) {
-	g.fn(name, "computes p0 = e^(p1 − p2), and adds to p3.")
-	for i := range 4 {
-		g.MOVQ(arg(8*i), pointers[i])
-	}
-	g.MOVQ(arg(elemN), reg.RCX)
-	l := g.label("loop")
-	g.Label(l)
-	for h := 0; h < 64; h += g.w.bytes {
-		g.VMOVUPS(mem(pointers[1], h), g.v(0))
-		g.VSUBPS(mem(pointers[2], h), g.v(0), g.v(0))
-		g.exp(g.v(0), g.v(1), g.v(2), g.v(3))
-		g.VMOVUPS(g.v(0), mem(pointers[0], h))
-		g.VADDPS(mem(pointers[3], h), g.v(0), g.v(0))
-		g.VMOVUPS(g.v(0), mem(pointers[3], h))
-	}
-	g.ADDQ(operand.I32(64), pointers[0])
-	g.ADDQ(operand.I32(64), pointers[1])
-	g.DECQ(reg.RCX)
-	g.JNZ(operand.LabelRef(l))
 	g.end()
 }

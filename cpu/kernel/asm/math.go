@@ -59,6 +59,7 @@ const (
 	notLess   = 0x15 // or unordered
 	less      = 0x11 // ordered
 	unordered = 0x03
+	equal     = 0x00 // ordered
 )
 
 // keep zeroes x where "a predicate b" does not hold. b may lie in memory; t is overwritten with AVX2.
