@@ -18,6 +18,7 @@ type convState struct {
 	x, z, y *buffer // z is the sum before the activation where it is kept, y the activated output, nil where it is not kept
 	out     *buffer // of the block
 	pool    *bandPool
+	joined  bool // the average pool activates what it pools, and its gradient goes through the activation in the same pass
 	arg     *buffer
 }
 
@@ -79,6 +80,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	} else if f != model.Linear && c.purpose.mode != inference {
 		s.y = c.buffer(node.Name, node.Out.Size()*kernel.Lanes)
 	}
+	s.joined = !s.pool.max && c.k.PreferAverageOf(f)
 	rowFloats := bank.outW * bank.filters * kernel.Lanes
 	window := s.pool.v.Kernel
 	windows := !winograd && !c.purpose.unfused && c.usesWindows(&bank, s.pool, f) // sums are pooled as they arise
@@ -129,7 +131,8 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 				rows = s.y.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
 			}
 			q.band(w, k, rows, x)
-			if fusedReLU && bd.empty != nil || inPlace {
+			activates := s.joined && inPlace
+			if fusedReLU && bd.empty != nil || inPlace && !activates {
 				bd.pool.eachRow(rows, rowFloats, func(lo, hi int) { c.activate(f, alpha, rows[lo:hi], rows[lo:hi], bank.filters) })
 			}
 			for r := bd.lo; r < bd.hi; r += window {
@@ -137,6 +140,10 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 				var a []uint8
 				if keepArg {
 					a = arg[at:]
+				}
+				if activates {
+					bd.pool.averageOf(f, out[at:], rows[(r-bd.lo)*rowFloats:])
+					continue
 				}
 				bd.pool.forward(out[at:], a, rows[(r-bd.lo)*rowFloats:])
 			}
@@ -235,12 +242,20 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 			if s.pool != nil {
 				bandFloats := s.pool.v.Kernel * rowFloats
 				start := g.bands[from].lo/s.pool.v.Kernel*outFloats + g.bands[from].pool.y
+				var y []float32
+				if !s.pool.max && f != model.Linear {
+					y = s.y.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
+				}
 				for r := bd.lo; r < bd.hi; r += s.pool.v.Kernel {
 					at := r/s.pool.v.Kernel*outFloats + bd.pool.y
-					s.unpool(c, w, n, at, bd.pool, f, alpha, dy[at-start:][:bd.pool.n], pooled, grad[(r-bd.lo)*rowFloats:][:bandFloats])
+					d, rows := dy[at-start:][:bd.pool.n], grad[(r-bd.lo)*rowFloats:][:bandFloats]
+					if s.joined {
+						bd.pool.averageGradOf(f, rows, d, y[(r-bd.lo)*rowFloats:][:bandFloats])
+						continue
+					}
+					s.unpool(c, w, n, at, bd.pool, f, alpha, d, pooled, rows)
 				}
-				if !s.pool.max && f != model.Linear {
-					y := s.y.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
+				if y != nil && !s.joined {
 					bd.pool.eachRow(grad, rowFloats, func(lo, hi int) { c.activateGrad(f, alpha, grad[lo:hi], grad[lo:hi], y[lo:hi], bank.filters) })
 				}
 			}

@@ -268,6 +268,19 @@ func (b *bandPool) averageGrad(dx, dy []float32) {
 	b.p.AverageGrad(dx[b.left:], dy, 1, false)
 }
 
+// averageOf activates the piece's columns of rows that windows have, and pools them.
+func (b *bandPool) averageOf(f model.ActivationFunc, out, rows []float32) {
+	b.p.AverageOf(f, out, rows[b.left:], 1)
+}
+
+// averageGradOf is averageGrad through the activation whose values are s.
+func (b *bandPool) averageGradOf(f model.ActivationFunc, dx, dy, s []float32) {
+	if !b.covers {
+		clear(dx)
+	}
+	b.p.AverageGradOf(f, dx[b.left:], dy, s[b.left:], 1)
+}
+
 // plainTask describes a task of one layer without arithmetic worth counting.
 func (c *compiler) plainTask(i int, what, kern string) device.Task {
 	return device.Task{Name: c.net.Nodes[i].Name + " " + what, Layers: c.layers(i), Kernel: c.kernelName(kern)}

@@ -250,6 +250,9 @@ func TestFusionDoesNotChangeBits(t *testing.T) {
 	small := func(f model.ActivationFunc) model.Layer {
 		return model.Conv2D{Filters: 5, KernelSize: model.Square(2), Activation: f}
 	}
+	deep := func(f model.ActivationFunc) model.Layer {
+		return model.Conv2D{Filters: 32, KernelSize: model.Square(3), Padding: model.Same, Activation: f}
+	}
 	tail := []model.Layer{model.Flatten{}, model.Dense{Units: 4, Activation: model.Tanh}, model.Dense{Units: 3, Activation: model.Softmax}}
 	with := func(layers ...model.Layer) []model.Layer { return append(layers, tail...) }
 	norm, relu := model.BatchNormalization{}, model.Activation{Func: model.ReLU}
@@ -264,6 +267,11 @@ func TestFusionDoesNotChangeBits(t *testing.T) {
 		"linear max":         with(conv(model.Linear), model.MaxPool2D{}),
 		"relu average":       with(conv(model.ReLU), model.AveragePool2D{}),
 		"tanh average":       with(conv(model.Tanh), model.AveragePool2D{PoolSize: model.Size{H: 3, W: 2}}),
+		"sigmoid average":    with(conv(model.Sigmoid), model.AveragePool2D{PoolSize: model.Square(4)}), // rows and columns left over
+		"relu average of 3":  with(conv(model.ReLU), model.AveragePool2D{PoolSize: model.Square(3)}),
+		"elu average":        with(conv(model.ELU), model.AveragePool2D{PoolSize: model.Size{H: 1, W: 3}}),
+		"same tanh average":  with(model.Conv2D{Filters: 7, KernelSize: model.Square(3), Padding: model.Same, Activation: model.Tanh}, model.AveragePool2D{}),
+		"winograd average":   with(deep(model.ReLU), deep(model.Tanh), model.AveragePool2D{}, deep(model.Sigmoid), model.AveragePool2D{PoolSize: model.Square(2)}),
 		"leaky layer max":    with(conv(model.Linear), model.Activation{Func: model.LeakyReLU, Alpha: 0.3}, model.MaxPool2D{}),
 		"gelu":               with(conv(model.GELU), model.MaxPool2D{}),
 		"softmax":            with(conv(model.Softmax), model.MaxPool2D{}),

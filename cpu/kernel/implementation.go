@@ -33,6 +33,9 @@ type implementation struct {
 	maxPoolGrad    func(p *Pool, dx, dy []float32, arg []uint8, relu []float32, rows int, add bool)
 	avgPool        func(p *Pool, y, x []float32, rows int)
 	avgPoolGrad    func(p *Pool, dx, dy []float32, rows int, add bool)
+	averageOf      bool // the next two are one pass each
+	avgPoolOf      func(p *Pool, f model.ActivationFunc, y, x []float32, rows int)
+	avgPoolGradOf  func(p *Pool, f model.ActivationFunc, dx, dy, s []float32, rows int)
 	activate       func(f model.ActivationFunc, alpha float32, y, x []float32)
 	activateGrad   func(f model.ActivationFunc, alpha float32, dx, dy, s []float32)
 	softmaxGrad    func(dx, dy, y []float32, n, positions int)
@@ -76,6 +79,8 @@ func portable() implementation {
 		maxPoolGrad:   maxPoolGradPortable[uint8],
 		avgPool:       avgPoolPortable,
 		avgPoolGrad:   avgPoolGradPortable,
+		avgPoolOf:     avgPoolOfPortable,
+		avgPoolGradOf: avgPoolGradOfPortable,
 		activate:      activatePortable,
 		activateGrad:  activateGradPortable,
 		softmaxGrad:   softmaxGradPortable,

@@ -1,6 +1,10 @@
 package kernel
 
-import "fmt"
+import (
+	"fmt"
+
+	"gcnn/model"
+)
 
 // PoolSpec describes pooling over a rectangle of windows that all have the same valid taps: x at a position's base plus a tap's offset,
 // each of Channels consecutive vectors.
@@ -90,6 +94,58 @@ func (p *Pool) Average(y, x []float32, rows int) {
 func (p *Pool) AverageGrad(dx, dy []float32, rows int, add bool) {
 	if rows > 0 {
 		p.impl.avgPoolGrad(p, vectors(dx, p.Grid.x(rows, p.x)), vectors(dy, p.y(rows, p.Channels)), rows, add)
+	}
+}
+
+// PreferAverageOf says whether AverageOf and AverageGradOf take an activation and go faster than it and the pool one after the other. (ReLU's
+// values come from the sums' own kernels: there is no AverageOf it.)
+func (k *Kernels) PreferAverageOf(f model.ActivationFunc) bool {
+	return k.impl.averageOf && (f == model.ReLU || f == model.Tanh || f == model.Sigmoid)
+}
+
+// AverageOf computes x = f(x) for the elements of the windows, which do not overlap, and y = (Σ taps)/len(Taps): bit for bit what Activate
+// and Average give. f is Tanh or Sigmoid.
+func (p *Pool) AverageOf(f model.ActivationFunc, y, x []float32, rows int) {
+	if rows > 0 {
+		p.impl.avgPoolOf(p, f, vectors(y, p.y(rows, p.Channels)), vectors(x, p.Grid.x(rows, p.x)), rows)
+	}
+}
+
+// AverageGradOf computes dx = dy/len(Taps)·f′ for the elements of the windows, which do not overlap, bit for bit what AverageGrad and
+// ActivateGrad give: s is f's value at dx's places, f ReLU, Tanh or Sigmoid.
+func (p *Pool) AverageGradOf(f model.ActivationFunc, dx, dy, s []float32, rows int) {
+	if rows > 0 {
+		n := p.Grid.x(rows, p.x)
+		p.impl.avgPoolGradOf(p, f, vectors(dx, n), vectors(dy, p.y(rows, p.Channels)), vectors(s, n), rows)
+	}
+}
+
+func avgPoolOfPortable(p *Pool, f model.ActivationFunc, y, x []float32, rows int) {
+	p.visit(rows, func(at int) {
+		v := x[at : at+Lanes]
+		p.impl.activate(f, 0, v, v)
+	})
+	p.impl.avgPool(p, y, x, rows)
+}
+
+func avgPoolGradOfPortable(p *Pool, f model.ActivationFunc, dx, dy, s []float32, rows int) {
+	p.impl.avgPoolGrad(p, dx, dy, rows, false)
+	p.visit(rows, func(at int) {
+		d := dx[at : at+Lanes]
+		p.impl.activateGrad(f, 0, d, d, s[at:at+Lanes])
+	})
+}
+
+// visit calls do for each vector of x that a window has.
+func (p *Pool) visit(rows int, do func(at int)) {
+	for r := range rows {
+		for c := range p.Cols {
+			for ch := range p.Channels {
+				for _, t := range p.Taps {
+					do((r*p.XRow + c*p.XCol + ch + int(t.X)) * Lanes)
+				}
+			}
+		}
 	}
 }
 

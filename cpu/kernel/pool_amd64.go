@@ -34,6 +34,31 @@ func poolAverageGradAVX2(a *byte)
 //go:noescape
 func poolAverageGradAddAVX2(a *byte)
 
+// poolAverageOfTanhAVX2 activates values and computes their average pooling.
+//
+//go:noescape
+func poolAverageOfTanhAVX2(a *byte)
+
+// poolAverageOfSigmoidAVX2 activates values and computes their average pooling.
+//
+//go:noescape
+func poolAverageOfSigmoidAVX2(a *byte)
+
+// poolAverageGradOfReLUAVX2 spreads the gradient of average pooling and takes it through an activation.
+//
+//go:noescape
+func poolAverageGradOfReLUAVX2(a *byte)
+
+// poolAverageGradOfTanhAVX2 spreads the gradient of average pooling and takes it through an activation.
+//
+//go:noescape
+func poolAverageGradOfTanhAVX2(a *byte)
+
+// poolAverageGradOfSigmoidAVX2 spreads the gradient of average pooling and takes it through an activation.
+//
+//go:noescape
+func poolAverageGradOfSigmoidAVX2(a *byte)
+
 // poolMaxAVX512 computes max pooling and, where there is room for them, the indices of the maxima.
 //
 //go:noescape
@@ -64,15 +89,45 @@ func poolAverageGradAVX512(a *byte)
 //go:noescape
 func poolAverageGradAddAVX512(a *byte)
 
+// poolAverageOfTanhAVX512 activates values and computes their average pooling.
+//
+//go:noescape
+func poolAverageOfTanhAVX512(a *byte)
+
+// poolAverageOfSigmoidAVX512 activates values and computes their average pooling.
+//
+//go:noescape
+func poolAverageOfSigmoidAVX512(a *byte)
+
+// poolAverageGradOfReLUAVX512 spreads the gradient of average pooling and takes it through an activation.
+//
+//go:noescape
+func poolAverageGradOfReLUAVX512(a *byte)
+
+// poolAverageGradOfTanhAVX512 spreads the gradient of average pooling and takes it through an activation.
+//
+//go:noescape
+func poolAverageGradOfTanhAVX512(a *byte)
+
+// poolAverageGradOfSigmoidAVX512 spreads the gradient of average pooling and takes it through an activation.
+//
+//go:noescape
+func poolAverageGradOfSigmoidAVX512(a *byte)
+
 // The pooling kernels of AVX2; those of AVX-512 are poolKinds later.
 const (
-	poolMax            = 0
-	poolMaxGrad        = 1
-	poolMaxGradAdd     = 2
-	poolAverage        = 3
-	poolAverageGrad    = 4
-	poolAverageGradAdd = 5
-	poolKinds          = 6
+	poolMax                  = 0
+	poolMaxGrad              = 1
+	poolMaxGradAdd           = 2
+	poolAverage              = 3
+	poolAverageGrad          = 4
+	poolAverageGradAdd       = 5
+	poolAverageOfTanh        = 6
+	poolAverageOfSigmoid     = 7
+	poolAverageGradOfReLU    = 8
+	poolAverageGradOfTanh    = 9
+	poolAverageGradOfSigmoid = 10
+	poolKinds                = 11
 )
 
 // poolCall calls function i.
@@ -91,16 +146,36 @@ func poolCall(i int, a *byte) {
 	case 5:
 		poolAverageGradAddAVX2(a)
 	case 6:
-		poolMaxAVX512(a)
+		poolAverageOfTanhAVX2(a)
 	case 7:
-		poolMaxGradAVX512(a)
+		poolAverageOfSigmoidAVX2(a)
 	case 8:
-		poolMaxGradAddAVX512(a)
+		poolAverageGradOfReLUAVX2(a)
 	case 9:
-		poolAverageAVX512(a)
+		poolAverageGradOfTanhAVX2(a)
 	case 10:
-		poolAverageGradAVX512(a)
+		poolAverageGradOfSigmoidAVX2(a)
 	case 11:
+		poolMaxAVX512(a)
+	case 12:
+		poolMaxGradAVX512(a)
+	case 13:
+		poolMaxGradAddAVX512(a)
+	case 14:
+		poolAverageAVX512(a)
+	case 15:
+		poolAverageGradAVX512(a)
+	case 16:
 		poolAverageGradAddAVX512(a)
+	case 17:
+		poolAverageOfTanhAVX512(a)
+	case 18:
+		poolAverageOfSigmoidAVX512(a)
+	case 19:
+		poolAverageGradOfReLUAVX512(a)
+	case 20:
+		poolAverageGradOfTanhAVX512(a)
+	case 21:
+		poolAverageGradOfSigmoidAVX512(a)
 	}
 }

@@ -951,22 +951,23 @@ channel60:
 	VZEROUPPER
 	RET
 
-// func poolMaxAVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·poolMaxAVX512(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), DI
-	MOVQ 8(DI), R8
-	MOVQ 16(DI), R9
-	MOVQ 24(DI), R10
-	MOVQ 40(DI), R12
-	MOVQ 32(DI), CX
-	MOVQ R12, BX
-	SUBQ CX, BX
-	CMPQ BX, $+64
-	JEQ  four61
-	MOVQ (DI), BX
-	MOVQ BX, 112(DI)
-	MOVQ $0x00000000, 128(DI)
+// func poolAverageOfTanhAVX2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·poolAverageOfTanhAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Y15
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four61
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
 
 row62:
 	MOVQ 112(DI), SI
@@ -982,6 +983,1779 @@ col63:
 	MOVQ 64(DI), R11
 
 channel64:
+	MOVQ        32(DI), CX
+	MOVQ        (CX), AX
+	VMOVUPS     (SI)(AX*1), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, (SI)(AX*1)
+	VMOVAPS     Y2, Y0
+	VMOVUPS     32(SI)(AX*1), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, 32(SI)(AX*1)
+	VMOVAPS     Y2, Y1
+	MOVQ        32(DI), CX
+	ADDQ        $+16, CX
+	CMPQ        CX, R12
+	JEQ         taps66
+
+tap65:
+	MOVQ        (CX), AX
+	ADDQ        SI, AX
+	VMOVUPS     (AX), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, (AX)
+	VADDPS      Y2, Y0, Y0
+	VMOVUPS     32(AX), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, 32(AX)
+	VADDPS      Y2, Y1, Y1
+	ADDQ        $+16, CX
+	CMPQ        CX, R12
+	JNE         tap65
+
+taps66:
+	VDIVPS  Y15, Y0, Y0
+	VMOVUPS Y0, (R8)(DX*1)
+	VDIVPS  Y15, Y1, Y1
+	VMOVUPS Y1, 32(R8)(DX*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel64
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col63
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row62
+	VZEROUPPER
+	RET
+
+four61:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Y11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Y12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Y13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Y14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row67:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col68:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel69:
+	VMOVUPS     (SI)(AX*1), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, (SI)(AX*1)
+	VMOVAPS     Y2, Y0
+	VMOVUPS     (SI)(CX*1), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, (SI)(CX*1)
+	VADDPS      Y2, Y0, Y0
+	VMOVUPS     (SI)(R12*1), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, (SI)(R12*1)
+	VADDPS      Y2, Y0, Y0
+	VMOVUPS     (SI)(R15*1), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, (SI)(R15*1)
+	VADDPS      Y2, Y0, Y0
+	VMULPS      word_3e800000<>+0(SB), Y0, Y0
+	VMOVUPS     Y0, (R8)(DX*1)
+	VMOVUPS     32(SI)(AX*1), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, 32(SI)(AX*1)
+	VMOVAPS     Y2, Y1
+	VMOVUPS     32(SI)(CX*1), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, 32(SI)(CX*1)
+	VADDPS      Y2, Y1, Y1
+	VMOVUPS     32(SI)(R12*1), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, 32(SI)(R12*1)
+	VADDPS      Y2, Y1, Y1
+	VMOVUPS     32(SI)(R15*1), Y2
+	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS     word_411051ec<>+0(SB), Y4
+	VMINPS      Y3, Y4, Y3
+	VMOVUPS     word_3f800000<>+0(SB), Y4
+	VFMADD231PS word_3fc80000<>+0(SB), Y3, Y4
+	VPSRLD      $0x16, Y4, Y4
+	VPERMPS     tanh_0<>+0(SB), Y4, Y5
+	VSUBPS      Y5, Y3, Y3
+	VPERMPS     tanh_7<>+0(SB), Y4, Y5
+	VPERMPS     tanh_6<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_5<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_4<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_3<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_2<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VPERMPS     tanh_1<>+0(SB), Y4, Y6
+	VFMADD213PS Y6, Y3, Y5
+	VANDPS      word_80000000<>+0(SB), Y2, Y2
+	VORPS       Y5, Y2, Y2
+	VMOVUPS     Y2, 32(SI)(R15*1)
+	VADDPS      Y2, Y1, Y1
+	VMULPS      word_3e800000<>+0(SB), Y1, Y1
+	VMOVUPS     Y1, 32(R8)(DX*1)
+	ADDQ        $+64, SI
+	ADDQ        $+64, DX
+	DECQ        R11
+	JNZ         channel69
+	MOVQ        80(DI), BX
+	ADDQ        BX, 120(DI)
+	MOVQ        96(DI), BX
+	ADDQ        BX, 136(DI)
+	DECQ        104(DI)
+	JNZ         col68
+	MOVQ        72(DI), BX
+	ADDQ        BX, 112(DI)
+	MOVQ        88(DI), BX
+	ADDQ        BX, 128(DI)
+	DECQ        48(DI)
+	JNZ         row67
+	VZEROUPPER
+	RET
+
+DATA word_7fffffff<>+0(SB)/4, $0x7fffffff
+DATA word_7fffffff<>+4(SB)/4, $0x7fffffff
+DATA word_7fffffff<>+8(SB)/4, $0x7fffffff
+DATA word_7fffffff<>+12(SB)/4, $0x7fffffff
+DATA word_7fffffff<>+16(SB)/4, $0x7fffffff
+DATA word_7fffffff<>+20(SB)/4, $0x7fffffff
+DATA word_7fffffff<>+24(SB)/4, $0x7fffffff
+DATA word_7fffffff<>+28(SB)/4, $0x7fffffff
+GLOBL word_7fffffff<>(SB), RODATA|NOPTR, $32
+
+DATA word_411051ec<>+0(SB)/4, $0x411051ec
+DATA word_411051ec<>+4(SB)/4, $0x411051ec
+DATA word_411051ec<>+8(SB)/4, $0x411051ec
+DATA word_411051ec<>+12(SB)/4, $0x411051ec
+DATA word_411051ec<>+16(SB)/4, $0x411051ec
+DATA word_411051ec<>+20(SB)/4, $0x411051ec
+DATA word_411051ec<>+24(SB)/4, $0x411051ec
+DATA word_411051ec<>+28(SB)/4, $0x411051ec
+GLOBL word_411051ec<>(SB), RODATA|NOPTR, $32
+
+DATA word_3f800000<>+0(SB)/4, $0x3f800000
+DATA word_3f800000<>+4(SB)/4, $0x3f800000
+DATA word_3f800000<>+8(SB)/4, $0x3f800000
+DATA word_3f800000<>+12(SB)/4, $0x3f800000
+DATA word_3f800000<>+16(SB)/4, $0x3f800000
+DATA word_3f800000<>+20(SB)/4, $0x3f800000
+DATA word_3f800000<>+24(SB)/4, $0x3f800000
+DATA word_3f800000<>+28(SB)/4, $0x3f800000
+GLOBL word_3f800000<>(SB), RODATA|NOPTR, $32
+
+DATA word_3fc80000<>+0(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+4(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+8(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+12(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+16(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+20(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+24(SB)/4, $0x3fc80000
+DATA word_3fc80000<>+28(SB)/4, $0x3fc80000
+GLOBL word_3fc80000<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_0<>+0(SB)/4, $(0.947371)
+DATA tanh_0<>+4(SB)/4, $(1.5818261)
+DATA tanh_0<>+8(SB)/4, $(2.5731418)
+DATA tanh_0<>+12(SB)/4, $(3.8793452)
+DATA tanh_0<>+16(SB)/4, $(5.8370013)
+DATA tanh_0<>+20(SB)/4, $(7.97123)
+DATA tanh_0<>+24(SB)/4, $(0.0)
+DATA tanh_0<>+28(SB)/4, $(0.470955)
+GLOBL tanh_0<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_7<>+0(SB)/4, $(0.016099822)
+DATA tanh_7<>+4(SB)/4, $(0.0048413747)
+DATA tanh_7<>+8(SB)/4, $(-0.00065505435)
+DATA tanh_7<>+12(SB)/4, $(-0.00008456035)
+DATA tanh_7<>+16(SB)/4, $(-0.000002283422)
+DATA tanh_7<>+20(SB)/4, $(-0.000000022005487)
+DATA tanh_7<>+24(SB)/4, $(-0.044471506)
+DATA tanh_7<>+28(SB)/4, $(-0.05448418)
+GLOBL tanh_7<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_6<>+0(SB)/4, $(-0.051031146)
+DATA tanh_6<>+4(SB)/4, $(-0.00026521017)
+DATA tanh_6<>+8(SB)/4, $(0.0026103961)
+DATA tanh_6<>+12(SB)/4, $(0.00023900323)
+DATA tanh_6<>+16(SB)/4, $(0.0000058628702)
+DATA tanh_6<>+20(SB)/4, $(0.00000007417001)
+DATA tanh_6<>+24(SB)/4, $(0.14762351)
+DATA tanh_6<>+28(SB)/4, $(-0.016954709)
+GLOBL tanh_6<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_5<>+0(SB)/4, $(0.040737443)
+DATA tanh_5<>+4(SB)/4, $(-0.025377516)
+DATA tanh_5<>+8(SB)/4, $(-0.0070642442)
+DATA tanh_5<>+12(SB)/4, $(-0.0005610035)
+DATA tanh_5<>+16(SB)/4, $(-0.000010139343)
+DATA tanh_5<>+20(SB)/4, $(-0.00000015968963)
+DATA tanh_5<>+24(SB)/4, $(-0.0021134634)
+DATA tanh_5<>+28(SB)/4, $(0.16793633)
+GLOBL tanh_5<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_4<>+0(SB)/4, $(0.09638003)
+DATA tanh_4<>+4(SB)/4, $(0.07956682)
+DATA tanh_4<>+8(SB)/4, $(0.014802512)
+DATA tanh_4<>+12(SB)/4, $(0.0011319488)
+DATA tanh_4<>+16(SB)/4, $(0.000021604907)
+DATA tanh_4<>+20(SB)/4, $(0.0000003127444)
+DATA tanh_4<>+24(SB)/4, $(-0.3331974)
+DATA tanh_4<>+28(SB)/4, $(-0.11354717)
+GLOBL tanh_4<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_3<>+0(SB)/4, $(-0.33567888)
+DATA tanh_3<>+4(SB)/4, $(-0.14302354)
+DATA tanh_3<>+8(SB)/4, $(-0.022748452)
+DATA tanh_3<>+12(SB)/4, $(-0.0017056606)
+DATA tanh_3<>+16(SB)/4, $(-0.000034593)
+DATA tanh_3<>+20(SB)/4, $(-0.00000047643516)
+DATA tanh_3<>+24(SB)/4, $(-0.00000280369)
+DATA tanh_3<>+28(SB)/4, $(-0.35438293)
+GLOBL tanh_3<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_2<>+0(SB)/4, $(0.4544847)
+DATA tanh_2<>+4(SB)/4, $(0.15564707)
+DATA tanh_2<>+8(SB)/4, $(0.023015816)
+DATA tanh_2<>+12(SB)/4, $(0.0017067497)
+DATA tanh_2<>+16(SB)/4, $(0.000034273613)
+DATA tanh_2<>+20(SB)/4, $(0.0000004774188)
+DATA tanh_2<>+24(SB)/4, $(1.0)
+DATA tanh_2<>+28(SB)/4, $(0.8073048)
+GLOBL tanh_2<>(SB), RODATA|NOPTR, $32
+
+DATA tanh_1<>+0(SB)/4, $(0.73859054)
+DATA tanh_1<>+4(SB)/4, $(0.9188866)
+DATA tanh_1<>+8(SB)/4, $(0.9884254)
+DATA tanh_1<>+12(SB)/4, $(0.99914634)
+DATA tanh_1<>+16(SB)/4, $(0.999983)
+DATA tanh_1<>+20(SB)/4, $(0.99999976)
+DATA tanh_1<>+24(SB)/4, $(0.0)
+DATA tanh_1<>+28(SB)/4, $(0.43897063)
+GLOBL tanh_1<>(SB), RODATA|NOPTR, $32
+
+DATA word_80000000<>+0(SB)/4, $0x80000000
+DATA word_80000000<>+4(SB)/4, $0x80000000
+DATA word_80000000<>+8(SB)/4, $0x80000000
+DATA word_80000000<>+12(SB)/4, $0x80000000
+DATA word_80000000<>+16(SB)/4, $0x80000000
+DATA word_80000000<>+20(SB)/4, $0x80000000
+DATA word_80000000<>+24(SB)/4, $0x80000000
+DATA word_80000000<>+28(SB)/4, $0x80000000
+GLOBL word_80000000<>(SB), RODATA|NOPTR, $32
+
+// func poolAverageOfSigmoidAVX2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·poolAverageOfSigmoidAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Y15
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four70
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row71:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col72:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel73:
+	MOVQ         32(DI), CX
+	MOVQ         (CX), AX
+	VMOVUPS      (SI)(AX*1), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, (SI)(AX*1)
+	VMOVAPS      Y2, Y0
+	VMOVUPS      32(SI)(AX*1), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, 32(SI)(AX*1)
+	VMOVAPS      Y2, Y1
+	MOVQ         32(DI), CX
+	ADDQ         $+16, CX
+	CMPQ         CX, R12
+	JEQ          taps75
+
+tap74:
+	MOVQ         (CX), AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, (AX)
+	VADDPS       Y2, Y0, Y0
+	VMOVUPS      32(AX), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, 32(AX)
+	VADDPS       Y2, Y1, Y1
+	ADDQ         $+16, CX
+	CMPQ         CX, R12
+	JNE          tap74
+
+taps75:
+	VDIVPS  Y15, Y0, Y0
+	VMOVUPS Y0, (R8)(DX*1)
+	VDIVPS  Y15, Y1, Y1
+	VMOVUPS Y1, 32(R8)(DX*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel73
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col72
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row71
+	VZEROUPPER
+	RET
+
+four70:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Y11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Y12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Y13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Y14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row76:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col77:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel78:
+	VMOVUPS      (SI)(AX*1), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, (SI)(AX*1)
+	VMOVAPS      Y2, Y0
+	VMOVUPS      (SI)(CX*1), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, (SI)(CX*1)
+	VADDPS       Y2, Y0, Y0
+	VMOVUPS      (SI)(R12*1), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, (SI)(R12*1)
+	VADDPS       Y2, Y0, Y0
+	VMOVUPS      (SI)(R15*1), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, (SI)(R15*1)
+	VADDPS       Y2, Y0, Y0
+	VMULPS       word_3e800000<>+0(SB), Y0, Y0
+	VMOVUPS      Y0, (R8)(DX*1)
+	VMOVUPS      32(SI)(AX*1), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, 32(SI)(AX*1)
+	VMOVAPS      Y2, Y1
+	VMOVUPS      32(SI)(CX*1), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, 32(SI)(CX*1)
+	VADDPS       Y2, Y1, Y1
+	VMOVUPS      32(SI)(R12*1), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, 32(SI)(R12*1)
+	VADDPS       Y2, Y1, Y1
+	VMOVUPS      32(SI)(R15*1), Y2
+	VXORPS       word_80000000<>+0(SB), Y2, Y2
+	VMOVUPS      word_42b20000<>+0(SB), Y3
+	VMINPS       Y2, Y3, Y2
+	VMOVUPS      word_c2b00000<>+0(SB), Y3
+	VMAXPS       Y2, Y3, Y2
+	VMULPS       word_3fb8aa3b<>+0(SB), Y2, Y3
+	VROUNDPS     $0x08, Y3, Y3
+	VFNMADD231PS word_3f318000<>+0(SB), Y3, Y2
+	VFNMADD231PS word_b95e8083<>+0(SB), Y3, Y2
+	VMOVUPS      word_3ab6892a<>+0(SB), Y4
+	VFMADD213PS  word_3c09065d<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3d2aaa8c<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3e2aaa6e<>+0(SB), Y2, Y4
+	VFMADD213PS  word_3f000000<>+0(SB), Y2, Y4
+	VMULPS       Y2, Y2, Y5
+	VFMADD213PS  Y2, Y5, Y4
+	VADDPS       word_3f800000<>+0(SB), Y4, Y2
+	VCVTPS2DQ    Y3, Y3
+	VPSRAD       $0x01, Y3, Y4
+	VPSUBD       Y4, Y3, Y3
+	VPADDD       word_0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y2, Y2
+	VPADDD       word_0000007f<>+0(SB), Y4, Y4
+	VPSLLD       $0x17, Y4, Y4
+	VMULPS       Y4, Y2, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y3
+	VADDPS       Y3, Y2, Y2
+	VDIVPS       Y2, Y3, Y2
+	VCMPPS       $0x15, word_00800000<>+0(SB), Y2, Y3
+	VANDPS       Y2, Y3, Y2
+	VMOVUPS      Y2, 32(SI)(R15*1)
+	VADDPS       Y2, Y1, Y1
+	VMULPS       word_3e800000<>+0(SB), Y1, Y1
+	VMOVUPS      Y1, 32(R8)(DX*1)
+	ADDQ         $+64, SI
+	ADDQ         $+64, DX
+	DECQ         R11
+	JNZ          channel78
+	MOVQ         80(DI), BX
+	ADDQ         BX, 120(DI)
+	MOVQ         96(DI), BX
+	ADDQ         BX, 136(DI)
+	DECQ         104(DI)
+	JNZ          col77
+	MOVQ         72(DI), BX
+	ADDQ         BX, 112(DI)
+	MOVQ         88(DI), BX
+	ADDQ         BX, 128(DI)
+	DECQ         48(DI)
+	JNZ          row76
+	VZEROUPPER
+	RET
+
+DATA word_42b20000<>+0(SB)/4, $0x42b20000
+DATA word_42b20000<>+4(SB)/4, $0x42b20000
+DATA word_42b20000<>+8(SB)/4, $0x42b20000
+DATA word_42b20000<>+12(SB)/4, $0x42b20000
+DATA word_42b20000<>+16(SB)/4, $0x42b20000
+DATA word_42b20000<>+20(SB)/4, $0x42b20000
+DATA word_42b20000<>+24(SB)/4, $0x42b20000
+DATA word_42b20000<>+28(SB)/4, $0x42b20000
+GLOBL word_42b20000<>(SB), RODATA|NOPTR, $32
+
+DATA word_c2b00000<>+0(SB)/4, $0xc2b00000
+DATA word_c2b00000<>+4(SB)/4, $0xc2b00000
+DATA word_c2b00000<>+8(SB)/4, $0xc2b00000
+DATA word_c2b00000<>+12(SB)/4, $0xc2b00000
+DATA word_c2b00000<>+16(SB)/4, $0xc2b00000
+DATA word_c2b00000<>+20(SB)/4, $0xc2b00000
+DATA word_c2b00000<>+24(SB)/4, $0xc2b00000
+DATA word_c2b00000<>+28(SB)/4, $0xc2b00000
+GLOBL word_c2b00000<>(SB), RODATA|NOPTR, $32
+
+DATA word_3fb8aa3b<>+0(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+4(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+8(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+12(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+16(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+20(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+24(SB)/4, $0x3fb8aa3b
+DATA word_3fb8aa3b<>+28(SB)/4, $0x3fb8aa3b
+GLOBL word_3fb8aa3b<>(SB), RODATA|NOPTR, $32
+
+DATA word_3f318000<>+0(SB)/4, $0x3f318000
+DATA word_3f318000<>+4(SB)/4, $0x3f318000
+DATA word_3f318000<>+8(SB)/4, $0x3f318000
+DATA word_3f318000<>+12(SB)/4, $0x3f318000
+DATA word_3f318000<>+16(SB)/4, $0x3f318000
+DATA word_3f318000<>+20(SB)/4, $0x3f318000
+DATA word_3f318000<>+24(SB)/4, $0x3f318000
+DATA word_3f318000<>+28(SB)/4, $0x3f318000
+GLOBL word_3f318000<>(SB), RODATA|NOPTR, $32
+
+DATA word_b95e8083<>+0(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+4(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+8(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+12(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+16(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+20(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+24(SB)/4, $0xb95e8083
+DATA word_b95e8083<>+28(SB)/4, $0xb95e8083
+GLOBL word_b95e8083<>(SB), RODATA|NOPTR, $32
+
+DATA word_3ab6892a<>+0(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+4(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+8(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+12(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+16(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+20(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+24(SB)/4, $0x3ab6892a
+DATA word_3ab6892a<>+28(SB)/4, $0x3ab6892a
+GLOBL word_3ab6892a<>(SB), RODATA|NOPTR, $32
+
+DATA word_3c09065d<>+0(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+4(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+8(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+12(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+16(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+20(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+24(SB)/4, $0x3c09065d
+DATA word_3c09065d<>+28(SB)/4, $0x3c09065d
+GLOBL word_3c09065d<>(SB), RODATA|NOPTR, $32
+
+DATA word_3d2aaa8c<>+0(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+4(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+8(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+12(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+16(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+20(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+24(SB)/4, $0x3d2aaa8c
+DATA word_3d2aaa8c<>+28(SB)/4, $0x3d2aaa8c
+GLOBL word_3d2aaa8c<>(SB), RODATA|NOPTR, $32
+
+DATA word_3e2aaa6e<>+0(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+4(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+8(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+12(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+16(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+20(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+24(SB)/4, $0x3e2aaa6e
+DATA word_3e2aaa6e<>+28(SB)/4, $0x3e2aaa6e
+GLOBL word_3e2aaa6e<>(SB), RODATA|NOPTR, $32
+
+DATA word_3f000000<>+0(SB)/4, $0x3f000000
+DATA word_3f000000<>+4(SB)/4, $0x3f000000
+DATA word_3f000000<>+8(SB)/4, $0x3f000000
+DATA word_3f000000<>+12(SB)/4, $0x3f000000
+DATA word_3f000000<>+16(SB)/4, $0x3f000000
+DATA word_3f000000<>+20(SB)/4, $0x3f000000
+DATA word_3f000000<>+24(SB)/4, $0x3f000000
+DATA word_3f000000<>+28(SB)/4, $0x3f000000
+GLOBL word_3f000000<>(SB), RODATA|NOPTR, $32
+
+DATA word_0000007f<>+0(SB)/4, $0x0000007f
+DATA word_0000007f<>+4(SB)/4, $0x0000007f
+DATA word_0000007f<>+8(SB)/4, $0x0000007f
+DATA word_0000007f<>+12(SB)/4, $0x0000007f
+DATA word_0000007f<>+16(SB)/4, $0x0000007f
+DATA word_0000007f<>+20(SB)/4, $0x0000007f
+DATA word_0000007f<>+24(SB)/4, $0x0000007f
+DATA word_0000007f<>+28(SB)/4, $0x0000007f
+GLOBL word_0000007f<>(SB), RODATA|NOPTR, $32
+
+DATA word_00800000<>+0(SB)/4, $0x00800000
+DATA word_00800000<>+4(SB)/4, $0x00800000
+DATA word_00800000<>+8(SB)/4, $0x00800000
+DATA word_00800000<>+12(SB)/4, $0x00800000
+DATA word_00800000<>+16(SB)/4, $0x00800000
+DATA word_00800000<>+20(SB)/4, $0x00800000
+DATA word_00800000<>+24(SB)/4, $0x00800000
+DATA word_00800000<>+28(SB)/4, $0x00800000
+GLOBL word_00800000<>(SB), RODATA|NOPTR, $32
+
+// func poolAverageGradOfReLUAVX2(a *byte)
+// Requires: AVX, AVX2
+TEXT ·poolAverageGradOfReLUAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Y15
+	SUBQ         (DI), R10
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four79
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row80:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col81:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel82:
+	VMOVUPS (R8)(DX*1), Y0
+	VDIVPS  Y15, Y0, Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VDIVPS  Y15, Y1, Y1
+	MOVQ    32(DI), CX
+
+tap83:
+	MOVQ    (CX), AX
+	ADDQ    SI, AX
+	VMOVUPS (AX)(R10*1), Y3
+	VMOVAPS Y0, Y2
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x1e, Y7, Y3, Y4
+	VANDPS  Y2, Y4, Y2
+	VMOVUPS Y2, (AX)
+	VMOVUPS 32(AX)(R10*1), Y3
+	VMOVAPS Y1, Y2
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x1e, Y7, Y3, Y4
+	VANDPS  Y2, Y4, Y2
+	VMOVUPS Y2, 32(AX)
+	ADDQ    $+16, CX
+	CMPQ    CX, R12
+	JNE     tap83
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel82
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col81
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row80
+	VZEROUPPER
+	RET
+
+four79:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Y11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Y12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Y13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Y14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row85:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col86:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel87:
+	VMOVUPS (R8)(DX*1), Y0
+	VMULPS  word_3e800000<>+0(SB), Y0, Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VMULPS  word_3e800000<>+0(SB), Y1, Y1
+	LEAQ    (SI)(R10*1), BX
+	VMOVUPS (BX)(AX*1), Y3
+	VMOVAPS Y0, Y2
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x1e, Y7, Y3, Y4
+	VANDPS  Y2, Y4, Y2
+	VMOVUPS Y2, (SI)(AX*1)
+	VMOVUPS 32(BX)(AX*1), Y3
+	VMOVAPS Y1, Y2
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x1e, Y7, Y3, Y4
+	VANDPS  Y2, Y4, Y2
+	VMOVUPS Y2, 32(SI)(AX*1)
+	VMOVUPS (BX)(CX*1), Y3
+	VMOVAPS Y0, Y2
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x1e, Y7, Y3, Y4
+	VANDPS  Y2, Y4, Y2
+	VMOVUPS Y2, (SI)(CX*1)
+	VMOVUPS 32(BX)(CX*1), Y3
+	VMOVAPS Y1, Y2
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x1e, Y7, Y3, Y4
+	VANDPS  Y2, Y4, Y2
+	VMOVUPS Y2, 32(SI)(CX*1)
+	VMOVUPS (BX)(R12*1), Y3
+	VMOVAPS Y0, Y2
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x1e, Y7, Y3, Y4
+	VANDPS  Y2, Y4, Y2
+	VMOVUPS Y2, (SI)(R12*1)
+	VMOVUPS 32(BX)(R12*1), Y3
+	VMOVAPS Y1, Y2
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x1e, Y7, Y3, Y4
+	VANDPS  Y2, Y4, Y2
+	VMOVUPS Y2, 32(SI)(R12*1)
+	VMOVUPS (BX)(R15*1), Y3
+	VMOVAPS Y0, Y2
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x1e, Y7, Y3, Y4
+	VANDPS  Y2, Y4, Y2
+	VMOVUPS Y2, (SI)(R15*1)
+	VMOVUPS 32(BX)(R15*1), Y3
+	VMOVAPS Y1, Y2
+	VXORPS  Y7, Y7, Y7
+	VCMPPS  $0x1e, Y7, Y3, Y4
+	VANDPS  Y2, Y4, Y2
+	VMOVUPS Y2, 32(SI)(R15*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel87
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col86
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row85
+	VZEROUPPER
+	RET
+
+// func poolAverageGradOfTanhAVX2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·poolAverageGradOfTanhAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Y15
+	SUBQ         (DI), R10
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four88
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row89:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col90:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel91:
+	VMOVUPS (R8)(DX*1), Y0
+	VDIVPS  Y15, Y0, Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VDIVPS  Y15, Y1, Y1
+	MOVQ    32(DI), CX
+
+tap92:
+	MOVQ         (CX), AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX)(R10*1), Y3
+	VMOVAPS      Y0, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      32(AX)(R10*1), Y3
+	VMOVAPS      Y1, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 32(AX)
+	ADDQ         $+16, CX
+	CMPQ         CX, R12
+	JNE          tap92
+	ADDQ         $+64, SI
+	ADDQ         $+64, DX
+	DECQ         R11
+	JNZ          channel91
+	MOVQ         80(DI), BX
+	ADDQ         BX, 120(DI)
+	MOVQ         96(DI), BX
+	ADDQ         BX, 136(DI)
+	DECQ         104(DI)
+	JNZ          col90
+	MOVQ         72(DI), BX
+	ADDQ         BX, 112(DI)
+	MOVQ         88(DI), BX
+	ADDQ         BX, 128(DI)
+	DECQ         48(DI)
+	JNZ          row89
+	VZEROUPPER
+	RET
+
+four88:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Y11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Y12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Y13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Y14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row94:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col95:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel96:
+	VMOVUPS      (R8)(DX*1), Y0
+	VMULPS       word_3e800000<>+0(SB), Y0, Y0
+	VMOVUPS      32(R8)(DX*1), Y1
+	VMULPS       word_3e800000<>+0(SB), Y1, Y1
+	LEAQ         (SI)(R10*1), BX
+	VMOVUPS      (BX)(AX*1), Y3
+	VMOVAPS      Y0, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, (SI)(AX*1)
+	VMOVUPS      32(BX)(AX*1), Y3
+	VMOVAPS      Y1, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 32(SI)(AX*1)
+	VMOVUPS      (BX)(CX*1), Y3
+	VMOVAPS      Y0, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, (SI)(CX*1)
+	VMOVUPS      32(BX)(CX*1), Y3
+	VMOVAPS      Y1, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 32(SI)(CX*1)
+	VMOVUPS      (BX)(R12*1), Y3
+	VMOVAPS      Y0, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, (SI)(R12*1)
+	VMOVUPS      32(BX)(R12*1), Y3
+	VMOVAPS      Y1, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 32(SI)(R12*1)
+	VMOVUPS      (BX)(R15*1), Y3
+	VMOVAPS      Y0, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, (SI)(R15*1)
+	VMOVUPS      32(BX)(R15*1), Y3
+	VMOVAPS      Y1, Y2
+	VMOVUPS      word_3f800000<>+0(SB), Y4
+	VFNMADD231PS Y3, Y3, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 32(SI)(R15*1)
+	ADDQ         $+64, SI
+	ADDQ         $+64, DX
+	DECQ         R11
+	JNZ          channel96
+	MOVQ         80(DI), BX
+	ADDQ         BX, 120(DI)
+	MOVQ         96(DI), BX
+	ADDQ         BX, 136(DI)
+	DECQ         104(DI)
+	JNZ          col95
+	MOVQ         72(DI), BX
+	ADDQ         BX, 112(DI)
+	MOVQ         88(DI), BX
+	ADDQ         BX, 128(DI)
+	DECQ         48(DI)
+	JNZ          row94
+	VZEROUPPER
+	RET
+
+// func poolAverageGradOfSigmoidAVX2(a *byte)
+// Requires: AVX, AVX2
+TEXT ·poolAverageGradOfSigmoidAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Y15
+	SUBQ         (DI), R10
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four97
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row98:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col99:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel100:
+	VMOVUPS (R8)(DX*1), Y0
+	VDIVPS  Y15, Y0, Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VDIVPS  Y15, Y1, Y1
+	MOVQ    32(DI), CX
+
+tap101:
+	MOVQ    (CX), AX
+	ADDQ    SI, AX
+	VMOVUPS (AX)(R10*1), Y3
+	VMOVAPS Y0, Y2
+	VMOVUPS word_3f800000<>+0(SB), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y4, Y2, Y2
+	VMOVUPS Y2, (AX)
+	VMOVUPS 32(AX)(R10*1), Y3
+	VMOVAPS Y1, Y2
+	VMOVUPS word_3f800000<>+0(SB), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y4, Y2, Y2
+	VMOVUPS Y2, 32(AX)
+	ADDQ    $+16, CX
+	CMPQ    CX, R12
+	JNE     tap101
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel100
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col99
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row98
+	VZEROUPPER
+	RET
+
+four97:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Y11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Y12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Y13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Y14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row103:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col104:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel105:
+	VMOVUPS (R8)(DX*1), Y0
+	VMULPS  word_3e800000<>+0(SB), Y0, Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VMULPS  word_3e800000<>+0(SB), Y1, Y1
+	LEAQ    (SI)(R10*1), BX
+	VMOVUPS (BX)(AX*1), Y3
+	VMOVAPS Y0, Y2
+	VMOVUPS word_3f800000<>+0(SB), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y4, Y2, Y2
+	VMOVUPS Y2, (SI)(AX*1)
+	VMOVUPS 32(BX)(AX*1), Y3
+	VMOVAPS Y1, Y2
+	VMOVUPS word_3f800000<>+0(SB), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y4, Y2, Y2
+	VMOVUPS Y2, 32(SI)(AX*1)
+	VMOVUPS (BX)(CX*1), Y3
+	VMOVAPS Y0, Y2
+	VMOVUPS word_3f800000<>+0(SB), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y4, Y2, Y2
+	VMOVUPS Y2, (SI)(CX*1)
+	VMOVUPS 32(BX)(CX*1), Y3
+	VMOVAPS Y1, Y2
+	VMOVUPS word_3f800000<>+0(SB), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y4, Y2, Y2
+	VMOVUPS Y2, 32(SI)(CX*1)
+	VMOVUPS (BX)(R12*1), Y3
+	VMOVAPS Y0, Y2
+	VMOVUPS word_3f800000<>+0(SB), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y4, Y2, Y2
+	VMOVUPS Y2, (SI)(R12*1)
+	VMOVUPS 32(BX)(R12*1), Y3
+	VMOVAPS Y1, Y2
+	VMOVUPS word_3f800000<>+0(SB), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y4, Y2, Y2
+	VMOVUPS Y2, 32(SI)(R12*1)
+	VMOVUPS (BX)(R15*1), Y3
+	VMOVAPS Y0, Y2
+	VMOVUPS word_3f800000<>+0(SB), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y4, Y2, Y2
+	VMOVUPS Y2, (SI)(R15*1)
+	VMOVUPS 32(BX)(R15*1), Y3
+	VMOVAPS Y1, Y2
+	VMOVUPS word_3f800000<>+0(SB), Y4
+	VSUBPS  Y3, Y4, Y4
+	VMULPS  Y3, Y4, Y4
+	VMULPS  Y4, Y2, Y2
+	VMOVUPS Y2, 32(SI)(R15*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel105
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col104
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row103
+	VZEROUPPER
+	RET
+
+// func poolMaxAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolMaxAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 8(DI), R8
+	MOVQ 16(DI), R9
+	MOVQ 24(DI), R10
+	MOVQ 40(DI), R12
+	MOVQ 32(DI), CX
+	MOVQ R12, BX
+	SUBQ CX, BX
+	CMPQ BX, $+64
+	JEQ  four106
+	MOVQ (DI), BX
+	MOVQ BX, 112(DI)
+	MOVQ $0x00000000, 128(DI)
+
+row107:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col108:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel109:
 	MOVQ         32(DI), CX
 	MOVQ         (CX), AX
 	VPBROADCASTD 8(CX), Z4
@@ -990,9 +2764,9 @@ channel64:
 	MOVQ         32(DI), CX
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JEQ          taps66
+	JEQ          taps111
 
-tap65:
+tap110:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Z4
@@ -1004,37 +2778,37 @@ tap65:
 	VMOVAPS      Z4, K1, Z2
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap65
+	JNE          tap110
 
-taps66:
+taps111:
 	VMOVUPS Z0, (R8)(DX*1)
 	TESTQ   R9, R9
-	JZ      done67
+	JZ      done112
 	MOVQ    DX, R13
 	SHRQ    $0x02, R13
 	VPMOVDB Z2, (R9)(R13*1)
 
-done67:
+done112:
 	ADDQ $+64, SI
 	ADDQ $+64, DX
 	DECQ R11
-	JNZ  channel64
+	JNZ  channel109
 	MOVQ 80(DI), BX
 	ADDQ BX, 120(DI)
 	MOVQ 96(DI), BX
 	ADDQ BX, 136(DI)
 	DECQ 104(DI)
-	JNZ  col63
+	JNZ  col108
 	MOVQ 72(DI), BX
 	ADDQ BX, 112(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 128(DI)
 	DECQ 48(DI)
-	JNZ  row62
+	JNZ  row107
 	VZEROUPPER
 	RET
 
-four61:
+four106:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -1048,7 +2822,7 @@ four61:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row68:
+row113:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1056,12 +2830,12 @@ row68:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col69:
+col114:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel70:
+channel115:
 	VMOVUPS (SI)(AX*1), Z0
 	VMOVAPS Z11, Z2
 	VMOVUPS (SI)(CX*1), Z6
@@ -1085,28 +2859,28 @@ channel70:
 	VMOVAPS Z5, K1, Z2
 	VMOVUPS Z0, (R8)(DX*1)
 	TESTQ   R9, R9
-	JZ      done71
+	JZ      done116
 	MOVQ    DX, R13
 	SHRQ    $0x02, R13
 	VPMOVDB Z2, (R9)(R13*1)
 
-done71:
+done116:
 	ADDQ $+64, SI
 	ADDQ $+64, DX
 	DECQ R11
-	JNZ  channel70
+	JNZ  channel115
 	MOVQ 80(DI), BX
 	ADDQ BX, 120(DI)
 	MOVQ 96(DI), BX
 	ADDQ BX, 136(DI)
 	DECQ 104(DI)
-	JNZ  col69
+	JNZ  col114
 	MOVQ 72(DI), BX
 	ADDQ BX, 112(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 128(DI)
 	DECQ 48(DI)
-	JNZ  row68
+	JNZ  row113
 	VZEROUPPER
 	RET
 
@@ -1123,12 +2897,12 @@ TEXT ·poolMaxGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ   R12, BX
 	SUBQ   CX, BX
 	CMPQ   BX, $+64
-	JEQ    four72
+	JEQ    four117
 	MOVQ   (DI), BX
 	MOVQ   BX, 112(DI)
 	MOVQ   $0x00000000, 128(DI)
 
-row73:
+row118:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1136,26 +2910,26 @@ row73:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col74:
+col119:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel75:
+channel120:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
 	TESTQ     R10, R10
-	JZ        free76
+	JZ        free121
 	VMOVUPS   (R10)(DX*1), Z4
 	VCMPPS    $0x1e, Z15, Z4, K1
 	VMOVAPS.Z Z0, K1, Z0
 
-free76:
+free121:
 	MOVQ 32(DI), CX
 
-tap77:
+tap122:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Z4
@@ -1164,27 +2938,27 @@ tap77:
 	VMOVUPS      Z5, (AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap77
+	JNE          tap122
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel75
+	JNZ          channel120
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col74
+	JNZ          col119
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row73
+	JNZ          row118
 	VZEROUPPER
 	RET
 
-four72:
+four117:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -1198,7 +2972,7 @@ four72:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row79:
+row124:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1206,23 +2980,23 @@ row79:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col80:
+col125:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel81:
+channel126:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
 	TESTQ     R10, R10
-	JZ        free82
+	JZ        free127
 	VMOVUPS   (R10)(DX*1), Z4
 	VCMPPS    $0x1e, Z15, Z4, K1
 	VMOVAPS.Z Z0, K1, Z0
 
-free82:
+free127:
 	VPCMPEQD  Z11, Z2, K1
 	VMOVAPS.Z Z0, K1, Z5
 	VMOVUPS   Z5, (SI)(AX*1)
@@ -1238,19 +3012,19 @@ free82:
 	ADDQ      $+64, SI
 	ADDQ      $+64, DX
 	DECQ      R11
-	JNZ       channel81
+	JNZ       channel126
 	MOVQ      80(DI), BX
 	ADDQ      BX, 120(DI)
 	MOVQ      96(DI), BX
 	ADDQ      BX, 136(DI)
 	DECQ      104(DI)
-	JNZ       col80
+	JNZ       col125
 	MOVQ      72(DI), BX
 	ADDQ      BX, 112(DI)
 	MOVQ      88(DI), BX
 	ADDQ      BX, 128(DI)
 	DECQ      48(DI)
-	JNZ       row79
+	JNZ       row124
 	VZEROUPPER
 	RET
 
@@ -1267,12 +3041,12 @@ TEXT ·poolMaxGradAddAVX512(SB), NOSPLIT, $0-8
 	MOVQ   R12, BX
 	SUBQ   CX, BX
 	CMPQ   BX, $+64
-	JEQ    four83
+	JEQ    four128
 	MOVQ   (DI), BX
 	MOVQ   BX, 112(DI)
 	MOVQ   $0x00000000, 128(DI)
 
-row84:
+row129:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1280,26 +3054,26 @@ row84:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col85:
+col130:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel86:
+channel131:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
 	TESTQ     R10, R10
-	JZ        free87
+	JZ        free132
 	VMOVUPS   (R10)(DX*1), Z4
 	VCMPPS    $0x1e, Z15, Z4, K1
 	VMOVAPS.Z Z0, K1, Z0
 
-free87:
+free132:
 	MOVQ 32(DI), CX
 
-tap88:
+tap133:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Z4
@@ -1309,27 +3083,27 @@ tap88:
 	VMOVUPS      Z5, (AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap88
+	JNE          tap133
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel86
+	JNZ          channel131
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col85
+	JNZ          col130
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row84
+	JNZ          row129
 	VZEROUPPER
 	RET
 
-four83:
+four128:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -1343,7 +3117,7 @@ four83:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row90:
+row135:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1351,23 +3125,23 @@ row90:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col91:
+col136:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel92:
+channel137:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
 	TESTQ     R10, R10
-	JZ        free93
+	JZ        free138
 	VMOVUPS   (R10)(DX*1), Z4
 	VCMPPS    $0x1e, Z15, Z4, K1
 	VMOVAPS.Z Z0, K1, Z0
 
-free93:
+free138:
 	VPCMPEQD  Z11, Z2, K1
 	VMOVAPS.Z Z0, K1, Z5
 	VADDPS    (SI)(AX*1), Z5, Z5
@@ -1387,19 +3161,19 @@ free93:
 	ADDQ      $+64, SI
 	ADDQ      $+64, DX
 	DECQ      R11
-	JNZ       channel92
+	JNZ       channel137
 	MOVQ      80(DI), BX
 	ADDQ      BX, 120(DI)
 	MOVQ      96(DI), BX
 	ADDQ      BX, 136(DI)
 	DECQ      104(DI)
-	JNZ       col91
+	JNZ       col136
 	MOVQ      72(DI), BX
 	ADDQ      BX, 112(DI)
 	MOVQ      88(DI), BX
 	ADDQ      BX, 128(DI)
 	DECQ      48(DI)
-	JNZ       row90
+	JNZ       row135
 	VZEROUPPER
 	RET
 
@@ -1416,12 +3190,12 @@ TEXT ·poolAverageAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four94
+	JEQ          four139
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row95:
+row140:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1429,51 +3203,51 @@ row95:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col96:
+col141:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel97:
+channel142:
 	MOVQ    32(DI), CX
 	MOVQ    (CX), AX
 	VMOVUPS (SI)(AX*1), Z0
 	MOVQ    32(DI), CX
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JEQ     taps99
+	JEQ     taps144
 
-tap98:
+tap143:
 	MOVQ   (CX), AX
 	ADDQ   SI, AX
 	VADDPS (AX), Z0, Z0
 	ADDQ   $+16, CX
 	CMPQ   CX, R12
-	JNE    tap98
+	JNE    tap143
 
-taps99:
+taps144:
 	VDIVPS  Z15, Z0, Z0
 	VMOVUPS Z0, (R8)(DX*1)
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel97
+	JNZ     channel142
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col96
+	JNZ     col141
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row95
+	JNZ     row140
 	VZEROUPPER
 	RET
 
-four94:
+four139:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -1487,7 +3261,7 @@ four94:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row100:
+row145:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1495,12 +3269,12 @@ row100:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col101:
+col146:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel102:
+channel147:
 	VMOVUPS     (SI)(AX*1), Z0
 	VADDPS      (SI)(CX*1), Z0, Z0
 	VADDPS      (SI)(R12*1), Z0, Z0
@@ -1510,19 +3284,19 @@ channel102:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel102
+	JNZ         channel147
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col101
+	JNZ         col146
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row100
+	JNZ         row145
 	VZEROUPPER
 	RET
 
@@ -1539,12 +3313,12 @@ TEXT ·poolAverageGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four103
+	JEQ          four148
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row104:
+row149:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1552,43 +3326,43 @@ row104:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col105:
+col150:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel106:
+channel151:
 	VMOVUPS (R8)(DX*1), Z0
 	VDIVPS  Z15, Z0, Z0
 	MOVQ    32(DI), CX
 
-tap107:
+tap152:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap107
+	JNE     tap152
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel106
+	JNZ     channel151
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col105
+	JNZ     col150
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row104
+	JNZ     row149
 	VZEROUPPER
 	RET
 
-four103:
+four148:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -1602,7 +3376,7 @@ four103:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row109:
+row154:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1610,12 +3384,12 @@ row109:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col110:
+col155:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel111:
+channel156:
 	VMOVUPS     (R8)(DX*1), Z0
 	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
 	VMOVUPS     Z0, (SI)(AX*1)
@@ -1625,19 +3399,19 @@ channel111:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel111
+	JNZ         channel156
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col110
+	JNZ         col155
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row109
+	JNZ         row154
 	VZEROUPPER
 	RET
 
@@ -1654,12 +3428,12 @@ TEXT ·poolAverageGradAddAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four112
+	JEQ          four157
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row113:
+row158:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1667,44 +3441,44 @@ row113:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col114:
+col159:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel115:
+channel160:
 	VMOVUPS (R8)(DX*1), Z0
 	VDIVPS  Z15, Z0, Z0
 	MOVQ    32(DI), CX
 
-tap116:
+tap161:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VADDPS  (AX), Z0, Z2
 	VMOVUPS Z2, (AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap116
+	JNE     tap161
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel115
+	JNZ     channel160
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col114
+	JNZ     col159
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row113
+	JNZ     row158
 	VZEROUPPER
 	RET
 
-four112:
+four157:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -1718,7 +3492,7 @@ four112:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row118:
+row163:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1726,12 +3500,12 @@ row118:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col119:
+col164:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel120:
+channel165:
 	VMOVUPS     (R8)(DX*1), Z0
 	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
 	VADDPS      (SI)(AX*1), Z0, Z2
@@ -1745,18 +3519,1009 @@ channel120:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel120
+	JNZ         channel165
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col119
+	JNZ         col164
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row118
+	JNZ         row163
+	VZEROUPPER
+	RET
+
+// func poolAverageOfTanhAVX512(a *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·poolAverageOfTanhAVX512(SB), NOSPLIT, $0-8
+	MOVQ            a+0(FP), DI
+	MOVQ            8(DI), R8
+	MOVQ            16(DI), R9
+	MOVQ            24(DI), R10
+	MOVQ            40(DI), R12
+	VBROADCASTSS    144(DI), Z15
+	VBROADCASTF32X8 tanh_0<>+0(SB), Z16
+	VBROADCASTF32X8 tanh_1<>+0(SB), Z17
+	VBROADCASTF32X8 tanh_2<>+0(SB), Z18
+	VBROADCASTF32X8 tanh_3<>+0(SB), Z19
+	VBROADCASTF32X8 tanh_4<>+0(SB), Z20
+	VBROADCASTF32X8 tanh_5<>+0(SB), Z21
+	VBROADCASTF32X8 tanh_6<>+0(SB), Z22
+	VBROADCASTF32X8 tanh_7<>+0(SB), Z23
+	MOVQ            32(DI), CX
+	MOVQ            R12, BX
+	SUBQ            CX, BX
+	CMPQ            BX, $+64
+	JEQ             four166
+	MOVQ            (DI), BX
+	MOVQ            BX, 112(DI)
+	MOVQ            $0x00000000, 128(DI)
+
+row167:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col168:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel169:
+	MOVQ             32(DI), CX
+	MOVQ             (CX), AX
+	VMOVUPS          (SI)(AX*1), Z2
+	VANDPS.BCST      word_7fffffff<>+0(SB), Z2, Z3
+	VBROADCASTSS     word_411051ec<>+0(SB), Z4
+	VMINPS           Z3, Z4, Z3
+	VBROADCASTSS     word_3f800000<>+0(SB), Z4
+	VFMADD231PS.BCST word_3fc80000<>+0(SB), Z3, Z4
+	VPSRLD           $0x16, Z4, Z4
+	VPERMPS          Z16, Z4, Z5
+	VSUBPS           Z5, Z3, Z3
+	VPERMPS          Z23, Z4, Z5
+	VPERMPS          Z22, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z21, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z20, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z19, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z18, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z17, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPTERNLOGD.BCST  $0xec, word_80000000<>+0(SB), Z5, Z2
+	VMOVUPS          Z2, (SI)(AX*1)
+	VMOVAPS          Z2, Z0
+	MOVQ             32(DI), CX
+	ADDQ             $+16, CX
+	CMPQ             CX, R12
+	JEQ              taps171
+
+tap170:
+	MOVQ             (CX), AX
+	ADDQ             SI, AX
+	VMOVUPS          (AX), Z2
+	VANDPS.BCST      word_7fffffff<>+0(SB), Z2, Z3
+	VBROADCASTSS     word_411051ec<>+0(SB), Z4
+	VMINPS           Z3, Z4, Z3
+	VBROADCASTSS     word_3f800000<>+0(SB), Z4
+	VFMADD231PS.BCST word_3fc80000<>+0(SB), Z3, Z4
+	VPSRLD           $0x16, Z4, Z4
+	VPERMPS          Z16, Z4, Z5
+	VSUBPS           Z5, Z3, Z3
+	VPERMPS          Z23, Z4, Z5
+	VPERMPS          Z22, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z21, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z20, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z19, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z18, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z17, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPTERNLOGD.BCST  $0xec, word_80000000<>+0(SB), Z5, Z2
+	VMOVUPS          Z2, (AX)
+	VADDPS           Z2, Z0, Z0
+	ADDQ             $+16, CX
+	CMPQ             CX, R12
+	JNE              tap170
+
+taps171:
+	VDIVPS  Z15, Z0, Z0
+	VMOVUPS Z0, (R8)(DX*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel169
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col168
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row167
+	VZEROUPPER
+	RET
+
+four166:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row172:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col173:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel174:
+	VMOVUPS          (SI)(AX*1), Z2
+	VANDPS.BCST      word_7fffffff<>+0(SB), Z2, Z3
+	VBROADCASTSS     word_411051ec<>+0(SB), Z4
+	VMINPS           Z3, Z4, Z3
+	VBROADCASTSS     word_3f800000<>+0(SB), Z4
+	VFMADD231PS.BCST word_3fc80000<>+0(SB), Z3, Z4
+	VPSRLD           $0x16, Z4, Z4
+	VPERMPS          Z16, Z4, Z5
+	VSUBPS           Z5, Z3, Z3
+	VPERMPS          Z23, Z4, Z5
+	VPERMPS          Z22, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z21, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z20, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z19, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z18, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z17, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPTERNLOGD.BCST  $0xec, word_80000000<>+0(SB), Z5, Z2
+	VMOVUPS          Z2, (SI)(AX*1)
+	VMOVAPS          Z2, Z0
+	VMOVUPS          (SI)(CX*1), Z2
+	VANDPS.BCST      word_7fffffff<>+0(SB), Z2, Z3
+	VBROADCASTSS     word_411051ec<>+0(SB), Z4
+	VMINPS           Z3, Z4, Z3
+	VBROADCASTSS     word_3f800000<>+0(SB), Z4
+	VFMADD231PS.BCST word_3fc80000<>+0(SB), Z3, Z4
+	VPSRLD           $0x16, Z4, Z4
+	VPERMPS          Z16, Z4, Z5
+	VSUBPS           Z5, Z3, Z3
+	VPERMPS          Z23, Z4, Z5
+	VPERMPS          Z22, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z21, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z20, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z19, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z18, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z17, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPTERNLOGD.BCST  $0xec, word_80000000<>+0(SB), Z5, Z2
+	VMOVUPS          Z2, (SI)(CX*1)
+	VADDPS           Z2, Z0, Z0
+	VMOVUPS          (SI)(R12*1), Z2
+	VANDPS.BCST      word_7fffffff<>+0(SB), Z2, Z3
+	VBROADCASTSS     word_411051ec<>+0(SB), Z4
+	VMINPS           Z3, Z4, Z3
+	VBROADCASTSS     word_3f800000<>+0(SB), Z4
+	VFMADD231PS.BCST word_3fc80000<>+0(SB), Z3, Z4
+	VPSRLD           $0x16, Z4, Z4
+	VPERMPS          Z16, Z4, Z5
+	VSUBPS           Z5, Z3, Z3
+	VPERMPS          Z23, Z4, Z5
+	VPERMPS          Z22, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z21, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z20, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z19, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z18, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z17, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPTERNLOGD.BCST  $0xec, word_80000000<>+0(SB), Z5, Z2
+	VMOVUPS          Z2, (SI)(R12*1)
+	VADDPS           Z2, Z0, Z0
+	VMOVUPS          (SI)(R15*1), Z2
+	VANDPS.BCST      word_7fffffff<>+0(SB), Z2, Z3
+	VBROADCASTSS     word_411051ec<>+0(SB), Z4
+	VMINPS           Z3, Z4, Z3
+	VBROADCASTSS     word_3f800000<>+0(SB), Z4
+	VFMADD231PS.BCST word_3fc80000<>+0(SB), Z3, Z4
+	VPSRLD           $0x16, Z4, Z4
+	VPERMPS          Z16, Z4, Z5
+	VSUBPS           Z5, Z3, Z3
+	VPERMPS          Z23, Z4, Z5
+	VPERMPS          Z22, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z21, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z20, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z19, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z18, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPERMPS          Z17, Z4, Z6
+	VFMADD213PS      Z6, Z3, Z5
+	VPTERNLOGD.BCST  $0xec, word_80000000<>+0(SB), Z5, Z2
+	VMOVUPS          Z2, (SI)(R15*1)
+	VADDPS           Z2, Z0, Z0
+	VMULPS.BCST      word_3e800000<>+0(SB), Z0, Z0
+	VMOVUPS          Z0, (R8)(DX*1)
+	ADDQ             $+64, SI
+	ADDQ             $+64, DX
+	DECQ             R11
+	JNZ              channel174
+	MOVQ             80(DI), BX
+	ADDQ             BX, 120(DI)
+	MOVQ             96(DI), BX
+	ADDQ             BX, 136(DI)
+	DECQ             104(DI)
+	JNZ              col173
+	MOVQ             72(DI), BX
+	ADDQ             BX, 112(DI)
+	MOVQ             88(DI), BX
+	ADDQ             BX, 128(DI)
+	DECQ             48(DI)
+	JNZ              row172
+	VZEROUPPER
+	RET
+
+// func poolAverageOfSigmoidAVX512(a *byte)
+// Requires: AVX, AVX512DQ, AVX512F
+TEXT ·poolAverageOfSigmoidAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Z15
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four175
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row176:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col177:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel178:
+	MOVQ              32(DI), CX
+	MOVQ              (CX), AX
+	VMOVUPS           (SI)(AX*1), Z2
+	VXORPS.BCST       word_80000000<>+0(SB), Z2, Z2
+	VBROADCASTSS      word_42b20000<>+0(SB), Z3
+	VMINPS            Z2, Z3, Z2
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z4
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       word_3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VBROADCASTSS      word_3f800000<>+0(SB), Z3
+	VADDPS            Z3, Z2, Z2
+	VDIVPS            Z2, Z3, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VMOVUPS           Z2, (SI)(AX*1)
+	VMOVAPS           Z2, Z0
+	MOVQ              32(DI), CX
+	ADDQ              $+16, CX
+	CMPQ              CX, R12
+	JEQ               taps180
+
+tap179:
+	MOVQ              (CX), AX
+	ADDQ              SI, AX
+	VMOVUPS           (AX), Z2
+	VXORPS.BCST       word_80000000<>+0(SB), Z2, Z2
+	VBROADCASTSS      word_42b20000<>+0(SB), Z3
+	VMINPS            Z2, Z3, Z2
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z4
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       word_3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VBROADCASTSS      word_3f800000<>+0(SB), Z3
+	VADDPS            Z3, Z2, Z2
+	VDIVPS            Z2, Z3, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VMOVUPS           Z2, (AX)
+	VADDPS            Z2, Z0, Z0
+	ADDQ              $+16, CX
+	CMPQ              CX, R12
+	JNE               tap179
+
+taps180:
+	VDIVPS  Z15, Z0, Z0
+	VMOVUPS Z0, (R8)(DX*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel178
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col177
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row176
+	VZEROUPPER
+	RET
+
+four175:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row181:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col182:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel183:
+	VMOVUPS           (SI)(AX*1), Z2
+	VXORPS.BCST       word_80000000<>+0(SB), Z2, Z2
+	VBROADCASTSS      word_42b20000<>+0(SB), Z3
+	VMINPS            Z2, Z3, Z2
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z4
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       word_3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VBROADCASTSS      word_3f800000<>+0(SB), Z3
+	VADDPS            Z3, Z2, Z2
+	VDIVPS            Z2, Z3, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VMOVUPS           Z2, (SI)(AX*1)
+	VMOVAPS           Z2, Z0
+	VMOVUPS           (SI)(CX*1), Z2
+	VXORPS.BCST       word_80000000<>+0(SB), Z2, Z2
+	VBROADCASTSS      word_42b20000<>+0(SB), Z3
+	VMINPS            Z2, Z3, Z2
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z4
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       word_3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VBROADCASTSS      word_3f800000<>+0(SB), Z3
+	VADDPS            Z3, Z2, Z2
+	VDIVPS            Z2, Z3, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VMOVUPS           Z2, (SI)(CX*1)
+	VADDPS            Z2, Z0, Z0
+	VMOVUPS           (SI)(R12*1), Z2
+	VXORPS.BCST       word_80000000<>+0(SB), Z2, Z2
+	VBROADCASTSS      word_42b20000<>+0(SB), Z3
+	VMINPS            Z2, Z3, Z2
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z4
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       word_3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VBROADCASTSS      word_3f800000<>+0(SB), Z3
+	VADDPS            Z3, Z2, Z2
+	VDIVPS            Z2, Z3, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VMOVUPS           Z2, (SI)(R12*1)
+	VADDPS            Z2, Z0, Z0
+	VMOVUPS           (SI)(R15*1), Z2
+	VXORPS.BCST       word_80000000<>+0(SB), Z2, Z2
+	VBROADCASTSS      word_42b20000<>+0(SB), Z3
+	VMINPS            Z2, Z3, Z2
+	VBROADCASTSS      word_c2b00000<>+0(SB), Z3
+	VMAXPS            Z2, Z3, Z2
+	VMULPS.BCST       word_3fb8aa3b<>+0(SB), Z2, Z3
+	VRNDSCALEPS       $0x08, Z3, Z3
+	VFNMADD231PS.BCST word_3f318000<>+0(SB), Z3, Z2
+	VFNMADD231PS.BCST word_b95e8083<>+0(SB), Z3, Z2
+	VBROADCASTSS      word_3ab6892a<>+0(SB), Z4
+	VFMADD213PS.BCST  word_3c09065d<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3d2aaa8c<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3e2aaa6e<>+0(SB), Z2, Z4
+	VFMADD213PS.BCST  word_3f000000<>+0(SB), Z2, Z4
+	VMULPS            Z2, Z2, Z5
+	VFMADD213PS       Z2, Z5, Z4
+	VADDPS.BCST       word_3f800000<>+0(SB), Z4, Z2
+	VSCALEFPS         Z3, Z2, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VBROADCASTSS      word_3f800000<>+0(SB), Z3
+	VADDPS            Z3, Z2, Z2
+	VDIVPS            Z2, Z3, Z2
+	VCMPPS.BCST       $0x15, word_00800000<>+0(SB), Z2, K1
+	VMOVAPS.Z         Z2, K1, Z2
+	VMOVUPS           Z2, (SI)(R15*1)
+	VADDPS            Z2, Z0, Z0
+	VMULPS.BCST       word_3e800000<>+0(SB), Z0, Z0
+	VMOVUPS           Z0, (R8)(DX*1)
+	ADDQ              $+64, SI
+	ADDQ              $+64, DX
+	DECQ              R11
+	JNZ               channel183
+	MOVQ              80(DI), BX
+	ADDQ              BX, 120(DI)
+	MOVQ              96(DI), BX
+	ADDQ              BX, 136(DI)
+	DECQ              104(DI)
+	JNZ               col182
+	MOVQ              72(DI), BX
+	ADDQ              BX, 112(DI)
+	MOVQ              88(DI), BX
+	ADDQ              BX, 128(DI)
+	DECQ              48(DI)
+	JNZ               row181
+	VZEROUPPER
+	RET
+
+// func poolAverageGradOfReLUAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolAverageGradOfReLUAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Z15
+	SUBQ         (DI), R10
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four184
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row185:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col186:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel187:
+	VMOVUPS (R8)(DX*1), Z0
+	VDIVPS  Z15, Z0, Z0
+	MOVQ    32(DI), CX
+
+tap188:
+	MOVQ      (CX), AX
+	ADDQ      SI, AX
+	VMOVUPS   (AX)(R10*1), Z3
+	VMOVAPS   Z0, Z2
+	VPXORD    Z7, Z7, Z7
+	VCMPPS    $0x1e, Z7, Z3, K1
+	VMOVAPS.Z Z2, K1, Z2
+	VMOVUPS   Z2, (AX)
+	ADDQ      $+16, CX
+	CMPQ      CX, R12
+	JNE       tap188
+	ADDQ      $+64, SI
+	ADDQ      $+64, DX
+	DECQ      R11
+	JNZ       channel187
+	MOVQ      80(DI), BX
+	ADDQ      BX, 120(DI)
+	MOVQ      96(DI), BX
+	ADDQ      BX, 136(DI)
+	DECQ      104(DI)
+	JNZ       col186
+	MOVQ      72(DI), BX
+	ADDQ      BX, 112(DI)
+	MOVQ      88(DI), BX
+	ADDQ      BX, 128(DI)
+	DECQ      48(DI)
+	JNZ       row185
+	VZEROUPPER
+	RET
+
+four184:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row190:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col191:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel192:
+	VMOVUPS     (R8)(DX*1), Z0
+	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
+	LEAQ        (SI)(R10*1), BX
+	VMOVUPS     (BX)(AX*1), Z3
+	VMOVAPS     Z0, Z2
+	VPXORD      Z7, Z7, Z7
+	VCMPPS      $0x1e, Z7, Z3, K1
+	VMOVAPS.Z   Z2, K1, Z2
+	VMOVUPS     Z2, (SI)(AX*1)
+	VMOVUPS     (BX)(CX*1), Z3
+	VMOVAPS     Z0, Z2
+	VPXORD      Z7, Z7, Z7
+	VCMPPS      $0x1e, Z7, Z3, K1
+	VMOVAPS.Z   Z2, K1, Z2
+	VMOVUPS     Z2, (SI)(CX*1)
+	VMOVUPS     (BX)(R12*1), Z3
+	VMOVAPS     Z0, Z2
+	VPXORD      Z7, Z7, Z7
+	VCMPPS      $0x1e, Z7, Z3, K1
+	VMOVAPS.Z   Z2, K1, Z2
+	VMOVUPS     Z2, (SI)(R12*1)
+	VMOVUPS     (BX)(R15*1), Z3
+	VMOVAPS     Z0, Z2
+	VPXORD      Z7, Z7, Z7
+	VCMPPS      $0x1e, Z7, Z3, K1
+	VMOVAPS.Z   Z2, K1, Z2
+	VMOVUPS     Z2, (SI)(R15*1)
+	ADDQ        $+64, SI
+	ADDQ        $+64, DX
+	DECQ        R11
+	JNZ         channel192
+	MOVQ        80(DI), BX
+	ADDQ        BX, 120(DI)
+	MOVQ        96(DI), BX
+	ADDQ        BX, 136(DI)
+	DECQ        104(DI)
+	JNZ         col191
+	MOVQ        72(DI), BX
+	ADDQ        BX, 112(DI)
+	MOVQ        88(DI), BX
+	ADDQ        BX, 128(DI)
+	DECQ        48(DI)
+	JNZ         row190
+	VZEROUPPER
+	RET
+
+// func poolAverageGradOfTanhAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolAverageGradOfTanhAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Z15
+	SUBQ         (DI), R10
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four193
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row194:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col195:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel196:
+	VMOVUPS (R8)(DX*1), Z0
+	VDIVPS  Z15, Z0, Z0
+	MOVQ    32(DI), CX
+
+tap197:
+	MOVQ         (CX), AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX)(R10*1), Z3
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VFNMADD231PS Z3, Z3, Z4
+	VMULPS       Z4, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $+16, CX
+	CMPQ         CX, R12
+	JNE          tap197
+	ADDQ         $+64, SI
+	ADDQ         $+64, DX
+	DECQ         R11
+	JNZ          channel196
+	MOVQ         80(DI), BX
+	ADDQ         BX, 120(DI)
+	MOVQ         96(DI), BX
+	ADDQ         BX, 136(DI)
+	DECQ         104(DI)
+	JNZ          col195
+	MOVQ         72(DI), BX
+	ADDQ         BX, 112(DI)
+	MOVQ         88(DI), BX
+	ADDQ         BX, 128(DI)
+	DECQ         48(DI)
+	JNZ          row194
+	VZEROUPPER
+	RET
+
+four193:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row199:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col200:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel201:
+	VMOVUPS      (R8)(DX*1), Z0
+	VMULPS.BCST  word_3e800000<>+0(SB), Z0, Z0
+	LEAQ         (SI)(R10*1), BX
+	VMOVUPS      (BX)(AX*1), Z3
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VFNMADD231PS Z3, Z3, Z4
+	VMULPS       Z4, Z2, Z2
+	VMOVUPS      Z2, (SI)(AX*1)
+	VMOVUPS      (BX)(CX*1), Z3
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VFNMADD231PS Z3, Z3, Z4
+	VMULPS       Z4, Z2, Z2
+	VMOVUPS      Z2, (SI)(CX*1)
+	VMOVUPS      (BX)(R12*1), Z3
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VFNMADD231PS Z3, Z3, Z4
+	VMULPS       Z4, Z2, Z2
+	VMOVUPS      Z2, (SI)(R12*1)
+	VMOVUPS      (BX)(R15*1), Z3
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VFNMADD231PS Z3, Z3, Z4
+	VMULPS       Z4, Z2, Z2
+	VMOVUPS      Z2, (SI)(R15*1)
+	ADDQ         $+64, SI
+	ADDQ         $+64, DX
+	DECQ         R11
+	JNZ          channel201
+	MOVQ         80(DI), BX
+	ADDQ         BX, 120(DI)
+	MOVQ         96(DI), BX
+	ADDQ         BX, 136(DI)
+	DECQ         104(DI)
+	JNZ          col200
+	MOVQ         72(DI), BX
+	ADDQ         BX, 112(DI)
+	MOVQ         88(DI), BX
+	ADDQ         BX, 128(DI)
+	DECQ         48(DI)
+	JNZ          row199
+	VZEROUPPER
+	RET
+
+// func poolAverageGradOfSigmoidAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolAverageGradOfSigmoidAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Z15
+	SUBQ         (DI), R10
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four202
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row203:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col204:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel205:
+	VMOVUPS (R8)(DX*1), Z0
+	VDIVPS  Z15, Z0, Z0
+	MOVQ    32(DI), CX
+
+tap206:
+	MOVQ         (CX), AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX)(R10*1), Z3
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VSUBPS       Z3, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMULPS       Z4, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $+16, CX
+	CMPQ         CX, R12
+	JNE          tap206
+	ADDQ         $+64, SI
+	ADDQ         $+64, DX
+	DECQ         R11
+	JNZ          channel205
+	MOVQ         80(DI), BX
+	ADDQ         BX, 120(DI)
+	MOVQ         96(DI), BX
+	ADDQ         BX, 136(DI)
+	DECQ         104(DI)
+	JNZ          col204
+	MOVQ         72(DI), BX
+	ADDQ         BX, 112(DI)
+	MOVQ         88(DI), BX
+	ADDQ         BX, 128(DI)
+	DECQ         48(DI)
+	JNZ          row203
+	VZEROUPPER
+	RET
+
+four202:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row208:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col209:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel210:
+	VMOVUPS      (R8)(DX*1), Z0
+	VMULPS.BCST  word_3e800000<>+0(SB), Z0, Z0
+	LEAQ         (SI)(R10*1), BX
+	VMOVUPS      (BX)(AX*1), Z3
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VSUBPS       Z3, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMULPS       Z4, Z2, Z2
+	VMOVUPS      Z2, (SI)(AX*1)
+	VMOVUPS      (BX)(CX*1), Z3
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VSUBPS       Z3, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMULPS       Z4, Z2, Z2
+	VMOVUPS      Z2, (SI)(CX*1)
+	VMOVUPS      (BX)(R12*1), Z3
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VSUBPS       Z3, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMULPS       Z4, Z2, Z2
+	VMOVUPS      Z2, (SI)(R12*1)
+	VMOVUPS      (BX)(R15*1), Z3
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VSUBPS       Z3, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMULPS       Z4, Z2, Z2
+	VMOVUPS      Z2, (SI)(R15*1)
+	ADDQ         $+64, SI
+	ADDQ         $+64, DX
+	DECQ         R11
+	JNZ          channel210
+	MOVQ         80(DI), BX
+	ADDQ         BX, 120(DI)
+	MOVQ         96(DI), BX
+	ADDQ         BX, 136(DI)
+	DECQ         104(DI)
+	JNZ          col209
+	MOVQ         72(DI), BX
+	ADDQ         BX, 112(DI)
+	MOVQ         88(DI), BX
+	ADDQ         BX, 128(DI)
+	DECQ         48(DI)
+	JNZ          row208
 	VZEROUPPER
 	RET

@@ -36,18 +36,9 @@ func (g *gen) activations(elem elemFunc) {
 	})
 	var table func(i int) operand.Op
 	forward("Tanh", func(x reg.VecPhysical, _ floats) { g.tanh(table, x, v(1), v(2), v(3), v(4)) }, func() { table = g.tanhTables(16) })
-	backward("Tanh", func(floats) {
-		g.VMOVUPS(g.constant(1), v(2))
-		g.VFNMADD231PS(v(1), v(1), v(2))
-		g.VMULPS(v(2), v(0), v(0))
-	})
+	backward("Tanh", func(floats) { g.tanhSlope(v(0), v(1), v(2)) })
 	forward("Sigmoid", func(x reg.VecPhysical, _ floats) { g.sigmoid(x, v(1), v(2), v(3)) })
-	backward("Sigmoid", func(floats) {
-		g.VMOVUPS(g.constant(1), v(2))
-		g.VSUBPS(v(1), v(2), v(2))
-		g.VMULPS(v(1), v(2), v(2))
-		g.VMULPS(v(2), v(0), v(0))
-	})
+	backward("Sigmoid", func(floats) { g.sigmoidSlope(v(0), v(1), v(2)) })
 	forward("LeakyReLU", func(x reg.VecPhysical, f floats) {
 		g.zero(1)
 		g.VMULPS(f(0), x, v(2))

@@ -38,6 +38,7 @@ func pools(g *gen) {
 		add("poolAverage", g.poolAverage)
 		add("poolAverageGrad", func(name string) { g.poolAverageGrad(name, false) })
 		add("poolAverageGradAdd", func(name string) { g.poolAverageGrad(name, true) })
+		g.activatedPools(add)
 		if n == 0 {
 			g.table = append(g.table, fmt.Sprintf("poolKinds = %d", len(names)), ")")
 		}
