@@ -41,8 +41,11 @@ const (
 	narrow         = 1.5
 )
 
-// winogradShare is the time of Winograd's algorithm, which convolutions go by with samples in the lanes, beside the sums over taps.
-const winogradShare = 0.5
+// The time of Winograd's algorithm, which convolutions go by with samples in the lanes, beside the sums over taps: in tiles and along rows.
+const (
+	winogradShare = 0.5
+	rowShare      = 0.8
+)
 
 // prefersChannels reports whether n samples, fewer than 16, take less time with channels in the lanes: by the lanes that each
 // mapping leaves empty.
@@ -54,8 +57,12 @@ func prefersChannels(net *model.Network, n int, exact bool, path kernel.Path) bo
 		padding := float64(kernel.Padded(outs)) / float64(outs)
 		macs, elements := float64(node.MACs), float64(node.Out.Size()/groups)
 		batched := macs
-		if l, ok := node.Layer.(model.Conv2D); ok && !exact && device.Winograd(l, node.In[0]) {
+		switch algorithmOf(node, exact) {
+		case winogradTiles:
 			batched *= winogradShare
+		case winogradRows:
+			batched *= rowShare
+		case sumOverTaps:
 		}
 		samples += kernel.Lanes * (batched + sampleElement*elements)
 		if outs <= kernel.Lanes {

@@ -51,8 +51,12 @@ func trainsAcross(net *model.Network, n int, exact bool, path kernel.Path) bool 
 		outs, groups := outsOf(node)
 		macs, elements := float64(node.MACs), float64(trainElement*node.Out.Size())
 		batched := macs
-		if l, ok := node.Layer.(model.Conv2D); ok && !exact && device.Winograd(l, node.In[0]) {
+		switch algorithmOf(node, exact) {
+		case winogradTiles:
 			batched *= trainingShare(node.Out)
+		case winogradRows:
+			batched *= rowShare
+		case sumOverTaps:
 		}
 		if _, ok := node.Layer.(model.LocalResponseNormalization); ok {
 			elements = float64(lrnWork * node.Out.Size())

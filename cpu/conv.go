@@ -20,6 +20,7 @@ type convState struct {
 	pool    *bandPool
 	joined  bool // the average pool activates what it pools, and its gradient goes through the activation in the same pass
 	arg     *buffer
+	rows    *rowWinograd // what computes the sums, or nil
 }
 
 // convForward emits a convolution with its bias; in a fused plan also the activation and the pooling, a band of rows at a time.
@@ -32,8 +33,8 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	c.conv[i] = s
 	f, alpha := b.activation(c.net)
 	fusedReLU := f == model.ReLU && !c.purpose.unfused
-	winograd := c.usesWinograd(l, node.In[0])
-	spec := convSpec{name: node.Name, bank: &bank, kern: kern, bias: bias, winograd: winograd, relu: fusedReLU}
+	by := c.algorithm(l, node.In[0])
+	spec := convSpec{name: node.Name, bank: &bank, kern: kern, bias: bias, by: by, relu: fusedReLU}
 	plain := f == model.Linear || fusedReLU
 	inPlace := !plain && !c.purpose.unfused && !kernel.NeedsInput(f)
 
@@ -47,6 +48,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 			dst = s.z
 		}
 		q := c.convProduct(spec, bank.v.Out, bank.rowsOf(bandFloats), 1)
+		s.rows = q.rows
 		bands := q.bands
 		rowFloats := bank.outW * bank.filters * kernel.Lanes
 		chunks := min(len(bands), maxChunks)
@@ -57,7 +59,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 				w.hint()
 				bd := &bands[k]
 				rows := z[bd.lo*rowFloats : bd.hi*rowFloats]
-				q.band(w, k, rows, x)
+				q.band(w, n, k, rows, x)
 				if fusedReLU && bd.empty != nil || inPlace {
 					c.activate(f, alpha, rows, rows, bank.filters)
 				}
@@ -83,13 +85,14 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	s.joined = !s.pool.max && c.k.PreferAverageOf(f)
 	rowFloats := bank.outW * bank.filters * kernel.Lanes
 	window := s.pool.v.Kernel
-	windows := !winograd && !c.purpose.unfused && c.usesWindows(&bank, s.pool, f) // sums are pooled as they arise
+	windows := by == sumOverTaps && !c.purpose.unfused && c.usesWindows(&bank, s.pool, f) // sums are pooled as they arise
 	inFront := c.front != nil && c.front.conv == b
 	spec.pool, spec.pieces, spec.windows = s.pool, s.pool.rows(), windows
 	if inFront {
 		spec.pieces = c.front.pieces
 	}
 	q := c.convProduct(spec, s.pool.v.Out*window, window, window)
+	s.rows = q.rows
 	bands := q.bands
 	var scratch *buffer
 	if s.y == nil && slices.ContainsFunc(bands, func(bd convBand) bool { return !windows || bd.sums() }) {
@@ -118,7 +121,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 				}
 				runWindows(bd.windows, out[at:], a, x, q.w, q.bias)
 				if bd.sums() {
-					q.band(w, k, rows, x)
+					q.band(w, n, k, rows, x)
 					if fusedReLU && bd.empty != nil {
 						c.activate(f, alpha, rows, rows, bank.filters)
 					}
@@ -130,7 +133,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 			if scratch == nil {
 				rows = s.y.at(w, n)[bd.lo*rowFloats : bd.hi*rowFloats]
 			}
-			q.band(w, k, rows, x)
+			q.band(w, n, k, rows, x)
 			activates := s.joined && inPlace
 			if fusedReLU && bd.empty != nil || inPlace && !activates {
 				bd.pool.eachRow(rows, rowFloats, func(lo, hi int) { c.activate(f, alpha, rows[lo:hi], rows[lo:hi], bank.filters) })
@@ -176,8 +179,8 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 	wantsInput := c.grads.Wanted(node.Inputs[0])
 	rowFloats := bank.outW * bank.filters * kernel.Lanes
 
-	winograd := c.usesWinograd(l, node.In[0])
-	fromPooled := !wantsInput && !winograd && c.usesWindowGrads(bank, s.pool, kern)
+	by := c.algorithm(l, node.In[0])
+	fromPooled := !wantsInput && by == sumOverTaps && c.usesWindowGrads(bank, s.pool, kern)
 	// dz is the gradient at the sums: whole where the input's gradient is wanted or nothing is pooled, else a band, or not made at all.
 	dz := dy
 	whole := true
@@ -213,7 +216,7 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 			dz.scope, dz.fixed = perWorker, true
 		}
 	}
-	g := c.newConvGrad(i, bank, kern, bias, winograd, gradRows{rows, height, align, s.pool, pieces, fromPooled})
+	g := c.newConvGrad(i, bank, kern, bias, by, gradRows{rows, height, align, s.pool, pieces, fromPooled})
 	if !whole {
 		dz.words = g.mostRows() * rowFloats
 	}
@@ -300,13 +303,13 @@ func (c *compiler) convBackward(b *block, l model.Conv2D) {
 		if c.purpose.spread {
 			chunks = min(bank.v.In, maxChunks)
 		}
-		q := c.convProduct(convSpec{name: node.Name + " input gradient", bank: bank, kern: kern, back: true, winograd: c.usesWinograd(l, node.In[0])},
+		q := c.convProduct(convSpec{name: node.Name + " input gradient", bank: bank, kern: kern, back: true, by: c.algorithm(l, node.In[0])},
 			bank.v.In, (bank.v.In+chunks-1)/chunks, 1)
 		rowFloats := bank.inW * bank.channels * kernel.Lanes
 		task := device.Task{Name: node.Name + " input gradient", Layers: c.layers(i), Kernel: c.kernelName(q.kernel), FLOPs: q.flops * int64(c.plan.groups)}
 		c.split(task, len(q.bands), append([]*buffer{dz, dx}, q.uses...), func(w *worker, n, chunk int) {
 			bd := &q.bands[chunk]
-			q.band(w, chunk, dx.at(w, n)[bd.lo*rowFloats:bd.hi*rowFloats], dz.at(w, n))
+			q.band(w, n, chunk, dx.at(w, n)[bd.lo*rowFloats:bd.hi*rowFloats], dz.at(w, n))
 		})
 	})
 }

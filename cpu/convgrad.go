@@ -10,6 +10,7 @@ type convGrad struct {
 	bank       *filterBank
 	kern, bias *param
 	winograd   *winogradGrad // nil: as a sum over taps
+	rows       *rowGrad      // the same
 	lanes      bool          // the lanes of the kernel's sums are samples, else outputs
 	acc        *buffer
 	biasAcc    *buffer
@@ -86,7 +87,7 @@ type windowGradCall struct {
 }
 
 // newConvGrad prepares the sums over bands of rows of the output. kern and bias are nil or frozen where no gradient of theirs is wanted.
-func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winograd bool, r gradRows) *convGrad {
+func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, by algorithm, r gradRows) *convGrad {
 	name := c.net.Nodes[node].Name
 	g := &convGrad{c: c, bank: b, kern: kern, bias: bias, lanes: kernel.PreferLanes(b.fg), kernel: "unpool"}
 	ld := kernel.Padded(b.fg)
@@ -97,7 +98,7 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winog
 	}
 	whole := b.forwardSlide()
 	switch {
-	case kern.trains() && winograd:
+	case kern.trains() && by == winogradTiles:
 		g.kernel = "winograd"
 		g.winograd, r.height = c.newWinogradGrad(name, b, r.rows, r.align)
 		g.uses = append(g.uses, g.winograd.uses()...)
@@ -105,6 +106,12 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winog
 		if !g.winograd.whole {
 			g.acc = g.winograd.acc
 		}
+	case kern.trains() && by == winogradRows:
+		g.kernel = "winograd"
+		g.rows, r.height = c.newRowGrad(name, b, r.rows, r.align, c.conv[node].rows)
+		g.uses = append(g.uses, g.rows.uses()...)
+		g.flops = whole.flops()
+		g.acc = g.rows.acc
 	case kern.trains():
 		g.kernel = "grad_outer"
 		if g.lanes {
@@ -128,7 +135,7 @@ func (c *compiler) newConvGrad(node int, b *filterBank, kern, bias *param, winog
 			for _, q := range bd.pooled {
 				g.flops += q.g.Flops(1)
 			}
-		case kern.trains() && g.winograd == nil:
+		case kern.trains() && g.winograd == nil && g.rows == nil:
 			for _, r := range part.regions(lo, hi) {
 				if len(r.taps) > 0 {
 					g.call(&bd, r, ld)
@@ -254,6 +261,10 @@ func (g *convGrad) band(w *worker, n, k int, x, grad []float32) {
 		g.winograd.band(w, n, k, bd.lo, x, grad)
 		return
 	}
+	if g.rows != nil {
+		g.rows.band(w, n, k, x, grad)
+		return
+	}
 	if g.acc == nil {
 		return
 	}
@@ -293,8 +304,12 @@ func (g *convGrad) finish(node int) {
 			}
 		})
 	}
-	if g.winograd != nil {
-		uses, fill := g.winograd.finish(g.parts, c.layers(node))
+	if g.winograd != nil || g.rows != nil {
+		finish := func() ([]*buffer, func(int) fillFunc) { return g.rows.finish(g.parts, c.layers(node)) }
+		if g.winograd != nil {
+			finish = func() ([]*buffer, func(int) fillFunc) { return g.winograd.finish(g.parts, c.layers(node)) }
+		}
+		uses, fill := finish()
 		c.learn(g.kern, b.kernelRows, b.filters, b.cg, int64(b.weightCount), uses, fill)
 		return
 	}

@@ -39,7 +39,7 @@ func (c *compiler) newFront(blocks []block) *front {
 	f := &front{conv: &blocks[0], dense: &blocks[2]}
 	first := &c.net.Nodes[f.conv.nodes[0]]
 	l, ok := first.Layer.(model.Conv2D)
-	if !ok || first.Inputs[0] != model.Input || f.conv.pool(c.net) == nil || c.usesWinograd(l, first.In[0]) {
+	if !ok || first.Inputs[0] != model.Input || f.conv.pool(c.net) == nil || c.algorithm(l, first.In[0]) != sumOverTaps {
 		return nil
 	}
 	flat, out := blocks[1].nodes[0], f.conv.last()

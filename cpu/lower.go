@@ -365,6 +365,7 @@ func (c *compiler) finish() (*plan, error) {
 		for _, q := range c.net.Params() {
 			if q.Trainable {
 				c.renewTransforms(c.prog.params[q.Name])
+				c.renewRows(c.prog.params[q.Name])
 			}
 		}
 	}

@@ -22,6 +22,7 @@ type param struct {
 
 	copies     []*kernelCopy  // of a convolution's kernel, for products
 	transforms []*transformed // the same, for Winograd's algorithm
+	rows       *rowKernel     // the same, along rows; nil where there is none
 	copied     int            // floats of grad and of all copies
 }
 
@@ -47,7 +48,13 @@ func (p *param) kept() int {
 // bytes is what the parameter's own values, its slots and its gradients take.
 func (p *param) bytes() (values, slots, grads int64) {
 	n := 4 * int64(p.Size())
-	return n, n * int64(p.kept()), 4 * int64(p.copied)
+	copied := p.copied
+	if p.rows != nil {
+		for i := range p.rows.planes {
+			copied += p.rows.planes[i].copied
+		}
+	}
+	return n, n * int64(p.kept()), 4 * int64(copied)
 }
 
 // param is the parameter of a node with a role, nil where there is none.

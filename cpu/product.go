@@ -7,9 +7,10 @@ import (
 // product is the sums of a convolution, or its input's gradient, computed a band of rows at a time.
 type product struct {
 	bands    []convBand
-	outs     int       // of one group
-	w, bias  []float32 // bias is nil where there is none
-	winograd *winograd // nil: as a sum over taps
+	outs     int          // of one group
+	w, bias  []float32    // bias is nil where there is none
+	winograd *winograd    // nil: as a sum over taps
+	rows     *rowWinograd // the same
 	uses     []*buffer
 	flops    int64 // of a group of samples
 	kernel   string
@@ -21,7 +22,7 @@ type convSpec struct {
 	bank       *filterBank
 	kern, bias *param // bias is nil where there is none
 	back       bool   // the input's gradient
-	winograd   bool
+	by         algorithm
 	relu       bool
 	pool       *bandPool // where a pool follows, whose pieces are the bands, unless by Winograd's algorithm; else nil
 	pieces     []piece
@@ -40,7 +41,8 @@ func (c *compiler) convProduct(s convSpec, rows, height, align int) *product {
 	if s.bias != nil {
 		p.bias = s.bias.w
 	}
-	if s.winograd {
+	switch s.by {
+	case winogradTiles:
 		p.kernel = "winograd"
 		p.winograd = c.newWinograd(s.name, b.tiling(c, s.name, back), slide.yChannels, c.transform(s.kern, b, back), rows, align)
 		p.winograd.relu, p.winograd.bias = s.relu, p.bias
@@ -49,6 +51,15 @@ func (c *compiler) convProduct(s convSpec, rows, height, align int) *product {
 			p.bands = append(p.bands, convBand{lo: lo, hi: min(lo+p.winograd.height, rows), pool: s.pool})
 		}
 		return p
+	case winogradRows:
+		p.kernel = "winograd"
+		p.rows = c.newRowWinograd(s, rows, align)
+		p.uses = p.rows.uses()
+		for _, bd := range p.rows.bands {
+			p.bands = append(p.bands, convBand{lo: bd.lo, hi: bd.hi, pool: s.pool})
+		}
+		return p
+	case sumOverTaps:
 	}
 	spec := kernel.GemmSpec{Outs: outs, WTap: slide.yChannels, WOut: 1, ReLU: s.relu}
 	if s.bias != nil {
@@ -76,11 +87,15 @@ func (c *compiler) convProduct(s convSpec, rows, height, align int) *product {
 	return p
 }
 
-// band computes band k into y from the whole operand x.
-func (p *product) band(w *worker, k int, y, x []float32) {
+// band computes band k of group n into y from the whole operand x.
+func (p *product) band(w *worker, n, k int, y, x []float32) {
 	bd := &p.bands[k]
 	if p.winograd != nil {
 		p.winograd.band(w, k, bd.lo, y, x)
+		return
+	}
+	if p.rows != nil {
+		p.rows.band(w, n, k, y, x)
 		return
 	}
 	runGemms(bd.calls, y, x, p.w, p.bias)
@@ -170,6 +185,9 @@ func (c *compiler) copyKernel(p *param, b *filterBank, back, packed bool) []floa
 
 // renewAll brings all copies of a convolution's kernel up to date.
 func (p *param) renewAll(k *kernel.Kernels) {
+	if p.rows != nil {
+		p.rows.renew(k, 0, p.rows.plane.v.Kernel, true)
+	}
 	p.renewOthers(k)
 	for _, c := range p.copies {
 		if c.trained {
@@ -185,6 +203,9 @@ func (p *param) renewAll(k *kernel.Kernels) {
 
 // renewOthers brings those up to date that training steps do not.
 func (p *param) renewOthers(k *kernel.Kernels) {
+	if p.rows != nil {
+		p.rows.renew(k, 0, p.rows.plane.v.Kernel, false)
+	}
 	for _, c := range p.copies {
 		if !c.trained {
 			c.renew(0, c.rows)

@@ -17,6 +17,7 @@ type filterBank struct {
 	cg, fg      int // channels and filters of one group
 	kernelRows  int // kh·kw·cg
 	weightCount int
+	dense       bool // rows of tiles, which follow each other without a gap: see slide
 }
 
 func newFilterBank(l model.Conv2D, in model.Shape) filterBank {
@@ -48,11 +49,12 @@ type slide struct {
 	yWidth, yChannels, yGroup int
 	groups                    int
 	row                       func(ky, kx int) int
+	dense                     bool // rows that follow each other in operand and result make one
 }
 
 func (b *filterBank) forwardSlide() slide {
 	return slide{
-		rows: forwardAxis(b.v), cols: forwardAxis(b.h), groups: b.groups,
+		rows: forwardAxis(b.v), cols: forwardAxis(b.h), groups: b.groups, dense: b.dense,
 		xWidth: b.inW, xChannels: b.channels, xGroup: b.cg, yWidth: b.outW, yChannels: b.filters, yGroup: b.fg,
 		row: func(ky, kx int) int { return (ky*b.h.Kernel + kx) * b.cg },
 	}
@@ -61,7 +63,7 @@ func (b *filterBank) forwardSlide() slide {
 // backwardSlide reads the kernel that flip made: both axes reversed, filters before channels.
 func (b *filterBank) backwardSlide() slide {
 	return slide{
-		rows: backwardAxis(b.v), cols: backwardAxis(b.h), groups: b.groups,
+		rows: backwardAxis(b.v), cols: backwardAxis(b.h), groups: b.groups, dense: b.dense,
 		xWidth: b.outW, xChannels: b.filters, xGroup: b.fg, yWidth: b.inW, yChannels: b.channels, yGroup: b.cg,
 		row: func(ky, kx int) int { return ((b.v.Kernel-1-ky)*b.h.Kernel + b.h.Kernel - 1 - kx) * b.fg },
 	}
@@ -106,6 +108,10 @@ func (s *slide) region(g int, rs, cs segment, lo int) region {
 		r.turned = true
 		r.rows, r.cols = 1, rs.n
 		r.grid = kernel.Grid{Cols: rs.n, XRow: r.grid.XCol, XCol: r.grid.XRow, YRow: r.grid.YCol, YCol: r.grid.YRow}
+	}
+	if s.dense && r.grid.XRow == r.grid.XCol*r.cols && r.grid.YRow == r.grid.YCol*r.cols {
+		r.rows, r.cols = 1, r.rows*r.cols
+		r.grid.Cols = r.cols
 	}
 	if len(rs.taps) == 0 || len(cs.taps) == 0 {
 		return r

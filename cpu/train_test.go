@@ -187,10 +187,14 @@ func TestWorkersDoNotChangeBits(t *testing.T) {
 // TestWidthsDoNotChangeBits trains with each width of registers, by Winograd's algorithm and without.
 func TestWidthsDoNotChangeBits(t *testing.T) {
 	t.Parallel()
-	for _, exact := range []bool{false, true} {
-		net, plan := preset(t, "wide"), lesson("wide")
-		plan.Exact = exact
-		set := images(t, net, 40)
+	for _, c := range []struct {
+		name  string
+		n     int
+		exact bool
+	}{{"wide", 40, false}, {"wide", 40, true}, {"lenet5", 200, false}, {"lenet5", 200, true}} {
+		net, plan := preset(t, c.name), lesson(c.name)
+		plan.Exact = c.exact
+		set := images(t, net, c.n)
 		var first *device.State
 		for _, path := range kernel.Available() {
 			if path == kernel.Portable {
@@ -200,31 +204,33 @@ func TestWidthsDoNotChangeBits(t *testing.T) {
 			if first == nil {
 				first = &s
 			}
-			sameBits(t, fmt.Sprintf("exact %v, %s", exact, path), *first, s)
+			sameBits(t, fmt.Sprintf("%s, exact %v, %s", c.name, c.exact, path), *first, s)
 		}
 	}
 }
 
-// TestExactIsNotWinograd: a plan without Exact computes a wide convolution in another way, whose results differ by a little.
+// TestExactIsNotWinograd: a plan without Exact computes a wide convolution, and one of 5×5, in another way, whose results differ by a little.
 func TestExactIsNotWinograd(t *testing.T) {
 	t.Parallel()
-	net := preset(t, "wide")
-	set := images(t, net, 16)
-	var all [2][]float32
-	for i, exact := range []bool{false, true} {
-		p, _ := start(t, 1, net, device.Plan{Batch: 16, Exact: exact}, set)
-		y, err := p.Predict(context.Background(), set)
-		if err != nil {
-			t.Fatal(err)
+	for _, name := range []string{"wide", "lenet5"} {
+		net := preset(t, name)
+		set := images(t, net, 16)
+		var all [2][]float32
+		for i, exact := range []bool{false, true} {
+			p, _ := start(t, 1, net, device.Plan{Batch: 16, Exact: exact}, set)
+			y, err := p.Predict(context.Background(), set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[i] = y.Float32s()
 		}
-		all[i] = y.Float32s()
-	}
-	largest := 0.0
-	for i := range all[0] {
-		largest = max(largest, math.Abs(float64(all[0][i]-all[1][i])))
-	}
-	if largest == 0 || largest > 1e-4 {
-		t.Errorf("probabilities differ by %g at most, want a little", largest)
+		largest := 0.0
+		for i := range all[0] {
+			largest = max(largest, math.Abs(float64(all[0][i]-all[1][i])))
+		}
+		if largest == 0 || largest > 1e-4 {
+			t.Errorf("%s: probabilities differ by %g at most, want a little", name, largest)
+		}
 	}
 }
 
@@ -257,6 +263,7 @@ func TestFusionDoesNotChangeBits(t *testing.T) {
 	with := func(layers ...model.Layer) []model.Layer { return append(layers, tail...) }
 	norm, relu := model.BatchNormalization{}, model.Activation{Func: model.ReLU}
 	wide := model.Conv2D{Filters: 17, KernelSize: model.Square(2), Activation: model.Sigmoid}
+	rows := model.Conv2D{Filters: 16, KernelSize: model.Square(5), Activation: model.Tanh} // by Winograd's algorithm
 	for name, layers := range map[string][]model.Layer{
 		"windows":            with(small(model.ReLU), model.MaxPool2D{}), // the gradient at the sums is not made
 		"windows of tanh":    with(small(model.Tanh), model.MaxPool2D{}),
@@ -278,6 +285,8 @@ func TestFusionDoesNotChangeBits(t *testing.T) {
 		"rows left over":     with(conv(model.ReLU), model.MaxPool2D{PoolSize: model.Square(4)}),
 		"second convolution": with(conv(model.ReLU), model.MaxPool2D{}, wide, model.AveragePool2D{}),
 		"second, max":        with(conv(model.ELU), model.AveragePool2D{}, conv(model.ReLU), model.MaxPool2D{}),
+		"rows, average":      with(conv(model.Linear), rows, model.AveragePool2D{}),
+		"rows, max":          with(conv(model.Linear), rows, model.MaxPool2D{PoolSize: model.Size{H: 3, W: 2}}),
 		"norm relu":          with(conv(model.Linear), norm, relu, conv(model.Linear)),
 		"norm relu max":      with(conv(model.Linear), norm, relu, model.MaxPool2D{}, norm, relu),
 		"norm first":         with(norm, relu, conv(model.ReLU)),
@@ -373,7 +382,7 @@ func TestInferenceWorkersDoNotChangeBits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if name == "wide" { // a rest of a group is no matter for Winograd's algorithm, so that other images round it differently
+			if name != "cnn" { // a rest of a group is no matter for Winograd's algorithm, so that other images round it differently
 				if want, err = p1.Predict(context.Background(), set.Slice(0, n)); err != nil {
 					t.Fatal(err)
 				}

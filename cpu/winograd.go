@@ -303,7 +303,39 @@ func (c *compiler) renewTransforms(p *param) {
 	}
 }
 
-// usesWinograd reports whether a convolution of the plan is computed by Winograd's algorithm.
-func (c *compiler) usesWinograd(l model.Conv2D, in model.Shape) bool {
-	return !c.spec.Exact && device.Winograd(l, in)
+// algorithm is how a convolution is computed.
+type algorithm uint8
+
+const (
+	sumOverTaps   algorithm = iota
+	winogradTiles           // Winograd's algorithm in tiles of 4×4
+	winogradRows            // the same along rows
+)
+
+// algorithmOf is what a node goes by with samples in the lanes.
+func algorithmOf(node *model.Node, exact bool) algorithm {
+	l, ok := node.Layer.(model.Conv2D)
+	if !ok {
+		return sumOverTaps
+	}
+	return convAlgorithm(l, node.In[0], exact)
+}
+
+// algorithm is how a convolution of the plan is computed.
+func (c *compiler) algorithm(l model.Conv2D, in model.Shape) algorithm {
+	return convAlgorithm(l, in, c.spec.Exact)
+}
+
+// convAlgorithm chooses by shape.
+func convAlgorithm(l model.Conv2D, in model.Shape, exact bool) algorithm {
+	switch {
+	case exact:
+		return sumOverTaps
+	case device.Winograd(l, in):
+		return winogradTiles
+	case device.WinogradRows(l, in):
+		return winogradRows
+	default:
+		return sumOverTaps
+	}
 }

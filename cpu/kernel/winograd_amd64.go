@@ -29,6 +29,31 @@ func winogradKernelAVX2(a *byte)
 //go:noescape
 func winogradKernelGradientAVX2(a *byte)
 
+// winogradRowOutputAVX2 multiplies a row's products by Aᵀ.
+//
+//go:noescape
+func winogradRowOutputAVX2(a *byte)
+
+// winogradRowGradientAVX2 multiplies a row of the output's gradient by A.
+//
+//go:noescape
+func winogradRowGradientAVX2(a *byte)
+
+// winogradRowKernelAVX2 multiplies rows of kernels by G.
+//
+//go:noescape
+func winogradRowKernelAVX2(a *byte)
+
+// winogradRowKernelGradientAVX2 multiplies a row's products by Gᵀ.
+//
+//go:noescape
+func winogradRowKernelGradientAVX2(a *byte)
+
+// winogradRowInputGradientAVX2 multiplies a row's products by B and adds four of six.
+//
+//go:noescape
+func winogradRowInputGradientAVX2(a *byte)
+
 // winogradInputAVX512 multiplies x by Bᵀ.
 //
 //go:noescape
@@ -54,6 +79,31 @@ func winogradKernelAVX512(a *byte)
 //go:noescape
 func winogradKernelGradientAVX512(a *byte)
 
+// winogradRowOutputAVX512 multiplies a row's products by Aᵀ.
+//
+//go:noescape
+func winogradRowOutputAVX512(a *byte)
+
+// winogradRowGradientAVX512 multiplies a row of the output's gradient by A.
+//
+//go:noescape
+func winogradRowGradientAVX512(a *byte)
+
+// winogradRowKernelAVX512 multiplies rows of kernels by G.
+//
+//go:noescape
+func winogradRowKernelAVX512(a *byte)
+
+// winogradRowKernelGradientAVX512 multiplies a row's products by Gᵀ.
+//
+//go:noescape
+func winogradRowKernelGradientAVX512(a *byte)
+
+// winogradRowInputGradientAVX512 multiplies a row's products by B and adds four of six.
+//
+//go:noescape
+func winogradRowInputGradientAVX512(a *byte)
+
 // winogradCall calls function i.
 func winogradCall(i int, a *byte) {
 	switch i {
@@ -68,14 +118,34 @@ func winogradCall(i int, a *byte) {
 	case 4:
 		winogradKernelGradientAVX2(a)
 	case 5:
-		winogradInputAVX512(a)
+		winogradRowOutputAVX2(a)
 	case 6:
-		winogradOutputAVX512(a)
+		winogradRowGradientAVX2(a)
 	case 7:
-		winogradGradientAVX512(a)
+		winogradRowKernelAVX2(a)
 	case 8:
-		winogradKernelAVX512(a)
+		winogradRowKernelGradientAVX2(a)
 	case 9:
+		winogradRowInputGradientAVX2(a)
+	case 10:
+		winogradInputAVX512(a)
+	case 11:
+		winogradOutputAVX512(a)
+	case 12:
+		winogradGradientAVX512(a)
+	case 13:
+		winogradKernelAVX512(a)
+	case 14:
 		winogradKernelGradientAVX512(a)
+	case 15:
+		winogradRowOutputAVX512(a)
+	case 16:
+		winogradRowGradientAVX512(a)
+	case 17:
+		winogradRowKernelAVX512(a)
+	case 18:
+		winogradRowKernelGradientAVX512(a)
+	case 19:
+		winogradRowInputGradientAVX512(a)
 	}
 }

@@ -580,6 +580,516 @@ vector10:
 	VZEROUPPER
 	RET
 
+// func winogradRowOutputAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·winogradRowOutputAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), AX
+	MOVQ         16(DI), CX
+	MOVQ         24(DI), DX
+	MOVQ         32(DI), BX
+	MOVQ         40(DI), R8
+	MOVQ         48(DI), R10
+	MOVQ         56(DI), R11
+	LEAQ         (R11)(R11*2), R12
+	LEAQ         (R11)(R11*4), R13
+	VBROADCASTSS word_3f200000<>+0(SB), Y15
+	VBROADCASTSS word_3fc00000<>+0(SB), Y14
+
+outer11:
+	XORQ R9, R9
+	MOVQ 96(DI), R14
+
+vector12:
+	VBROADCASTSS (R14), Y13
+	VBROADCASTSS 104(DI), Y12
+	VMOVUPS      (AX)(R9*1), Y5
+	VMOVUPS      (DX)(R9*1), Y6
+	VMOVUPS      (CX)(R9*1), Y2
+	VMOVUPS      (BX)(R9*1), Y4
+	VADDPS       Y2, Y5, Y1
+	VSUBPS       Y2, Y5, Y2
+	VADDPS       Y4, Y6, Y3
+	VSUBPS       Y4, Y6, Y4
+	VMOVUPS      (SI)(R9*1), Y0
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y3, Y0, Y0
+	VADDPS       Y13, Y0, Y0
+	VMAXPS       Y0, Y12, Y0
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      (R8)(R9*1), Y5
+	VFMADD231PS  Y2, Y15, Y5
+	VFMADD231PS  Y4, Y14, Y5
+	VADDPS       Y13, Y5, Y5
+	VMAXPS       Y5, Y12, Y5
+	VMOVUPS      Y5, (R10)(R11*1)
+	VBROADCASTSS (R14), Y13
+	VBROADCASTSS 104(DI), Y12
+	VMOVUPS      32(AX)(R9*1), Y5
+	VMOVUPS      32(DX)(R9*1), Y6
+	VMOVUPS      32(CX)(R9*1), Y2
+	VMOVUPS      32(BX)(R9*1), Y4
+	VADDPS       Y2, Y5, Y1
+	VSUBPS       Y2, Y5, Y2
+	VADDPS       Y4, Y6, Y3
+	VSUBPS       Y4, Y6, Y4
+	VMOVUPS      32(SI)(R9*1), Y0
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y3, Y0, Y0
+	VADDPS       Y13, Y0, Y0
+	VMAXPS       Y0, Y12, Y0
+	VMOVUPS      Y0, 32(R10)
+	VMOVUPS      32(R8)(R9*1), Y5
+	VFMADD231PS  Y2, Y15, Y5
+	VFMADD231PS  Y4, Y14, Y5
+	VADDPS       Y13, Y5, Y5
+	VMAXPS       Y5, Y12, Y5
+	VMOVUPS      Y5, 32(R10)(R11*1)
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	ADDQ         112(DI), R14
+	CMPQ         R9, 64(DI)
+	JNE          vector12
+	MOVQ         80(DI), R15
+	ADDQ         R15, SI
+	ADDQ         R15, AX
+	ADDQ         R15, CX
+	ADDQ         R15, DX
+	ADDQ         R15, BX
+	ADDQ         R15, R8
+	ADDQ         88(DI), R10
+	DECQ         72(DI)
+	JNZ          outer11
+	VZEROUPPER
+	RET
+
+// func winogradRowGradientAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·winogradRowGradientAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), AX
+	MOVQ         48(DI), R10
+	MOVQ         56(DI), R11
+	LEAQ         (R11)(R11*2), R12
+	LEAQ         (R11)(R11*4), R13
+	VBROADCASTSS word_3f200000<>+0(SB), Y15
+	VBROADCASTSS word_3fc00000<>+0(SB), Y14
+
+outer13:
+	XORQ R9, R9
+
+vector14:
+	VMOVUPS      (SI)(R9*1), Y0
+	VMOVUPS      (AX)(R9*1), Y1
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      Y1, (R10)(R13*1)
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFMADD231PS  Y1, Y15, Y2
+	VFNMADD231PS Y1, Y15, Y3
+	VMOVUPS      Y2, (R10)(R11*1)
+	VMOVUPS      Y3, (R10)(R11*2)
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFMADD231PS  Y1, Y14, Y2
+	VFNMADD231PS Y1, Y14, Y3
+	VMOVUPS      Y2, (R10)(R12*1)
+	VMOVUPS      Y3, (R10)(R11*4)
+	VMOVUPS      32(SI)(R9*1), Y0
+	VMOVUPS      32(AX)(R9*1), Y1
+	VMOVUPS      Y0, 32(R10)
+	VMOVUPS      Y1, 32(R10)(R13*1)
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFMADD231PS  Y1, Y15, Y2
+	VFNMADD231PS Y1, Y15, Y3
+	VMOVUPS      Y2, 32(R10)(R11*1)
+	VMOVUPS      Y3, 32(R10)(R11*2)
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+	VFMADD231PS  Y1, Y14, Y2
+	VFNMADD231PS Y1, Y14, Y3
+	VMOVUPS      Y2, 32(R10)(R12*1)
+	VMOVUPS      Y3, 32(R10)(R11*4)
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	CMPQ         R9, 64(DI)
+	JNE          vector14
+	MOVQ         80(DI), R15
+	ADDQ         R15, SI
+	ADDQ         R15, AX
+	ADDQ         88(DI), R10
+	DECQ         72(DI)
+	JNZ          outer13
+	VZEROUPPER
+	RET
+
+// func winogradRowKernelAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·winogradRowKernelAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), AX
+	MOVQ         16(DI), CX
+	MOVQ         24(DI), DX
+	MOVQ         32(DI), BX
+	MOVQ         48(DI), R10
+	MOVQ         56(DI), R11
+	LEAQ         (R11)(R11*2), R12
+	LEAQ         (R11)(R11*4), R13
+	VBROADCASTSS word_3f200000<>+0(SB), Y15
+	VBROADCASTSS word_3fc00000<>+0(SB), Y14
+	VBROADCASTSS word_3ec80000<>+0(SB), Y13
+	VBROADCASTSS word_40100000<>+0(SB), Y12
+	VBROADCASTSS word_3e1c4000<>+0(SB), Y11
+	VBROADCASTSS word_40a20000<>+0(SB), Y10
+	VBROADCASTSS word_3f91a2b4<>+0(SB), Y9
+	VBROADCASTSS word_bf303b34<>+0(SB), Y8
+	VBROADCASTSS word_3df4c401<>+0(SB), Y7
+
+outer15:
+	XORQ R9, R9
+
+vector16:
+	VMOVUPS      (SI)(R9*1), Y0
+	VMOVUPS      (AX)(R9*1), Y1
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y1, Y3
+	VFMADD231PS  (CX)(R9*1), Y13, Y2
+	VFMADD231PS  (BX)(R9*1), Y11, Y2
+	VFMADD231PS  (DX)(R9*1), Y13, Y3
+	VMOVAPS      Y2, Y4
+	VFMADD231PS  Y3, Y15, Y4
+	VFNMADD231PS Y3, Y15, Y2
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y8, Y2, Y2
+	VMOVUPS      Y4, (R10)(R11*1)
+	VMOVUPS      Y2, (R10)(R11*2)
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y1, Y3
+	VFMADD231PS  (CX)(R9*1), Y12, Y2
+	VFMADD231PS  (BX)(R9*1), Y10, Y2
+	VFMADD231PS  (DX)(R9*1), Y12, Y3
+	VMOVAPS      Y2, Y4
+	VFMADD231PS  Y3, Y14, Y4
+	VFNMADD231PS Y3, Y14, Y2
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y7, Y2, Y2
+	VMOVUPS      Y4, (R10)(R12*1)
+	VMOVUPS      Y2, (R10)(R11*4)
+	VMULPS       Y9, Y0, Y0
+	VMOVUPS      Y0, (R10)
+	VMOVUPS      (BX)(R9*1), Y5
+	VMOVUPS      Y5, (R10)(R13*1)
+	VMOVUPS      32(SI)(R9*1), Y0
+	VMOVUPS      32(AX)(R9*1), Y1
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y1, Y3
+	VFMADD231PS  32(CX)(R9*1), Y13, Y2
+	VFMADD231PS  32(BX)(R9*1), Y11, Y2
+	VFMADD231PS  32(DX)(R9*1), Y13, Y3
+	VMOVAPS      Y2, Y4
+	VFMADD231PS  Y3, Y15, Y4
+	VFNMADD231PS Y3, Y15, Y2
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y8, Y2, Y2
+	VMOVUPS      Y4, 32(R10)(R11*1)
+	VMOVUPS      Y2, 32(R10)(R11*2)
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y1, Y3
+	VFMADD231PS  32(CX)(R9*1), Y12, Y2
+	VFMADD231PS  32(BX)(R9*1), Y10, Y2
+	VFMADD231PS  32(DX)(R9*1), Y12, Y3
+	VMOVAPS      Y2, Y4
+	VFMADD231PS  Y3, Y14, Y4
+	VFNMADD231PS Y3, Y14, Y2
+	VMULPS       Y7, Y4, Y4
+	VMULPS       Y7, Y2, Y2
+	VMOVUPS      Y4, 32(R10)(R12*1)
+	VMOVUPS      Y2, 32(R10)(R11*4)
+	VMULPS       Y9, Y0, Y0
+	VMOVUPS      Y0, 32(R10)
+	VMOVUPS      32(BX)(R9*1), Y5
+	VMOVUPS      Y5, 32(R10)(R13*1)
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	CMPQ         R9, 64(DI)
+	JNE          vector16
+	MOVQ         80(DI), R15
+	ADDQ         R15, SI
+	ADDQ         R15, AX
+	ADDQ         R15, CX
+	ADDQ         R15, DX
+	ADDQ         R15, BX
+	ADDQ         88(DI), R10
+	DECQ         72(DI)
+	JNZ          outer15
+	VZEROUPPER
+	RET
+
+DATA word_3e1c4000<>+0(SB)/4, $0x3e1c4000
+DATA word_3e1c4000<>+4(SB)/4, $0x3e1c4000
+DATA word_3e1c4000<>+8(SB)/4, $0x3e1c4000
+DATA word_3e1c4000<>+12(SB)/4, $0x3e1c4000
+DATA word_3e1c4000<>+16(SB)/4, $0x3e1c4000
+DATA word_3e1c4000<>+20(SB)/4, $0x3e1c4000
+DATA word_3e1c4000<>+24(SB)/4, $0x3e1c4000
+DATA word_3e1c4000<>+28(SB)/4, $0x3e1c4000
+GLOBL word_3e1c4000<>(SB), RODATA|NOPTR, $32
+
+DATA word_40a20000<>+0(SB)/4, $0x40a20000
+DATA word_40a20000<>+4(SB)/4, $0x40a20000
+DATA word_40a20000<>+8(SB)/4, $0x40a20000
+DATA word_40a20000<>+12(SB)/4, $0x40a20000
+DATA word_40a20000<>+16(SB)/4, $0x40a20000
+DATA word_40a20000<>+20(SB)/4, $0x40a20000
+DATA word_40a20000<>+24(SB)/4, $0x40a20000
+DATA word_40a20000<>+28(SB)/4, $0x40a20000
+GLOBL word_40a20000<>(SB), RODATA|NOPTR, $32
+
+// func winogradRowKernelGradientAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·winogradRowKernelGradientAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), AX
+	MOVQ         16(DI), CX
+	MOVQ         24(DI), DX
+	MOVQ         32(DI), BX
+	MOVQ         40(DI), R8
+	MOVQ         48(DI), R10
+	MOVQ         56(DI), R11
+	LEAQ         (R11)(R11*2), R12
+	LEAQ         (R11)(R11*4), R13
+	VBROADCASTSS word_3f200000<>+0(SB), Y15
+	VBROADCASTSS word_3fc00000<>+0(SB), Y14
+	VBROADCASTSS word_3ec80000<>+0(SB), Y13
+	VBROADCASTSS word_40100000<>+0(SB), Y12
+	VBROADCASTSS word_3e7a0000<>+0(SB), Y11
+	VBROADCASTSS word_40580000<>+0(SB), Y10
+	VBROADCASTSS word_3f91a2b4<>+0(SB), Y9
+	VBROADCASTSS word_bf303b34<>+0(SB), Y8
+	VBROADCASTSS word_3df4c401<>+0(SB), Y7
+
+outer17:
+	XORQ R9, R9
+
+vector18:
+	VMOVUPS     (AX)(R9*1), Y5
+	VMOVUPS     (DX)(R9*1), Y6
+	VMOVUPS     (CX)(R9*1), Y2
+	VMOVUPS     (BX)(R9*1), Y4
+	VADDPS      Y2, Y5, Y1
+	VSUBPS      Y2, Y5, Y2
+	VADDPS      Y4, Y6, Y3
+	VSUBPS      Y4, Y6, Y4
+	VMULPS      Y8, Y1, Y1
+	VMULPS      Y8, Y2, Y2
+	VMULPS      Y7, Y3, Y3
+	VMULPS      Y7, Y4, Y4
+	VMOVUPS     (SI)(R9*1), Y0
+	VMULPS      Y9, Y0, Y0
+	VADDPS      Y1, Y0, Y0
+	VADDPS      Y3, Y0, Y0
+	VMOVUPS     Y0, (R10)
+	VMULPS      Y15, Y2, Y5
+	VFMADD231PS Y4, Y14, Y5
+	VMOVUPS     Y5, (R10)(R11*1)
+	VMULPS      Y13, Y1, Y5
+	VFMADD231PS Y3, Y12, Y5
+	VMOVUPS     Y5, (R10)(R11*2)
+	VMULPS      Y11, Y2, Y5
+	VFMADD231PS Y4, Y10, Y5
+	VMOVUPS     Y5, (R10)(R12*1)
+	VMOVUPS     (R8)(R9*1), Y0
+	VMULPS      Y13, Y1, Y1
+	VMULPS      Y12, Y3, Y3
+	VFMADD231PS Y1, Y13, Y0
+	VFMADD231PS Y3, Y12, Y0
+	VMOVUPS     Y0, (R10)(R11*4)
+	VMOVUPS     32(AX)(R9*1), Y5
+	VMOVUPS     32(DX)(R9*1), Y6
+	VMOVUPS     32(CX)(R9*1), Y2
+	VMOVUPS     32(BX)(R9*1), Y4
+	VADDPS      Y2, Y5, Y1
+	VSUBPS      Y2, Y5, Y2
+	VADDPS      Y4, Y6, Y3
+	VSUBPS      Y4, Y6, Y4
+	VMULPS      Y8, Y1, Y1
+	VMULPS      Y8, Y2, Y2
+	VMULPS      Y7, Y3, Y3
+	VMULPS      Y7, Y4, Y4
+	VMOVUPS     32(SI)(R9*1), Y0
+	VMULPS      Y9, Y0, Y0
+	VADDPS      Y1, Y0, Y0
+	VADDPS      Y3, Y0, Y0
+	VMOVUPS     Y0, 32(R10)
+	VMULPS      Y15, Y2, Y5
+	VFMADD231PS Y4, Y14, Y5
+	VMOVUPS     Y5, 32(R10)(R11*1)
+	VMULPS      Y13, Y1, Y5
+	VFMADD231PS Y3, Y12, Y5
+	VMOVUPS     Y5, 32(R10)(R11*2)
+	VMULPS      Y11, Y2, Y5
+	VFMADD231PS Y4, Y10, Y5
+	VMOVUPS     Y5, 32(R10)(R12*1)
+	VMOVUPS     32(R8)(R9*1), Y0
+	VMULPS      Y13, Y1, Y1
+	VMULPS      Y12, Y3, Y3
+	VFMADD231PS Y1, Y13, Y0
+	VFMADD231PS Y3, Y12, Y0
+	VMOVUPS     Y0, 32(R10)(R11*4)
+	ADDQ        $+64, R9
+	ADDQ        $+64, R10
+	CMPQ        R9, 64(DI)
+	JNE         vector18
+	MOVQ        80(DI), R15
+	ADDQ        R15, SI
+	ADDQ        R15, AX
+	ADDQ        R15, CX
+	ADDQ        R15, DX
+	ADDQ        R15, BX
+	ADDQ        R15, R8
+	ADDQ        88(DI), R10
+	DECQ        72(DI)
+	JNZ         outer17
+	VZEROUPPER
+	RET
+
+// func winogradRowInputGradientAVX2(a *byte)
+// Requires: AVX, FMA3
+TEXT ·winogradRowInputGradientAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), AX
+	MOVQ         16(DI), CX
+	MOVQ         24(DI), DX
+	MOVQ         32(DI), BX
+	MOVQ         40(DI), R8
+	MOVQ         48(DI), R10
+	MOVQ         56(DI), R11
+	LEAQ         (R11)(R11*2), R12
+	LEAQ         (R11)(R11*4), R13
+	VBROADCASTSS word_3f200000<>+0(SB), Y15
+	VBROADCASTSS word_3fc00000<>+0(SB), Y14
+	VBROADCASTSS word_3ec80000<>+0(SB), Y13
+	VBROADCASTSS word_40100000<>+0(SB), Y12
+	VBROADCASTSS word_3f610000<>+0(SB), Y11
+	VBROADCASTSS word_40290000<>+0(SB), Y10
+	VBROADCASTSS word_3fb40000<>+0(SB), Y9
+	VBROADCASTSS word_3f160000<>+0(SB), Y8
+
+outer19:
+	XORQ R9, R9
+
+vector20:
+	VMOVUPS      (AX)(R9*1), Y5
+	VMOVUPS      (DX)(R9*1), Y6
+	VMOVUPS      (CX)(R9*1), Y2
+	VMOVUPS      (BX)(R9*1), Y4
+	VADDPS       Y2, Y5, Y1
+	VSUBPS       Y2, Y5, Y2
+	VADDPS       Y4, Y6, Y3
+	VSUBPS       Y4, Y6, Y4
+	VMOVUPS      (SI)(R9*1), Y0
+	VMOVUPS      (R8)(R9*1), Y5
+	VMULPS       Y11, Y0, Y6
+	VADDPS       (R10), Y6, Y6
+	VMOVUPS      Y6, (R10)
+	VMULPS       Y11, Y5, Y6
+	VFNMADD231PS Y2, Y9, Y6
+	VFNMADD231PS Y4, Y8, Y6
+	VADDPS       (R10)(R11*1), Y6, Y6
+	VMOVUPS      Y6, (R10)(R11*1)
+	VMULPS       Y15, Y2, Y2
+	VFMADD231PS  Y4, Y14, Y2
+	VFNMADD231PS Y5, Y10, Y2
+	VADDPS       (R10)(R12*1), Y2, Y2
+	VMOVUPS      Y2, (R10)(R12*1)
+	VMOVUPS      Y5, (R10)(R13*1)
+	VMULPS       Y10, Y0, Y6
+	VFMADD231PS  Y1, Y12, Y6
+	VFMADD231PS  Y3, Y13, Y6
+	VXORPS       Y4, Y4, Y4
+	VSUBPS       Y6, Y4, Y6
+	VADDPS       (R10)(R11*2), Y6, Y6
+	VMOVUPS      Y6, (R10)(R11*2)
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y0, (R10)(R11*4)
+	VMOVUPS      32(AX)(R9*1), Y5
+	VMOVUPS      32(DX)(R9*1), Y6
+	VMOVUPS      32(CX)(R9*1), Y2
+	VMOVUPS      32(BX)(R9*1), Y4
+	VADDPS       Y2, Y5, Y1
+	VSUBPS       Y2, Y5, Y2
+	VADDPS       Y4, Y6, Y3
+	VSUBPS       Y4, Y6, Y4
+	VMOVUPS      32(SI)(R9*1), Y0
+	VMOVUPS      32(R8)(R9*1), Y5
+	VMULPS       Y11, Y0, Y6
+	VADDPS       32(R10), Y6, Y6
+	VMOVUPS      Y6, 32(R10)
+	VMULPS       Y11, Y5, Y6
+	VFNMADD231PS Y2, Y9, Y6
+	VFNMADD231PS Y4, Y8, Y6
+	VADDPS       32(R10)(R11*1), Y6, Y6
+	VMOVUPS      Y6, 32(R10)(R11*1)
+	VMULPS       Y15, Y2, Y2
+	VFMADD231PS  Y4, Y14, Y2
+	VFNMADD231PS Y5, Y10, Y2
+	VADDPS       32(R10)(R12*1), Y2, Y2
+	VMOVUPS      Y2, 32(R10)(R12*1)
+	VMOVUPS      Y5, 32(R10)(R13*1)
+	VMULPS       Y10, Y0, Y6
+	VFMADD231PS  Y1, Y12, Y6
+	VFMADD231PS  Y3, Y13, Y6
+	VXORPS       Y4, Y4, Y4
+	VSUBPS       Y6, Y4, Y6
+	VADDPS       32(R10)(R11*2), Y6, Y6
+	VMOVUPS      Y6, 32(R10)(R11*2)
+	VADDPS       Y1, Y0, Y0
+	VADDPS       Y3, Y0, Y0
+	VMOVUPS      Y0, 32(R10)(R11*4)
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	CMPQ         R9, 64(DI)
+	JNE          vector20
+	MOVQ         80(DI), R15
+	ADDQ         R15, SI
+	ADDQ         R15, AX
+	ADDQ         R15, CX
+	ADDQ         R15, DX
+	ADDQ         R15, BX
+	ADDQ         R15, R8
+	ADDQ         88(DI), R10
+	DECQ         72(DI)
+	JNZ          outer19
+	VZEROUPPER
+	RET
+
+DATA word_3fb40000<>+0(SB)/4, $0x3fb40000
+DATA word_3fb40000<>+4(SB)/4, $0x3fb40000
+DATA word_3fb40000<>+8(SB)/4, $0x3fb40000
+DATA word_3fb40000<>+12(SB)/4, $0x3fb40000
+DATA word_3fb40000<>+16(SB)/4, $0x3fb40000
+DATA word_3fb40000<>+20(SB)/4, $0x3fb40000
+DATA word_3fb40000<>+24(SB)/4, $0x3fb40000
+DATA word_3fb40000<>+28(SB)/4, $0x3fb40000
+GLOBL word_3fb40000<>(SB), RODATA|NOPTR, $32
+
+DATA word_3f160000<>+0(SB)/4, $0x3f160000
+DATA word_3f160000<>+4(SB)/4, $0x3f160000
+DATA word_3f160000<>+8(SB)/4, $0x3f160000
+DATA word_3f160000<>+12(SB)/4, $0x3f160000
+DATA word_3f160000<>+16(SB)/4, $0x3f160000
+DATA word_3f160000<>+20(SB)/4, $0x3f160000
+DATA word_3f160000<>+24(SB)/4, $0x3f160000
+DATA word_3f160000<>+28(SB)/4, $0x3f160000
+GLOBL word_3f160000<>(SB), RODATA|NOPTR, $32
+
 // func winogradInputAVX512(a *byte)
 // Requires: AVX, AVX512F
 TEXT ·winogradInputAVX512(SB), NOSPLIT, $0-8
@@ -601,10 +1111,10 @@ TEXT ·winogradInputAVX512(SB), NOSPLIT, $0-8
 	VBROADCASTSS word_3ec80000<>+0(SB), Z27
 	VBROADCASTSS word_40100000<>+0(SB), Z26
 
-outer11:
+outer21:
 	XORQ R9, R9
 
-vector12:
+vector22:
 	VMOVUPS      (CX)(R9*1), Z2
 	VMOVUPS      (BX)(R9*1), Z4
 	VMOVAPS      Z4, Z0
@@ -636,7 +1146,7 @@ vector12:
 	ADDQ         $+64, R9
 	ADDQ         $+64, R10
 	CMPQ         R9, 64(DI)
-	JNE          vector12
+	JNE          vector22
 	MOVQ         80(DI), R15
 	ADDQ         R15, SI
 	ADDQ         R15, AX
@@ -646,7 +1156,7 @@ vector12:
 	ADDQ         R15, R8
 	ADDQ         88(DI), R10
 	DECQ         72(DI)
-	JNZ          outer11
+	JNZ          outer21
 	VZEROUPPER
 	RET
 
@@ -671,11 +1181,11 @@ TEXT ·winogradOutputAVX512(SB), NOSPLIT, $0-8
 	VBROADCASTSS word_3e7a0000<>+0(SB), Z27
 	VBROADCASTSS word_40580000<>+0(SB), Z26
 
-outer13:
+outer23:
 	XORQ R9, R9
 	MOVQ 96(DI), R14
 
-vector14:
+vector24:
 	VBROADCASTSS (R14), Z25
 	VBROADCASTSS 104(DI), Z24
 	VMOVUPS      (AX)(R9*1), Z5
@@ -712,7 +1222,7 @@ vector14:
 	ADDQ         $+64, R10
 	ADDQ         112(DI), R14
 	CMPQ         R9, 64(DI)
-	JNE          vector14
+	JNE          vector24
 	MOVQ         80(DI), R15
 	ADDQ         R15, SI
 	ADDQ         R15, AX
@@ -722,7 +1232,7 @@ vector14:
 	ADDQ         R15, R8
 	ADDQ         88(DI), R10
 	DECQ         72(DI)
-	JNZ          outer13
+	JNZ          outer23
 	VZEROUPPER
 	RET
 
@@ -743,10 +1253,10 @@ TEXT ·winogradGradientAVX512(SB), NOSPLIT, $0-8
 	VBROADCASTSS word_3ec80000<>+0(SB), Z29
 	VBROADCASTSS word_40100000<>+0(SB), Z28
 
-outer15:
+outer25:
 	XORQ R9, R9
 
-vector16:
+vector26:
 	VMOVUPS      (SI)(R9*1), Z0
 	VMOVUPS      (AX)(R9*1), Z1
 	VMOVUPS      (CX)(R9*1), Z2
@@ -774,7 +1284,7 @@ vector16:
 	ADDQ         $+64, R9
 	ADDQ         $+64, R10
 	CMPQ         R9, 64(DI)
-	JNE          vector16
+	JNE          vector26
 	MOVQ         80(DI), R15
 	ADDQ         R15, SI
 	ADDQ         R15, AX
@@ -782,7 +1292,7 @@ vector16:
 	ADDQ         R15, DX
 	ADDQ         88(DI), R10
 	DECQ         72(DI)
-	JNZ          outer15
+	JNZ          outer25
 	VZEROUPPER
 	RET
 
@@ -805,10 +1315,10 @@ TEXT ·winogradKernelAVX512(SB), NOSPLIT, $0-8
 	VBROADCASTSS word_bf303b34<>+0(SB), Z26
 	VBROADCASTSS word_3df4c401<>+0(SB), Z25
 
-outer17:
+outer27:
 	XORQ R9, R9
 
-vector18:
+vector28:
 	VMOVUPS      (SI)(R9*1), Z0
 	VMOVUPS      (AX)(R9*1), Z1
 	VMOVUPS      (CX)(R9*1), Z2
@@ -836,14 +1346,14 @@ vector18:
 	ADDQ         $+64, R9
 	ADDQ         $+64, R10
 	CMPQ         R9, 64(DI)
-	JNE          vector18
+	JNE          vector28
 	MOVQ         80(DI), R15
 	ADDQ         R15, SI
 	ADDQ         R15, AX
 	ADDQ         R15, CX
 	ADDQ         88(DI), R10
 	DECQ         72(DI)
-	JNZ          outer17
+	JNZ          outer27
 	VZEROUPPER
 	RET
 
@@ -869,10 +1379,10 @@ TEXT ·winogradKernelGradientAVX512(SB), NOSPLIT, $0-8
 	VBROADCASTSS word_bf303b34<>+0(SB), Z26
 	VBROADCASTSS word_3df4c401<>+0(SB), Z25
 
-outer19:
+outer29:
 	XORQ R9, R9
 
-vector20:
+vector30:
 	VMOVUPS     (AX)(R9*1), Z5
 	VMOVUPS     (DX)(R9*1), Z6
 	VMOVUPS     (CX)(R9*1), Z2
@@ -900,7 +1410,7 @@ vector20:
 	ADDQ        $+64, R9
 	ADDQ        $+64, R10
 	CMPQ        R9, 64(DI)
-	JNE         vector20
+	JNE         vector30
 	MOVQ        80(DI), R15
 	ADDQ        R15, SI
 	ADDQ        R15, AX
@@ -910,6 +1420,342 @@ vector20:
 	ADDQ        R15, R8
 	ADDQ        88(DI), R10
 	DECQ        72(DI)
-	JNZ         outer19
+	JNZ         outer29
+	VZEROUPPER
+	RET
+
+// func winogradRowOutputAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·winogradRowOutputAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), AX
+	MOVQ         16(DI), CX
+	MOVQ         24(DI), DX
+	MOVQ         32(DI), BX
+	MOVQ         40(DI), R8
+	MOVQ         48(DI), R10
+	MOVQ         56(DI), R11
+	LEAQ         (R11)(R11*2), R12
+	LEAQ         (R11)(R11*4), R13
+	VBROADCASTSS word_3f200000<>+0(SB), Z31
+	VBROADCASTSS word_3fc00000<>+0(SB), Z30
+
+outer31:
+	XORQ R9, R9
+	MOVQ 96(DI), R14
+
+vector32:
+	VBROADCASTSS (R14), Z29
+	VBROADCASTSS 104(DI), Z28
+	VMOVUPS      (AX)(R9*1), Z5
+	VMOVUPS      (DX)(R9*1), Z6
+	VMOVUPS      (CX)(R9*1), Z2
+	VMOVUPS      (BX)(R9*1), Z4
+	VADDPS       Z2, Z5, Z1
+	VSUBPS       Z2, Z5, Z2
+	VADDPS       Z4, Z6, Z3
+	VSUBPS       Z4, Z6, Z4
+	VMOVUPS      (SI)(R9*1), Z0
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z0, Z0
+	VADDPS       Z29, Z0, Z0
+	VMAXPS       Z0, Z28, Z0
+	VMOVUPS      Z0, (R10)
+	VMOVUPS      (R8)(R9*1), Z5
+	VFMADD231PS  Z2, Z31, Z5
+	VFMADD231PS  Z4, Z30, Z5
+	VADDPS       Z29, Z5, Z5
+	VMAXPS       Z5, Z28, Z5
+	VMOVUPS      Z5, (R10)(R11*1)
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	ADDQ         112(DI), R14
+	CMPQ         R9, 64(DI)
+	JNE          vector32
+	MOVQ         80(DI), R15
+	ADDQ         R15, SI
+	ADDQ         R15, AX
+	ADDQ         R15, CX
+	ADDQ         R15, DX
+	ADDQ         R15, BX
+	ADDQ         R15, R8
+	ADDQ         88(DI), R10
+	DECQ         72(DI)
+	JNZ          outer31
+	VZEROUPPER
+	RET
+
+// func winogradRowGradientAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·winogradRowGradientAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), AX
+	MOVQ         48(DI), R10
+	MOVQ         56(DI), R11
+	LEAQ         (R11)(R11*2), R12
+	LEAQ         (R11)(R11*4), R13
+	VBROADCASTSS word_3f200000<>+0(SB), Z31
+	VBROADCASTSS word_3fc00000<>+0(SB), Z30
+
+outer33:
+	XORQ R9, R9
+
+vector34:
+	VMOVUPS      (SI)(R9*1), Z0
+	VMOVUPS      (AX)(R9*1), Z1
+	VMOVUPS      Z0, (R10)
+	VMOVUPS      Z1, (R10)(R13*1)
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VFMADD231PS  Z1, Z31, Z2
+	VFNMADD231PS Z1, Z31, Z3
+	VMOVUPS      Z2, (R10)(R11*1)
+	VMOVUPS      Z3, (R10)(R11*2)
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z0, Z3
+	VFMADD231PS  Z1, Z30, Z2
+	VFNMADD231PS Z1, Z30, Z3
+	VMOVUPS      Z2, (R10)(R12*1)
+	VMOVUPS      Z3, (R10)(R11*4)
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	CMPQ         R9, 64(DI)
+	JNE          vector34
+	MOVQ         80(DI), R15
+	ADDQ         R15, SI
+	ADDQ         R15, AX
+	ADDQ         88(DI), R10
+	DECQ         72(DI)
+	JNZ          outer33
+	VZEROUPPER
+	RET
+
+// func winogradRowKernelAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·winogradRowKernelAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), AX
+	MOVQ         16(DI), CX
+	MOVQ         24(DI), DX
+	MOVQ         32(DI), BX
+	MOVQ         48(DI), R10
+	MOVQ         56(DI), R11
+	LEAQ         (R11)(R11*2), R12
+	LEAQ         (R11)(R11*4), R13
+	VBROADCASTSS word_3f200000<>+0(SB), Z31
+	VBROADCASTSS word_3fc00000<>+0(SB), Z30
+	VBROADCASTSS word_3ec80000<>+0(SB), Z29
+	VBROADCASTSS word_40100000<>+0(SB), Z28
+	VBROADCASTSS word_3e1c4000<>+0(SB), Z27
+	VBROADCASTSS word_40a20000<>+0(SB), Z26
+	VBROADCASTSS word_3f91a2b4<>+0(SB), Z25
+	VBROADCASTSS word_bf303b34<>+0(SB), Z24
+	VBROADCASTSS word_3df4c401<>+0(SB), Z23
+
+outer35:
+	XORQ R9, R9
+
+vector36:
+	VMOVUPS      (SI)(R9*1), Z0
+	VMOVUPS      (AX)(R9*1), Z1
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z1, Z3
+	VFMADD231PS  (CX)(R9*1), Z29, Z2
+	VFMADD231PS  (BX)(R9*1), Z27, Z2
+	VFMADD231PS  (DX)(R9*1), Z29, Z3
+	VMOVAPS      Z2, Z4
+	VFMADD231PS  Z3, Z31, Z4
+	VFNMADD231PS Z3, Z31, Z2
+	VMULPS       Z24, Z4, Z4
+	VMULPS       Z24, Z2, Z2
+	VMOVUPS      Z4, (R10)(R11*1)
+	VMOVUPS      Z2, (R10)(R11*2)
+	VMOVAPS      Z0, Z2
+	VMOVAPS      Z1, Z3
+	VFMADD231PS  (CX)(R9*1), Z28, Z2
+	VFMADD231PS  (BX)(R9*1), Z26, Z2
+	VFMADD231PS  (DX)(R9*1), Z28, Z3
+	VMOVAPS      Z2, Z4
+	VFMADD231PS  Z3, Z30, Z4
+	VFNMADD231PS Z3, Z30, Z2
+	VMULPS       Z23, Z4, Z4
+	VMULPS       Z23, Z2, Z2
+	VMOVUPS      Z4, (R10)(R12*1)
+	VMOVUPS      Z2, (R10)(R11*4)
+	VMULPS       Z25, Z0, Z0
+	VMOVUPS      Z0, (R10)
+	VMOVUPS      (BX)(R9*1), Z5
+	VMOVUPS      Z5, (R10)(R13*1)
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	CMPQ         R9, 64(DI)
+	JNE          vector36
+	MOVQ         80(DI), R15
+	ADDQ         R15, SI
+	ADDQ         R15, AX
+	ADDQ         R15, CX
+	ADDQ         R15, DX
+	ADDQ         R15, BX
+	ADDQ         88(DI), R10
+	DECQ         72(DI)
+	JNZ          outer35
+	VZEROUPPER
+	RET
+
+// func winogradRowKernelGradientAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·winogradRowKernelGradientAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), AX
+	MOVQ         16(DI), CX
+	MOVQ         24(DI), DX
+	MOVQ         32(DI), BX
+	MOVQ         40(DI), R8
+	MOVQ         48(DI), R10
+	MOVQ         56(DI), R11
+	LEAQ         (R11)(R11*2), R12
+	LEAQ         (R11)(R11*4), R13
+	VBROADCASTSS word_3f200000<>+0(SB), Z31
+	VBROADCASTSS word_3fc00000<>+0(SB), Z30
+	VBROADCASTSS word_3ec80000<>+0(SB), Z29
+	VBROADCASTSS word_40100000<>+0(SB), Z28
+	VBROADCASTSS word_3e7a0000<>+0(SB), Z27
+	VBROADCASTSS word_40580000<>+0(SB), Z26
+	VBROADCASTSS word_3f91a2b4<>+0(SB), Z25
+	VBROADCASTSS word_bf303b34<>+0(SB), Z24
+	VBROADCASTSS word_3df4c401<>+0(SB), Z23
+
+outer37:
+	XORQ R9, R9
+
+vector38:
+	VMOVUPS     (AX)(R9*1), Z5
+	VMOVUPS     (DX)(R9*1), Z6
+	VMOVUPS     (CX)(R9*1), Z2
+	VMOVUPS     (BX)(R9*1), Z4
+	VADDPS      Z2, Z5, Z1
+	VSUBPS      Z2, Z5, Z2
+	VADDPS      Z4, Z6, Z3
+	VSUBPS      Z4, Z6, Z4
+	VMULPS      Z24, Z1, Z1
+	VMULPS      Z24, Z2, Z2
+	VMULPS      Z23, Z3, Z3
+	VMULPS      Z23, Z4, Z4
+	VMOVUPS     (SI)(R9*1), Z0
+	VMULPS      Z25, Z0, Z0
+	VADDPS      Z1, Z0, Z0
+	VADDPS      Z3, Z0, Z0
+	VMOVUPS     Z0, (R10)
+	VMULPS      Z31, Z2, Z5
+	VFMADD231PS Z4, Z30, Z5
+	VMOVUPS     Z5, (R10)(R11*1)
+	VMULPS      Z29, Z1, Z5
+	VFMADD231PS Z3, Z28, Z5
+	VMOVUPS     Z5, (R10)(R11*2)
+	VMULPS      Z27, Z2, Z5
+	VFMADD231PS Z4, Z26, Z5
+	VMOVUPS     Z5, (R10)(R12*1)
+	VMOVUPS     (R8)(R9*1), Z0
+	VMULPS      Z29, Z1, Z1
+	VMULPS      Z28, Z3, Z3
+	VFMADD231PS Z1, Z29, Z0
+	VFMADD231PS Z3, Z28, Z0
+	VMOVUPS     Z0, (R10)(R11*4)
+	ADDQ        $+64, R9
+	ADDQ        $+64, R10
+	CMPQ        R9, 64(DI)
+	JNE         vector38
+	MOVQ        80(DI), R15
+	ADDQ        R15, SI
+	ADDQ        R15, AX
+	ADDQ        R15, CX
+	ADDQ        R15, DX
+	ADDQ        R15, BX
+	ADDQ        R15, R8
+	ADDQ        88(DI), R10
+	DECQ        72(DI)
+	JNZ         outer37
+	VZEROUPPER
+	RET
+
+// func winogradRowInputGradientAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·winogradRowInputGradientAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), AX
+	MOVQ         16(DI), CX
+	MOVQ         24(DI), DX
+	MOVQ         32(DI), BX
+	MOVQ         40(DI), R8
+	MOVQ         48(DI), R10
+	MOVQ         56(DI), R11
+	LEAQ         (R11)(R11*2), R12
+	LEAQ         (R11)(R11*4), R13
+	VBROADCASTSS word_3f200000<>+0(SB), Z31
+	VBROADCASTSS word_3fc00000<>+0(SB), Z30
+	VBROADCASTSS word_3ec80000<>+0(SB), Z29
+	VBROADCASTSS word_40100000<>+0(SB), Z28
+	VBROADCASTSS word_3f610000<>+0(SB), Z27
+	VBROADCASTSS word_40290000<>+0(SB), Z26
+	VBROADCASTSS word_3fb40000<>+0(SB), Z25
+	VBROADCASTSS word_3f160000<>+0(SB), Z24
+
+outer39:
+	XORQ R9, R9
+
+vector40:
+	VMOVUPS      (AX)(R9*1), Z5
+	VMOVUPS      (DX)(R9*1), Z6
+	VMOVUPS      (CX)(R9*1), Z2
+	VMOVUPS      (BX)(R9*1), Z4
+	VADDPS       Z2, Z5, Z1
+	VSUBPS       Z2, Z5, Z2
+	VADDPS       Z4, Z6, Z3
+	VSUBPS       Z4, Z6, Z4
+	VMOVUPS      (SI)(R9*1), Z0
+	VMOVUPS      (R8)(R9*1), Z5
+	VMULPS       Z27, Z0, Z6
+	VADDPS       (R10), Z6, Z6
+	VMOVUPS      Z6, (R10)
+	VMULPS       Z27, Z5, Z6
+	VFNMADD231PS Z2, Z25, Z6
+	VFNMADD231PS Z4, Z24, Z6
+	VADDPS       (R10)(R11*1), Z6, Z6
+	VMOVUPS      Z6, (R10)(R11*1)
+	VMULPS       Z31, Z2, Z2
+	VFMADD231PS  Z4, Z30, Z2
+	VFNMADD231PS Z5, Z26, Z2
+	VADDPS       (R10)(R12*1), Z2, Z2
+	VMOVUPS      Z2, (R10)(R12*1)
+	VMOVUPS      Z5, (R10)(R13*1)
+	VMULPS       Z26, Z0, Z6
+	VFMADD231PS  Z1, Z28, Z6
+	VFMADD231PS  Z3, Z29, Z6
+	VPXORD       Z4, Z4, Z4
+	VSUBPS       Z6, Z4, Z6
+	VADDPS       (R10)(R11*2), Z6, Z6
+	VMOVUPS      Z6, (R10)(R11*2)
+	VADDPS       Z1, Z0, Z0
+	VADDPS       Z3, Z0, Z0
+	VMOVUPS      Z0, (R10)(R11*4)
+	ADDQ         $+64, R9
+	ADDQ         $+64, R10
+	CMPQ         R9, 64(DI)
+	JNE          vector40
+	MOVQ         80(DI), R15
+	ADDQ         R15, SI
+	ADDQ         R15, AX
+	ADDQ         R15, CX
+	ADDQ         R15, DX
+	ADDQ         R15, BX
+	ADDQ         R15, R8
+	ADDQ         88(DI), R10
+	DECQ         72(DI)
+	JNZ          outer39
 	VZEROUPPER
 	RET

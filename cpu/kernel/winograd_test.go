@@ -29,7 +29,7 @@ func TestWinograd(t *testing.T) {
 	for w := range winograds {
 		for _, n := range []int{1, 2, 5, 64} {
 			for _, extra := range []int{0, 1, 2, 3} {
-				bias, relu := extra&1 == 1 && w == WinogradOutput, extra&2 == 2 && w == WinogradOutput
+				bias, relu := extra&1 == 1 && w.biased(), extra&2 == 2 && w.biased()
 				what := fmt.Sprintf("transform %d of %d vectors, bias %v, relu %v", w, n, bias, relu)
 				natives(t, what, func(k *Kernels) []float32 {
 					_, out, _ := transform(k, w, n, 3, bias, relu, uint64(n))
@@ -50,6 +50,10 @@ func TestWinograd(t *testing.T) {
 							for j := range winogradLines[w].out {
 								at := (o*l.OutOuter+j*l.OutStride)*Lanes + i
 								want, most := y[j], sum[j]
+								if j < w.adds() {
+									want += old[at]
+									most += float32(math.Abs(float64(old[at])))
+								}
 								if bias {
 									want += l.Bias[i/Lanes]
 									most += float32(math.Abs(float64(l.Bias[i/Lanes])))

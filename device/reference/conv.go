@@ -10,6 +10,7 @@ type conv struct {
 	kernel, bias *Tensor // bias is nil where there is none
 	names        paramNames
 	winograd     bool // it may be computed by Winograd's algorithm
+	rows         bool // the same, along rows
 	x            *Tensor
 }
 
@@ -62,6 +63,9 @@ func (c *conv) forward(x []*Tensor) *Tensor {
 			y.Elems[i] = sums[i].winograd(w[i], c.in[2]+winogradRoundings)
 		}
 	}
+	if c.rows {
+		c.byRows().output(y.Elems, sums)
+	}
 	return y
 }
 
@@ -91,6 +95,11 @@ func (c *conv) backward(dy *Tensor) ([]*Tensor, map[string]*Tensor) {
 		for i := range dk {
 			kernel[i] = dk[i].winograd(w[i], c.x.Shape[0]*tiles+winogradKernelRoundings)
 		}
+	}
+	if c.rows {
+		r := c.byRows()
+		r.inputGradient(x, dx, dy)
+		r.kernelGradient(kernel, dk, dy)
 	}
 	grads := map[string]*Tensor{c.names.kernel: like(c.kernel, kernel)}
 	if c.bias != nil {

@@ -65,7 +65,8 @@ func (p *pass) newLayer(i int) (layer, activation) {
 	case model.Conv2D:
 		return &conv{
 			spec: l, in: node.In[0], out: node.Out, names: names,
-			kernel: p.weights[names.kernel], bias: p.weights[names.bias], winograd: !p.exact && device.Winograd(l, node.In[0]),
+			kernel: p.weights[names.kernel], bias: p.weights[names.bias],
+			winograd: !p.exact && device.Winograd(l, node.In[0]), rows: !p.exact && device.WinogradRows(l, node.In[0]),
 		}, act
 	case model.Dense:
 		return &dense{

@@ -24,14 +24,16 @@ const (
 type matrix [][]float64
 
 // The absolute values of Bᵀ, G and Aᵀ.
-var absB, absG, absAT = func() (bt, g, at matrix) {
-	bt, g, at = winogradMatrices()
-	return bt.absolute(), g.absolute(), at.absolute()
-}()
+var absB, absG, absAT = absolutes(3)
 
-// winogradMatrices are those for the points 0, ±5/8, ±3/2 and ∞: row i of Bᵀ has the coefficients of Π(x−p) over the other finite
+func absolutes(taps int) (bt, g, at matrix) {
+	bt, g, at = winogradMatrices(taps)
+	return bt.absolute(), g.absolute(), at.absolute()
+}
+
+// winogradMatrices are those for so many taps and the points 0, ±5/8, ±3/2 and ∞: row i of Bᵀ has the coefficients of Π(x−p) over the other finite
 // points p, of all for ∞; G divides a point's powers by the product of its distances; Aᵀ has the powers.
-func winogradMatrices() (bt, g, at matrix) {
+func winogradMatrices(taps int) (bt, g, at matrix) {
 	points := []float64{0, 5.0 / 8, -5.0 / 8, 3.0 / 2, -3.0 / 2}
 	n := len(points)
 	polynomial := func(skip int) (c []float64, distance float64) {
@@ -52,20 +54,23 @@ func winogradMatrices() (bt, g, at matrix) {
 		}
 		return append(c, make([]float64, n+1-len(c))...), distance
 	}
-	at = make(matrix, n-1)
+	outputs := n + 2 - taps
+	at = make(matrix, outputs)
 	for i := range at {
 		at[i] = make([]float64, n+1)
 		for j, p := range points {
 			at[i][j] = math.Pow(p, float64(i))
 		}
 	}
-	at[n-2][n] = 1
+	at[outputs-1][n] = 1
 	for i := range n + 1 {
 		c, distance := polynomial(i)
-		row := []float64{0, 0, 1}
-		if i < n {
-			p := points[i]
-			row = []float64{1 / distance, p / distance, p * p / distance}
+		row := make([]float64, taps)
+		row[taps-1] = 1
+		for k := range row {
+			if i < n {
+				row[k] = math.Pow(points[i], float64(k)) / distance
+			}
 		}
 		bt, g = append(bt, c), append(g, row)
 	}

@@ -12,7 +12,7 @@ import (
 // The algorithm is the direct sum: one tile of one channel, in float64.
 func TestWinogradIsConvolution(t *testing.T) {
 	t.Parallel()
-	bt, g, at := winogradMatrices()
+	bt, g, at := winogradMatrices(3)
 	rng := rand.New(rand.NewPCG(3, 4))
 	d, w, dy := draw(rng, 36), draw(rng, 9), draw(rng, 16)
 	v, u := bt.both(d), g.both(w)
@@ -40,6 +40,87 @@ func TestWinogradIsConvolution(t *testing.T) {
 		}
 		if math.Abs(got-want) > 1e-13 {
 			t.Errorf("gradient %d is %v, want %v", k, got, want)
+		}
+	}
+}
+
+// The algorithm along a row is the direct sum: one tile of one channel, in float64.
+func TestRowWinogradIsConvolution(t *testing.T) {
+	t.Parallel()
+	bt, g, at := winogradMatrices(rowTaps)
+	rng := rand.New(rand.NewPCG(7, 8))
+	d, w, dy := draw(rng, rowPatch), draw(rng, rowTaps), draw(rng, rowTile)
+	product := func(a, b []float64) []float64 {
+		m := make([]float64, rowPatch)
+		for p := range m {
+			m[p] = a[p] * b[p]
+		}
+		return m
+	}
+	v, u, a := bt.times(d), g.times(w), at.transposed().times(dy)
+	y, dx, dw := make([]float64, rowTile), make([]float64, rowPatch), make([]float64, rowTaps)
+	for i := range y {
+		for k := range dw {
+			y[i] += w[k] * d[i+k]
+			dx[i+k] += w[k] * dy[i]
+			dw[k] += d[i+k] * dy[i]
+		}
+	}
+	for _, c := range []struct {
+		what      string
+		got, want []float64
+	}{
+		{"output", at.times(product(u, v)), y},
+		{"input gradient", bt.transposed().times(product(u, a)), dx},
+		{"kernel gradient", g.transposed().times(product(v, a)), dw},
+	} {
+		for i := range c.want {
+			if math.Abs(c.got[i]-c.want[i]) > 1e-13 {
+				t.Errorf("%s %d is %v, want %v", c.what, i, c.got[i], c.want[i])
+			}
+		}
+	}
+}
+
+// The radii of the algorithm along rows are larger than those of the direct sum, but not beyond all measure: by less than 20 times.
+func TestRowWinogradRadii(t *testing.T) {
+	t.Parallel()
+	const n, side, channels, filters = 2, 9, 6, 16
+	layer := model.Conv2D{Filters: filters, KernelSize: model.Square(5), Padding: model.Same, NoBias: true}
+	net, err := model.New("test", model.Shape{side, side, channels}, layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, ok := net.Nodes[0].Layer.(model.Conv2D); !ok || !device.WinogradRows(l, net.Input) {
+		t.Fatal("the layer is not one for the algorithm")
+	}
+	rng := rand.New(rand.NewPCG(9, 10))
+	random := func(shape ...int) *Tensor {
+		x := make([]float32, model.Shape(shape).Size())
+		for i := range x {
+			x[i] = rng.Float32()*2 - 1
+		}
+		return fromFloats(x, shape...)
+	}
+	w, x, dy := random(5, 5, channels, filters), random(n, side, side, channels), random(n, side, side, filters)
+	run := func(exact bool) [3]*Tensor {
+		ps := &pass{net: net, weights: map[string]*Tensor{net.Nodes[0].Params[0].Name: w}, exact: exact}
+		y := ps.forward(x)
+		g := ps.backward(dy, false)
+		return [3]*Tensor{y, g.input, g.params[net.Nodes[0].Params[0].Name]}
+	}
+	free, exact := run(false), run(true)
+	for i := range free {
+		most := 0.0
+		for k, e := range free[i].Elems {
+			d := exact[i].Elems[k]
+			if e.V != d.V || e.R < d.R {
+				t.Fatalf("result %d, element %d is %v, of the direct sum %v", i, k, e, d)
+			}
+			most = max(most, e.R/d.R)
+		}
+		if most < 2 || most > 20 {
+			t.Errorf("radii of result %d are up to %g times those of the direct sum", i, most)
 		}
 	}
 }
@@ -116,7 +197,7 @@ func TestWinogradInFloat32(t *testing.T) {
 			}
 		}
 	}
-	bt, g, at := winogradMatrices()
+	bt, g, at := winogradMatrices(3)
 	square := func(x []float32, s, row, col, c, channels, size int) []float32 {
 		d := make([]float32, size*size)
 		for i := range d {
