@@ -2,7 +2,13 @@
 #pragma once
 #include "math.cuh"
 
-enum { LINEAR = 0, RELU = 1, TANH = 2, SIGMOID = 3, LEAKY_RELU = 5, ELU = 6, GELU = 7, SILU = 8, SOFTPLUS = 9 };
+enum { LINEAR = 0, RELU = 1, TANH = 2, SIGMOID = 3, LEAKY_RELU = 5, ELU = 6, GELU = 7, SILU = 8, SOFTPLUS = 9, RELU6 = 10,
+  HARD_SIGMOID = 11, HARD_SILU = 12 };
+
+// min(max(z, 0), 6). NaN stays NaN.
+GCNN_MATH float relu6(float z) { return z < 0.0f ? 0.0f : z > 6.0f ? 6.0f : z; }
+
+GCNN_MATH float hard_sigmoid(float z) { return relu6(z + 3.0f) * 0x1.555556p-3f; }
 
 // f(z). alpha is leaky_relu's slope and elu's α. NaN stays NaN.
 GCNN_MATH float activate(int function, float alpha, float z) {
@@ -15,11 +21,14 @@ GCNN_MATH float activate(int function, float alpha, float z) {
   case GELU: return 0.5f * z * (1.0f + math_erf(z * 0x1.6a09e6p-1f));
   case SILU: return z * math_sigmoid(z);
   case SOFTPLUS: return math_softplus(z);
+  case RELU6: return relu6(z);
+  case HARD_SIGMOID: return hard_sigmoid(z);
+  case HARD_SILU: return z * hard_sigmoid(z);
   default: return z;
   }
 }
 
-// f′(z), from y = f(z) alone where that is enough; gelu and silu need z.
+// f′(z), from y = f(z) alone where that is enough; gelu, silu and hard_silu need z.
 GCNN_MATH float derivative(int function, float alpha, float z, float y) {
   switch (function) {
   case RELU: return y > 0.0f ? 1.0f : 0.0f;
@@ -34,6 +43,9 @@ GCNN_MATH float derivative(int function, float alpha, float z, float y) {
     return fmaf(z * s, 1.0f - s, s);
   }
   case SOFTPLUS: return -math_expm1(-y); // sigmoid(z) = 1 − e⁻ʸ
+  case RELU6: return y > 0.0f && y < 6.0f ? 1.0f : 0.0f;
+  case HARD_SIGMOID: return y > 0.0f && y < 1.0f ? 0x1.555556p-3f : 0.0f;
+  case HARD_SILU: return hard_sigmoid(z) + (z > -3.0f && z < 3.0f ? z * 0x1.555556p-3f : 0.0f);
   default: return 1.0f;
   }
 }

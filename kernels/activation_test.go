@@ -29,12 +29,18 @@ var activations = []struct {
 		func(z float64) float64 { return phi(z) + z*math.Exp(-z*z/2)/math.Sqrt(2*math.Pi) }, 6, 12},
 	{kernels.SiLU, func(z float64) float64 { return z * sigmoid(z) }, func(z float64) float64 { return sigmoid(z) * (1 + z*(1-sigmoid(z))) }, 6, 12},
 	{kernels.Softplus, func(z float64) float64 { return math.Max(z, 0) + math.Log1p(math.Exp(-math.Abs(z))) }, sigmoid, 4, 8},
+	{kernels.ReLU6, relu6, func(z float64) float64 { return step(z, 0) * step(6-z, 0) }, 0, 0},
+	{kernels.HardSigmoid, hardSigmoid, func(z float64) float64 { return step(z+3, 0) * step(3-z, 0) / 6 }, 3, 1},
+	{kernels.HardSiLU, func(z float64) float64 { return z * hardSigmoid(z) },
+		func(z float64) float64 { return hardSigmoid(z) + step(z+3, 0)*step(3-z, 0)*z/6 }, 4, 6},
 }
 
 var alpha = float64(float32(0.3))
 
-func sigmoid(z float64) float64 { return 1 / (1 + math.Exp(-z)) }
-func phi(z float64) float64     { return 0.5 * math.Erfc(-z/math.Sqrt2) }
+func sigmoid(z float64) float64     { return 1 / (1 + math.Exp(-z)) }
+func phi(z float64) float64         { return 0.5 * math.Erfc(-z/math.Sqrt2) }
+func relu6(z float64) float64       { return math.Min(math.Max(z, 0), 6) }
+func hardSigmoid(z float64) float64 { return relu6(z+3) / 6 }
 func step(z, below float64) float64 {
 	if z > 0 {
 		return 1

@@ -60,19 +60,22 @@ type Launch struct {
 // The activation functions of [ActivationForward], [ActivationBackward] and [BiasActivationBackward]. The numbers are those of
 // package model; softmax, which is 4 there, is a kernel of its own.
 const (
-	Linear    = 0
-	ReLU      = 1
-	Tanh      = 2
-	Sigmoid   = 3
-	LeakyReLU = 5
-	ELU       = 6
-	GELU      = 7
-	SiLU      = 8
-	Softplus  = 9
+	Linear      = 0
+	ReLU        = 1
+	Tanh        = 2
+	Sigmoid     = 3
+	LeakyReLU   = 5
+	ELU         = 6
+	GELU        = 7
+	SiLU        = 8
+	Softplus    = 9
+	ReLU6       = 10
+	HardSigmoid = 11
+	HardSiLU    = 12
 )
 
 // NeedsInput tells whether a function's derivative needs what it was applied to, beside its result.
-func NeedsInput(function int) bool { return function == GELU || function == SiLU }
+func NeedsInput(function int) bool { return function == GELU || function == SiLU || function == HardSiLU }
 
 // Sizes in bytes of what the host shares with kernels.
 const (

@@ -10,19 +10,23 @@ type ActivationFunc uint8
 
 // The activation functions, with Keras' definitions.
 const (
-	Linear    ActivationFunc = iota // x
-	ReLU                            // max(x, 0); its gradient at 0 is 0
-	Tanh                            // tanh x
-	Sigmoid                         // 1/(1+e⁻ˣ)
-	Softmax                         // eˣ/Σeˣ over the channels or units
-	LeakyReLU                       // x where x > 0, else slope·x
-	ELU                             // x where x > 0, else α·(eˣ−1)
-	GELU                            // x·Φ(x), the exact form with erf
-	SiLU                            // x·sigmoid(x)
-	Softplus                        // ln(1+eˣ)
+	Linear      ActivationFunc = iota // x
+	ReLU                              // max(x, 0); its gradient at 0 is 0
+	Tanh                              // tanh x
+	Sigmoid                           // 1/(1+e⁻ˣ)
+	Softmax                           // eˣ/Σeˣ over the channels or units
+	LeakyReLU                         // x where x > 0, else slope·x
+	ELU                               // x where x > 0, else α·(eˣ−1)
+	GELU                              // x·Φ(x), the exact form with erf
+	SiLU                              // x·sigmoid(x)
+	Softplus                          // ln(1+eˣ)
+	ReLU6                             // min(max(x, 0), 6); its gradient at 0 and 6 is 0
+	HardSigmoid                       // ReLU6(x+3)/6, as Keras 3 and PyTorch have it
+	HardSiLU                          // x·HardSigmoid(x), also called hard swish
 )
 
-var activationNames = [...]string{"linear", "relu", "tanh", "sigmoid", "softmax", "leaky_relu", "elu", "gelu", "silu", "softplus"}
+var activationNames = [...]string{"linear", "relu", "tanh", "sigmoid", "softmax", "leaky_relu", "elu", "gelu", "silu", "softplus", "relu6",
+	"hard_sigmoid", "hard_silu"}
 
 // String is Keras' name.
 func (a ActivationFunc) String() string {
@@ -80,7 +84,7 @@ func (a ActivationFunc) DefaultAlpha() float32 {
 		return DefaultLeakySlope
 	case ELU:
 		return DefaultELUAlpha
-	case Linear, ReLU, Tanh, Sigmoid, Softmax, GELU, SiLU, Softplus:
+	case Linear, ReLU, Tanh, Sigmoid, Softmax, GELU, SiLU, Softplus, ReLU6, HardSigmoid, HardSiLU:
 	}
 	return 0
 }

@@ -41,6 +41,15 @@ def activations():
     return keras.Model(inputs, layers.Dense(4)(x))
 
 
+def mobile():
+    """MobileNet's activations, by name and as a layer."""
+    x = inputs = keras.Input((10, 9, 3))
+    x = layers.ReLU(6)(layers.Conv2D(8, 3, strides=2, padding="same", activation="hard_silu")(x))
+    x = layers.Activation("hard_swish")(layers.DepthwiseConv2D(3, padding="same", activation="relu6")(x))
+    x = layers.Dense(9, activation="hard_sigmoid")(layers.GlobalAveragePooling2D()(x))
+    return keras.Model(inputs, layers.Dense(4, activation="softmax")(x))
+
+
 def pools():
     """What no ONNX exporter gets right: 'same' average pools, and normalisation that was adapted to data."""
     x = inputs = keras.Input((9, 10, 3))
@@ -53,7 +62,7 @@ def pools():
     return keras.Model(inputs, layers.Softmax()(x), name="pools")
 
 
-MODELS = {"lesson": lesson, "residual": residual, "activations": activations, "pools": pools}
+MODELS = {"lesson": lesson, "residual": residual, "activations": activations, "mobile": mobile, "pools": pools}
 
 
 def make(name, seed=1):

@@ -37,7 +37,8 @@ def make_torch():
     import torch_models
     cases = [("lesson", "script", 17), ("lesson", "dynamo", 20), ("resnet", "script", 20), ("resnet", "dynamo", 18), ("activations", "script", 17),
              ("activations", "dynamo", 18), ("activations", "script", 20), ("alexnet", "script", 17), ("alexnet", "dynamo", 18),
-             ("normalized", "script", 17), ("normalized", "dynamo", 20), ("resnet", "external", 18), ("pooled", "script", 13)]
+             ("normalized", "script", 17), ("normalized", "dynamo", 20), ("resnet", "external", 18), ("pooled", "script", 13),
+             ("mobile", "script", 13), ("mobile", "script", 17), ("mobile", "dynamo", 18)]
     for name, exporter, opset in cases:
         torch.manual_seed(1)
         net, x = torch_models.make(name)
@@ -61,7 +62,7 @@ def make_keras(backend):
     import keras
 
     import keras_models
-    cases = {"tensorflow": ["lesson", "activations"], "torch": ["lesson", "residual", "activations"]}  # tf2onnx cannot do groups
+    cases = {"tensorflow": ["lesson", "activations"], "torch": ["lesson", "residual", "activations", "mobile"]}  # tf2onnx cannot do groups
     for name in cases[backend]:
         net, x = keras_models.make(name)
         output = keras.ops.convert_to_numpy(net(x))

@@ -76,6 +76,23 @@ class Activations(nn.Module):
         return F.softmax(self.fc2(x), -1)
 
 
+class Mobile(nn.Module):
+    """MobileNet's activations: relu6, hard swish and hard sigmoid, as modules and written out."""
+    def __init__(self):
+        super().__init__()
+        self.stem, self.bn, self.act = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.Hardswish()
+        self.depthwise, self.relu6 = nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.ReLU6()
+        self.project, self.expand = nn.Conv2d(8, 12, 1), nn.Conv2d(12, 12, 1)
+        self.fc1, self.fc2 = nn.Linear(12, 10), nn.Linear(10, 4)
+
+    def forward(self, x):
+        x = self.relu6(self.depthwise(self.act(4 * self.bn(self.stem(x)))) * 2)
+        x = self.project(x)
+        x = x * F.relu6(x + 3) / 6
+        x = F.relu6(3 * self.expand(x) + 3) / 6 + F.hardtanh(x, 0, 6)
+        return self.fc2(F.hardsigmoid(self.fc1(x.mean([2, 3]))))
+
+
 class AlexNet(nn.Module):
     """AlexNet's kinds of layers: LocalResponseNorm, overlapping pools, groups."""
     def __init__(self):
@@ -127,6 +144,7 @@ MODELS = {  # name: class, input (without the batch), dtype
     "alexnet": (AlexNet, (3, 31, 31)),
     "normalized": (Normalized, (15, 13, 3)),
     "pooled": (Pooled, (3, 16, 18)),
+    "mobile": (Mobile, (3, 15, 18)),
 }
 
 

@@ -3,7 +3,9 @@ package kernel
 import "gcnn/model"
 
 // NeedsInput says which tensor ActivateGrad wants of an activation: its input x, or (false) its output y.
-func NeedsInput(f model.ActivationFunc) bool { return f == model.GELU || f == model.SiLU }
+func NeedsInput(f model.ActivationFunc) bool {
+	return f == model.GELU || f == model.SiLU || f == model.HardSiLU
+}
 
 // Activate computes y = f(x) for each element; x and y may be the same slice. alpha is LeakyReLU's slope and ELU's α. Softmax is not
 // elementwise: see Kernels.Softmax.
@@ -22,6 +24,21 @@ func (k *Kernels) ActivateGrad(f model.ActivationFunc, alpha float32, dx, dy, s 
 		k.impl.activateGrad(f, alpha, dx, dy[:len(dx)], s[:len(dx)])
 	}
 }
+
+const sixth = float32(1) / 6
+
+// relu6 is min(max(x, 0), 6).
+func relu6(x float32) float32 {
+	switch {
+	case x < 0:
+		return 0
+	case x > 6:
+		return 6
+	}
+	return x
+}
+
+func hardSigmoid(x float32) float32 { return relu6(x+3) * sixth }
 
 func activatePortable(f model.ActivationFunc, alpha float32, y, x []float32) {
 	y = y[:len(x)]
@@ -65,6 +82,18 @@ func activatePortable(f model.ActivationFunc, alpha float32, y, x []float32) {
 	case model.Softplus:
 		for i, v := range x {
 			y[i] = softplus(v)
+		}
+	case model.ReLU6:
+		for i, v := range x {
+			y[i] = relu6(v)
+		}
+	case model.HardSigmoid:
+		for i, v := range x {
+			y[i] = hardSigmoid(v)
+		}
+	case model.HardSiLU:
+		for i, v := range x {
+			y[i] = v * hardSigmoid(v)
 		}
 	}
 }
@@ -118,6 +147,30 @@ func activateGradPortable(f model.ActivationFunc, alpha float32, dx, dy, s []flo
 	case model.Softplus:
 		for i, v := range s {
 			dx[i] = dy[i] * -expm1(-v)
+		}
+	case model.ReLU6:
+		for i, v := range s {
+			d := dy[i]
+			if !(v > 0 && v < 6) {
+				d = 0
+			}
+			dx[i] = d
+		}
+	case model.HardSigmoid:
+		for i, v := range s {
+			d := dy[i]
+			if !(v > 0 && v < 1) {
+				d = 0
+			}
+			dx[i] = d * sixth
+		}
+	case model.HardSiLU:
+		for i, v := range s {
+			slope := hardSigmoid(v)
+			if v > -3 && v < 3 {
+				slope += v * sixth
+			}
+			dx[i] = dy[i] * slope
 		}
 	}
 }

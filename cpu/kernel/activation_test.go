@@ -7,7 +7,8 @@ import (
 	"gcnn/model"
 )
 
-var allFuncs = []model.ActivationFunc{model.Linear, model.ReLU, model.Tanh, model.Sigmoid, model.LeakyReLU, model.ELU, model.GELU, model.SiLU, model.Softplus}
+var allFuncs = []model.ActivationFunc{model.Linear, model.ReLU, model.Tanh, model.Sigmoid, model.LeakyReLU, model.ELU, model.GELU, model.SiLU, model.Softplus,
+	model.ReLU6, model.HardSigmoid, model.HardSiLU}
 
 // function64 is an activation in float64.
 func function64(f model.ActivationFunc, alpha, x float64) float64 {
@@ -28,6 +29,12 @@ func function64(f model.ActivationFunc, alpha, x float64) float64 {
 		return x / (1 + math.Exp(-x))
 	case model.Softplus:
 		return math.Log1p(math.Exp(x))
+	case model.ReLU6:
+		return min(max(x, 0), 6)
+	case model.HardSigmoid:
+		return min(max(x+3, 0), 6) / 6
+	case model.HardSiLU:
+		return x * min(max(x+3, 0), 6) / 6
 	case model.Linear, model.Softmax:
 	}
 	return x
@@ -75,15 +82,18 @@ func TestActivateSpecial(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	x := []float32{nan, inf, -inf, 0, 1e30, -1e30}
 	want := map[model.ActivationFunc][]float32{
-		model.Linear:    {nan, inf, -inf, 0, 1e30, -1e30},
-		model.ReLU:      {nan, inf, 0, 0, 1e30, 0},
-		model.Tanh:      {nan, 1, -1, 0, 1, -1},
-		model.Sigmoid:   {nan, 1, 0, 0.5, 1, 0},
-		model.LeakyReLU: {nan, inf, -inf, 0, 1e30, -5e29},
-		model.ELU:       {nan, inf, -0.5, 0, 1e30, -0.5},
-		model.GELU:      {nan, inf, 0, 0, 1e30, 0},
-		model.SiLU:      {nan, inf, nan, 0, 1e30, 0},
-		model.Softplus:  {nan, inf, 0, float32(math.Ln2), 1e30, 0},
+		model.Linear:      {nan, inf, -inf, 0, 1e30, -1e30},
+		model.ReLU:        {nan, inf, 0, 0, 1e30, 0},
+		model.Tanh:        {nan, 1, -1, 0, 1, -1},
+		model.Sigmoid:     {nan, 1, 0, 0.5, 1, 0},
+		model.LeakyReLU:   {nan, inf, -inf, 0, 1e30, -5e29},
+		model.ELU:         {nan, inf, -0.5, 0, 1e30, -0.5},
+		model.GELU:        {nan, inf, 0, 0, 1e30, 0},
+		model.SiLU:        {nan, inf, nan, 0, 1e30, 0},
+		model.Softplus:    {nan, inf, 0, float32(math.Ln2), 1e30, 0},
+		model.ReLU6:       {nan, 6, 0, 0, 6, 0},
+		model.HardSigmoid: {nan, 1, 0, 0.5, 1, 0},
+		model.HardSiLU:    {nan, inf, nan, 0, 1e30, 0},
 	}
 	paths(t, func(t *testing.T, k *Kernels) {
 		for _, f := range allFuncs {

@@ -14,7 +14,7 @@ func benchVectors(b *testing.B, vectors int, run func(b *testing.B, k *Kernels) 
 }
 
 func BenchmarkActivate(b *testing.B) {
-	for _, f := range []model.ActivationFunc{model.ReLU, model.Tanh, model.Sigmoid, model.ELU, model.SiLU, model.GELU, model.Softplus} {
+	for _, f := range []model.ActivationFunc{model.ReLU, model.Tanh, model.Sigmoid, model.ELU, model.SiLU, model.GELU, model.Softplus, model.ReLU6, model.HardSigmoid, model.HardSiLU} {
 		for _, grad := range []bool{false, true} {
 			b.Run(fmt.Sprintf("%v/grad=%v", f, grad), func(b *testing.B) {
 				benchVectors(b, 256, func(_ *testing.B, k *Kernels) func() {

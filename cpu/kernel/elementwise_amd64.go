@@ -99,6 +99,36 @@ func elemSoftplusAVX2(a *byte)
 //go:noescape
 func elemSoftplusGradAVX2(a *byte)
 
+// elemReLU6AVX2 computes p0 = ReLU6(p1).
+//
+//go:noescape
+func elemReLU6AVX2(a *byte)
+
+// elemReLU6GradAVX2 computes p0 = p1 · ReLU6′, with p2 saved.
+//
+//go:noescape
+func elemReLU6GradAVX2(a *byte)
+
+// elemHardSigmoidAVX2 computes p0 = HardSigmoid(p1).
+//
+//go:noescape
+func elemHardSigmoidAVX2(a *byte)
+
+// elemHardSigmoidGradAVX2 computes p0 = p1 · HardSigmoid′, with p2 saved.
+//
+//go:noescape
+func elemHardSigmoidGradAVX2(a *byte)
+
+// elemHardSiLUAVX2 computes p0 = HardSiLU(p1).
+//
+//go:noescape
+func elemHardSiLUAVX2(a *byte)
+
+// elemHardSiLUGradAVX2 computes p0 = p1 · HardSiLU′, with p2 saved.
+//
+//go:noescape
+func elemHardSiLUGradAVX2(a *byte)
+
 // elemSGDAVX2 is a step of SGD.
 //
 //go:noescape
@@ -223,6 +253,36 @@ func elemSoftplusAVX512(a *byte)
 //
 //go:noescape
 func elemSoftplusGradAVX512(a *byte)
+
+// elemReLU6AVX512 computes p0 = ReLU6(p1).
+//
+//go:noescape
+func elemReLU6AVX512(a *byte)
+
+// elemReLU6GradAVX512 computes p0 = p1 · ReLU6′, with p2 saved.
+//
+//go:noescape
+func elemReLU6GradAVX512(a *byte)
+
+// elemHardSigmoidAVX512 computes p0 = HardSigmoid(p1).
+//
+//go:noescape
+func elemHardSigmoidAVX512(a *byte)
+
+// elemHardSigmoidGradAVX512 computes p0 = p1 · HardSigmoid′, with p2 saved.
+//
+//go:noescape
+func elemHardSigmoidGradAVX512(a *byte)
+
+// elemHardSiLUAVX512 computes p0 = HardSiLU(p1).
+//
+//go:noescape
+func elemHardSiLUAVX512(a *byte)
+
+// elemHardSiLUGradAVX512 computes p0 = p1 · HardSiLU′, with p2 saved.
+//
+//go:noescape
+func elemHardSiLUGradAVX512(a *byte)
 
 // elemSGDAVX512 is a step of SGD.
 //
@@ -475,13 +535,19 @@ const (
 	elemGELUGrad        = 16
 	elemSoftplus        = 17
 	elemSoftplusGrad    = 18
-	elemSGD             = 19
-	elemMomentum        = 20
-	elemNesterov        = 21
-	elemAdam            = 22
-	elemRMSprop         = 23
-	elemRMSpropMomentum = 24
-	elemKinds           = 25
+	elemReLU6           = 19
+	elemReLU6Grad       = 20
+	elemHardSigmoid     = 21
+	elemHardSigmoidGrad = 22
+	elemHardSiLU        = 23
+	elemHardSiLUGrad    = 24
+	elemSGD             = 25
+	elemMomentum        = 26
+	elemNesterov        = 27
+	elemAdam            = 28
+	elemRMSprop         = 29
+	elemRMSpropMomentum = 30
+	elemKinds           = 31
 )
 
 // elemCall calls function i.
@@ -526,66 +592,90 @@ func elemCall(i int, a *byte) {
 	case 18:
 		elemSoftplusGradAVX2(a)
 	case 19:
-		elemSGDAVX2(a)
+		elemReLU6AVX2(a)
 	case 20:
-		elemMomentumAVX2(a)
+		elemReLU6GradAVX2(a)
 	case 21:
-		elemNesterovAVX2(a)
+		elemHardSigmoidAVX2(a)
 	case 22:
-		elemAdamAVX2(a)
+		elemHardSigmoidGradAVX2(a)
 	case 23:
-		elemRMSpropAVX2(a)
+		elemHardSiLUAVX2(a)
 	case 24:
-		elemRMSpropMomentumAVX2(a)
+		elemHardSiLUGradAVX2(a)
 	case 25:
-		elemAddAVX512(a)
+		elemSGDAVX2(a)
 	case 26:
-		elemMulAVX512(a)
+		elemMomentumAVX2(a)
 	case 27:
-		elemScaleAVX512(a)
+		elemNesterovAVX2(a)
 	case 28:
-		elemReLUAVX512(a)
+		elemAdamAVX2(a)
 	case 29:
-		elemReLUGradAVX512(a)
+		elemRMSpropAVX2(a)
 	case 30:
-		elemTanhAVX512(a)
+		elemRMSpropMomentumAVX2(a)
 	case 31:
-		elemTanhGradAVX512(a)
+		elemAddAVX512(a)
 	case 32:
-		elemSigmoidAVX512(a)
+		elemMulAVX512(a)
 	case 33:
-		elemSigmoidGradAVX512(a)
+		elemScaleAVX512(a)
 	case 34:
-		elemLeakyReLUAVX512(a)
+		elemReLUAVX512(a)
 	case 35:
-		elemLeakyReLUGradAVX512(a)
+		elemReLUGradAVX512(a)
 	case 36:
-		elemELUAVX512(a)
+		elemTanhAVX512(a)
 	case 37:
-		elemELUGradAVX512(a)
+		elemTanhGradAVX512(a)
 	case 38:
-		elemSiLUAVX512(a)
+		elemSigmoidAVX512(a)
 	case 39:
-		elemSiLUGradAVX512(a)
+		elemSigmoidGradAVX512(a)
 	case 40:
-		elemGELUAVX512(a)
+		elemLeakyReLUAVX512(a)
 	case 41:
-		elemGELUGradAVX512(a)
+		elemLeakyReLUGradAVX512(a)
 	case 42:
-		elemSoftplusAVX512(a)
+		elemELUAVX512(a)
 	case 43:
-		elemSoftplusGradAVX512(a)
+		elemELUGradAVX512(a)
 	case 44:
-		elemSGDAVX512(a)
+		elemSiLUAVX512(a)
 	case 45:
-		elemMomentumAVX512(a)
+		elemSiLUGradAVX512(a)
 	case 46:
-		elemNesterovAVX512(a)
+		elemGELUAVX512(a)
 	case 47:
-		elemAdamAVX512(a)
+		elemGELUGradAVX512(a)
 	case 48:
-		elemRMSpropAVX512(a)
+		elemSoftplusAVX512(a)
 	case 49:
+		elemSoftplusGradAVX512(a)
+	case 50:
+		elemReLU6AVX512(a)
+	case 51:
+		elemReLU6GradAVX512(a)
+	case 52:
+		elemHardSigmoidAVX512(a)
+	case 53:
+		elemHardSigmoidGradAVX512(a)
+	case 54:
+		elemHardSiLUAVX512(a)
+	case 55:
+		elemHardSiLUGradAVX512(a)
+	case 56:
+		elemSGDAVX512(a)
+	case 57:
+		elemMomentumAVX512(a)
+	case 58:
+		elemNesterovAVX512(a)
+	case 59:
+		elemAdamAVX512(a)
+	case 60:
+		elemRMSpropAVX512(a)
+	case 61:
 		elemRMSpropMomentumAVX512(a)
 	}
 }

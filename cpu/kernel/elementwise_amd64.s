@@ -1680,6 +1680,267 @@ loop19:
 	VZEROUPPER
 	RET
 
+// func elemReLU6AVX2(a *byte)
+// Requires: AVX
+TEXT ·elemReLU6AVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop20:
+	VMOVUPS (DX)(AX*1), Y0
+	VMOVUPS word_40c00000<>+0(SB), Y1
+	VMINPS  Y0, Y1, Y0
+	VMOVUPS word_00000000<>+0(SB), Y1
+	VMAXPS  Y0, Y1, Y0
+	VMOVUPS Y0, (SI)(AX*1)
+	VMOVUPS 32(DX)(AX*1), Y0
+	VMOVUPS word_40c00000<>+0(SB), Y1
+	VMINPS  Y0, Y1, Y0
+	VMOVUPS word_00000000<>+0(SB), Y1
+	VMAXPS  Y0, Y1, Y0
+	VMOVUPS Y0, 32(SI)(AX*1)
+	ADDQ    $+64, AX
+	CMPQ    AX, CX
+	JNE     loop20
+	VZEROUPPER
+	RET
+
+DATA word_40c00000<>+0(SB)/4, $0x40c00000
+DATA word_40c00000<>+4(SB)/4, $0x40c00000
+DATA word_40c00000<>+8(SB)/4, $0x40c00000
+DATA word_40c00000<>+12(SB)/4, $0x40c00000
+DATA word_40c00000<>+16(SB)/4, $0x40c00000
+DATA word_40c00000<>+20(SB)/4, $0x40c00000
+DATA word_40c00000<>+24(SB)/4, $0x40c00000
+DATA word_40c00000<>+28(SB)/4, $0x40c00000
+GLOBL word_40c00000<>(SB), RODATA|NOPTR, $32
+
+// func elemReLU6GradAVX2(a *byte)
+// Requires: AVX
+TEXT ·elemReLU6GradAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	MOVQ         16(DI), BX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop21:
+	VMOVUPS (DX)(AX*1), Y0
+	VMOVUPS (BX)(AX*1), Y1
+	VCMPPS  $0x1e, word_00000000<>+0(SB), Y1, Y2
+	VANDPS  Y0, Y2, Y0
+	VCMPPS  $0x11, word_40c00000<>+0(SB), Y1, Y2
+	VANDPS  Y0, Y2, Y0
+	VMOVUPS Y0, (SI)(AX*1)
+	VMOVUPS 32(DX)(AX*1), Y0
+	VMOVUPS 32(BX)(AX*1), Y1
+	VCMPPS  $0x1e, word_00000000<>+0(SB), Y1, Y2
+	VANDPS  Y0, Y2, Y0
+	VCMPPS  $0x11, word_40c00000<>+0(SB), Y1, Y2
+	VANDPS  Y0, Y2, Y0
+	VMOVUPS Y0, 32(SI)(AX*1)
+	ADDQ    $+64, AX
+	CMPQ    AX, CX
+	JNE     loop21
+	VZEROUPPER
+	RET
+
+// func elemHardSigmoidAVX2(a *byte)
+// Requires: AVX
+TEXT ·elemHardSigmoidAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop22:
+	VMOVUPS (DX)(AX*1), Y0
+	VADDPS  word_40400000<>+0(SB), Y0, Y0
+	VMOVUPS word_40c00000<>+0(SB), Y1
+	VMINPS  Y0, Y1, Y0
+	VMOVUPS word_00000000<>+0(SB), Y1
+	VMAXPS  Y0, Y1, Y0
+	VMULPS  word_3e2aaaab<>+0(SB), Y0, Y0
+	VMOVUPS Y0, (SI)(AX*1)
+	VMOVUPS 32(DX)(AX*1), Y0
+	VADDPS  word_40400000<>+0(SB), Y0, Y0
+	VMOVUPS word_40c00000<>+0(SB), Y1
+	VMINPS  Y0, Y1, Y0
+	VMOVUPS word_00000000<>+0(SB), Y1
+	VMAXPS  Y0, Y1, Y0
+	VMULPS  word_3e2aaaab<>+0(SB), Y0, Y0
+	VMOVUPS Y0, 32(SI)(AX*1)
+	ADDQ    $+64, AX
+	CMPQ    AX, CX
+	JNE     loop22
+	VZEROUPPER
+	RET
+
+DATA word_40400000<>+0(SB)/4, $0x40400000
+DATA word_40400000<>+4(SB)/4, $0x40400000
+DATA word_40400000<>+8(SB)/4, $0x40400000
+DATA word_40400000<>+12(SB)/4, $0x40400000
+DATA word_40400000<>+16(SB)/4, $0x40400000
+DATA word_40400000<>+20(SB)/4, $0x40400000
+DATA word_40400000<>+24(SB)/4, $0x40400000
+DATA word_40400000<>+28(SB)/4, $0x40400000
+GLOBL word_40400000<>(SB), RODATA|NOPTR, $32
+
+DATA word_3e2aaaab<>+0(SB)/4, $0x3e2aaaab
+DATA word_3e2aaaab<>+4(SB)/4, $0x3e2aaaab
+DATA word_3e2aaaab<>+8(SB)/4, $0x3e2aaaab
+DATA word_3e2aaaab<>+12(SB)/4, $0x3e2aaaab
+DATA word_3e2aaaab<>+16(SB)/4, $0x3e2aaaab
+DATA word_3e2aaaab<>+20(SB)/4, $0x3e2aaaab
+DATA word_3e2aaaab<>+24(SB)/4, $0x3e2aaaab
+DATA word_3e2aaaab<>+28(SB)/4, $0x3e2aaaab
+GLOBL word_3e2aaaab<>(SB), RODATA|NOPTR, $32
+
+// func elemHardSigmoidGradAVX2(a *byte)
+// Requires: AVX
+TEXT ·elemHardSigmoidGradAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	MOVQ         16(DI), BX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop23:
+	VMOVUPS (DX)(AX*1), Y0
+	VMOVUPS (BX)(AX*1), Y1
+	VCMPPS  $0x1e, word_00000000<>+0(SB), Y1, Y2
+	VANDPS  Y0, Y2, Y0
+	VCMPPS  $0x11, word_3f800000<>+0(SB), Y1, Y2
+	VANDPS  Y0, Y2, Y0
+	VMULPS  word_3e2aaaab<>+0(SB), Y0, Y0
+	VMOVUPS Y0, (SI)(AX*1)
+	VMOVUPS 32(DX)(AX*1), Y0
+	VMOVUPS 32(BX)(AX*1), Y1
+	VCMPPS  $0x1e, word_00000000<>+0(SB), Y1, Y2
+	VANDPS  Y0, Y2, Y0
+	VCMPPS  $0x11, word_3f800000<>+0(SB), Y1, Y2
+	VANDPS  Y0, Y2, Y0
+	VMULPS  word_3e2aaaab<>+0(SB), Y0, Y0
+	VMOVUPS Y0, 32(SI)(AX*1)
+	ADDQ    $+64, AX
+	CMPQ    AX, CX
+	JNE     loop23
+	VZEROUPPER
+	RET
+
+// func elemHardSiLUAVX2(a *byte)
+// Requires: AVX
+TEXT ·elemHardSiLUAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop24:
+	VMOVUPS (DX)(AX*1), Y0
+	VMOVAPS Y0, Y2
+	VADDPS  word_40400000<>+0(SB), Y0, Y0
+	VMOVUPS word_40c00000<>+0(SB), Y1
+	VMINPS  Y0, Y1, Y0
+	VMOVUPS word_00000000<>+0(SB), Y1
+	VMAXPS  Y0, Y1, Y0
+	VMULPS  word_3e2aaaab<>+0(SB), Y0, Y0
+	VMULPS  Y2, Y0, Y0
+	VMOVUPS Y0, (SI)(AX*1)
+	VMOVUPS 32(DX)(AX*1), Y0
+	VMOVAPS Y0, Y2
+	VADDPS  word_40400000<>+0(SB), Y0, Y0
+	VMOVUPS word_40c00000<>+0(SB), Y1
+	VMINPS  Y0, Y1, Y0
+	VMOVUPS word_00000000<>+0(SB), Y1
+	VMAXPS  Y0, Y1, Y0
+	VMULPS  word_3e2aaaab<>+0(SB), Y0, Y0
+	VMULPS  Y2, Y0, Y0
+	VMOVUPS Y0, 32(SI)(AX*1)
+	ADDQ    $+64, AX
+	CMPQ    AX, CX
+	JNE     loop24
+	VZEROUPPER
+	RET
+
+// func elemHardSiLUGradAVX2(a *byte)
+// Requires: AVX
+TEXT ·elemHardSiLUGradAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	MOVQ         16(DI), BX
+	VBROADCASTSS 88(DI), Y15
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop25:
+	VMOVUPS (DX)(AX*1), Y0
+	VMOVUPS (BX)(AX*1), Y1
+	VMULPS  word_3e2aaaab<>+0(SB), Y1, Y2
+	VCMPPS  $0x1e, word_c0400000<>+0(SB), Y1, Y3
+	VANDPS  Y2, Y3, Y2
+	VCMPPS  $0x11, word_40400000<>+0(SB), Y1, Y3
+	VANDPS  Y2, Y3, Y2
+	VADDPS  word_40400000<>+0(SB), Y1, Y1
+	VMOVUPS word_40c00000<>+0(SB), Y3
+	VMINPS  Y1, Y3, Y1
+	VMOVUPS word_00000000<>+0(SB), Y3
+	VMAXPS  Y1, Y3, Y1
+	VMULPS  word_3e2aaaab<>+0(SB), Y1, Y1
+	VADDPS  Y2, Y1, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, (SI)(AX*1)
+	VMOVUPS 32(DX)(AX*1), Y0
+	VMOVUPS 32(BX)(AX*1), Y1
+	VMULPS  word_3e2aaaab<>+0(SB), Y1, Y2
+	VCMPPS  $0x1e, word_c0400000<>+0(SB), Y1, Y3
+	VANDPS  Y2, Y3, Y2
+	VCMPPS  $0x11, word_40400000<>+0(SB), Y1, Y3
+	VANDPS  Y2, Y3, Y2
+	VADDPS  word_40400000<>+0(SB), Y1, Y1
+	VMOVUPS word_40c00000<>+0(SB), Y3
+	VMINPS  Y1, Y3, Y1
+	VMOVUPS word_00000000<>+0(SB), Y3
+	VMAXPS  Y1, Y3, Y1
+	VMULPS  word_3e2aaaab<>+0(SB), Y1, Y1
+	VADDPS  Y2, Y1, Y1
+	VMULPS  Y1, Y0, Y0
+	VMOVUPS Y0, 32(SI)(AX*1)
+	ADDQ    $+64, AX
+	CMPQ    AX, CX
+	JNE     loop25
+	VZEROUPPER
+	RET
+
+DATA word_c0400000<>+0(SB)/4, $0xc0400000
+DATA word_c0400000<>+4(SB)/4, $0xc0400000
+DATA word_c0400000<>+8(SB)/4, $0xc0400000
+DATA word_c0400000<>+12(SB)/4, $0xc0400000
+DATA word_c0400000<>+16(SB)/4, $0xc0400000
+DATA word_c0400000<>+20(SB)/4, $0xc0400000
+DATA word_c0400000<>+24(SB)/4, $0xc0400000
+DATA word_c0400000<>+28(SB)/4, $0xc0400000
+GLOBL word_c0400000<>(SB), RODATA|NOPTR, $32
+
 // func elemSGDAVX2(a *byte)
 // Requires: AVX, FMA3
 TEXT ·elemSGDAVX2(SB), NOSPLIT, $0-8
@@ -1698,7 +1959,7 @@ TEXT ·elemSGDAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop20:
+loop26:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1713,7 +1974,7 @@ loop20:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop20
+	JNE          loop26
 	VZEROUPPER
 	RET
 
@@ -1736,7 +1997,7 @@ TEXT ·elemMomentumAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop21:
+loop27:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1759,7 +2020,7 @@ loop21:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop21
+	JNE          loop27
 	VZEROUPPER
 	RET
 
@@ -1782,7 +2043,7 @@ TEXT ·elemNesterovAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop22:
+loop28:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1807,7 +2068,7 @@ loop22:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop22
+	JNE          loop28
 	VZEROUPPER
 	RET
 
@@ -1831,7 +2092,7 @@ TEXT ·elemAdamAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop23:
+loop29:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1870,7 +2131,7 @@ loop23:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop23
+	JNE          loop29
 	VZEROUPPER
 	RET
 
@@ -1893,7 +2154,7 @@ TEXT ·elemRMSpropAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop24:
+loop30:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1926,7 +2187,7 @@ loop24:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop24
+	JNE          loop30
 	VZEROUPPER
 	RET
 
@@ -1950,7 +2211,7 @@ TEXT ·elemRMSpropMomentumAVX2(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop25:
+loop31:
 	VMOVUPS      (SI)(AX*1), Y0
 	VMOVAPS      Y0, Y4
 	VFNMADD231PS Y9, Y4, Y0
@@ -1989,7 +2250,7 @@ loop25:
 	VMOVUPS      Y0, 32(SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop25
+	JNE          loop31
 	VZEROUPPER
 	RET
 
@@ -2004,13 +2265,13 @@ TEXT ·elemAddAVX512(SB), NOSPLIT, $0-8
 	SHLQ $0x06, CX
 	XORQ AX, AX
 
-loop26:
+loop32:
 	VMOVUPS (DX)(AX*1), Z0
 	VADDPS  (BX)(AX*1), Z0, Z0
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop26
+	JNE     loop32
 	VZEROUPPER
 	RET
 
@@ -2025,13 +2286,13 @@ TEXT ·elemMulAVX512(SB), NOSPLIT, $0-8
 	SHLQ $0x06, CX
 	XORQ AX, AX
 
-loop27:
+loop33:
 	VMOVUPS (DX)(AX*1), Z0
 	VMULPS  (BX)(AX*1), Z0, Z0
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop27
+	JNE     loop33
 	VZEROUPPER
 	RET
 
@@ -2046,12 +2307,12 @@ TEXT ·elemScaleAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop28:
+loop34:
 	VMULPS  (DX)(AX*1), Z31, Z0
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop28
+	JNE     loop34
 	VZEROUPPER
 	RET
 
@@ -2066,14 +2327,14 @@ TEXT ·elemReLUAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop29:
+loop35:
 	VMOVUPS (DX)(AX*1), Z0
 	VPXORD  Z1, Z1, Z1
 	VMAXPS  Z0, Z1, Z0
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop29
+	JNE     loop35
 	VZEROUPPER
 	RET
 
@@ -2089,7 +2350,7 @@ TEXT ·elemReLUGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop30:
+loop36:
 	VMOVUPS   (DX)(AX*1), Z0
 	VMOVUPS   (BX)(AX*1), Z1
 	VPXORD    Z2, Z2, Z2
@@ -2098,7 +2359,7 @@ loop30:
 	VMOVUPS   Z0, (SI)(AX*1)
 	ADDQ      $+64, AX
 	CMPQ      AX, CX
-	JNE       loop30
+	JNE       loop36
 	VZEROUPPER
 	RET
 
@@ -2121,7 +2382,7 @@ TEXT ·elemTanhAVX512(SB), NOSPLIT, $0-8
 	SHLQ            $0x06, CX
 	XORQ            AX, AX
 
-loop31:
+loop37:
 	VMOVUPS          (DX)(AX*1), Z0
 	VANDPS.BCST      word_7fffffff<>+0(SB), Z0, Z1
 	VBROADCASTSS     word_411051ec<>+0(SB), Z2
@@ -2148,7 +2409,7 @@ loop31:
 	VMOVUPS          Z0, (SI)(AX*1)
 	ADDQ             $+64, AX
 	CMPQ             AX, CX
-	JNE              loop31
+	JNE              loop37
 	VZEROUPPER
 	RET
 
@@ -2164,7 +2425,7 @@ TEXT ·elemTanhGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop32:
+loop38:
 	VMOVUPS      (DX)(AX*1), Z0
 	VMOVUPS      (BX)(AX*1), Z1
 	VBROADCASTSS word_3f800000<>+0(SB), Z2
@@ -2173,7 +2434,7 @@ loop32:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop32
+	JNE          loop38
 	VZEROUPPER
 	RET
 
@@ -2188,7 +2449,7 @@ TEXT ·elemSigmoidAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop33:
+loop39:
 	VMOVUPS           (DX)(AX*1), Z0
 	VXORPS.BCST       word_80000000<>+0(SB), Z0, Z0
 	VBROADCASTSS      word_42b20000<>+0(SB), Z1
@@ -2218,7 +2479,7 @@ loop33:
 	VMOVUPS           Z0, (SI)(AX*1)
 	ADDQ              $+64, AX
 	CMPQ              AX, CX
-	JNE               loop33
+	JNE               loop39
 	VZEROUPPER
 	RET
 
@@ -2234,7 +2495,7 @@ TEXT ·elemSigmoidGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop34:
+loop40:
 	VMOVUPS      (DX)(AX*1), Z0
 	VMOVUPS      (BX)(AX*1), Z1
 	VBROADCASTSS word_3f800000<>+0(SB), Z2
@@ -2244,7 +2505,7 @@ loop34:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop34
+	JNE          loop40
 	VZEROUPPER
 	RET
 
@@ -2259,7 +2520,7 @@ TEXT ·elemLeakyReLUAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop35:
+loop41:
 	VMOVUPS (DX)(AX*1), Z0
 	VPXORD  Z1, Z1, Z1
 	VMULPS  Z31, Z0, Z2
@@ -2269,7 +2530,7 @@ loop35:
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop35
+	JNE     loop41
 	VZEROUPPER
 	RET
 
@@ -2285,7 +2546,7 @@ TEXT ·elemLeakyReLUGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop36:
+loop42:
 	VMOVUPS (DX)(AX*1), Z0
 	VMOVUPS (BX)(AX*1), Z1
 	VPXORD  Z2, Z2, Z2
@@ -2296,7 +2557,7 @@ loop36:
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop36
+	JNE     loop42
 	VZEROUPPER
 	RET
 
@@ -2311,7 +2572,7 @@ TEXT ·elemELUAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop37:
+loop43:
 	VMOVUPS           (DX)(AX*1), Z0
 	VPXORD            Z1, Z1, Z1
 	VMINPS            Z0, Z1, Z2
@@ -2341,7 +2602,7 @@ loop37:
 	VMOVUPS           Z0, (SI)(AX*1)
 	ADDQ              $+64, AX
 	CMPQ              AX, CX
-	JNE               loop37
+	JNE               loop43
 	VZEROUPPER
 	RET
 
@@ -2357,7 +2618,7 @@ TEXT ·elemELUGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop38:
+loop44:
 	VMOVUPS (DX)(AX*1), Z0
 	VMOVUPS (BX)(AX*1), Z1
 	VPXORD  Z2, Z2, Z2
@@ -2369,7 +2630,7 @@ loop38:
 	VMOVUPS Z0, (SI)(AX*1)
 	ADDQ    $+64, AX
 	CMPQ    AX, CX
-	JNE     loop38
+	JNE     loop44
 	VZEROUPPER
 	RET
 
@@ -2384,7 +2645,7 @@ TEXT ·elemSiLUAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop39:
+loop45:
 	VMOVUPS           (DX)(AX*1), Z0
 	VMOVAPS           Z0, Z4
 	VXORPS.BCST       word_80000000<>+0(SB), Z0, Z0
@@ -2416,7 +2677,7 @@ loop39:
 	VMOVUPS           Z0, (SI)(AX*1)
 	ADDQ              $+64, AX
 	CMPQ              AX, CX
-	JNE               loop39
+	JNE               loop45
 	VZEROUPPER
 	RET
 
@@ -2432,7 +2693,7 @@ TEXT ·elemSiLUGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop40:
+loop46:
 	VMOVUPS           (DX)(AX*1), Z0
 	VMOVUPS           (BX)(AX*1), Z1
 	VMOVAPS           Z1, Z2
@@ -2469,7 +2730,7 @@ loop40:
 	VMOVUPS           Z0, (SI)(AX*1)
 	ADDQ              $+64, AX
 	CMPQ              AX, CX
-	JNE               loop40
+	JNE               loop46
 	VZEROUPPER
 	RET
 
@@ -2484,7 +2745,7 @@ TEXT ·elemGELUAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop41:
+loop47:
 	VMOVUPS           (DX)(AX*1), Z0
 	VANDPS.BCST       word_7fffffff<>+0(SB), Z0, Z1
 	VBROADCASTSS      word_41600000<>+0(SB), Z4
@@ -2544,7 +2805,7 @@ loop41:
 	VMOVUPS           Z0, (SI)(AX*1)
 	ADDQ              $+64, AX
 	CMPQ              AX, CX
-	JNE               loop41
+	JNE               loop47
 	VZEROUPPER
 	RET
 
@@ -2560,7 +2821,7 @@ TEXT ·elemGELUGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop42:
+loop48:
 	VMOVUPS           (DX)(AX*1), Z0
 	VMOVUPS           (BX)(AX*1), Z1
 	VANDPS.BCST       word_7fffffff<>+0(SB), Z1, Z2
@@ -2623,7 +2884,7 @@ loop42:
 	VMOVUPS           Z0, (SI)(AX*1)
 	ADDQ              $+64, AX
 	CMPQ              AX, CX
-	JNE               loop42
+	JNE               loop48
 	VZEROUPPER
 	RET
 
@@ -2638,7 +2899,7 @@ TEXT ·elemSoftplusAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop43:
+loop49:
 	VMOVUPS           (DX)(AX*1), Z0
 	VORPS.BCST        word_80000000<>+0(SB), Z0, Z1
 	VBROADCASTSS      word_42b20000<>+0(SB), Z2
@@ -2677,7 +2938,7 @@ loop43:
 	VMOVUPS           Z0, (SI)(AX*1)
 	ADDQ              $+64, AX
 	CMPQ              AX, CX
-	JNE               loop43
+	JNE               loop49
 	VZEROUPPER
 	RET
 
@@ -2693,7 +2954,7 @@ TEXT ·elemSoftplusGradAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop44:
+loop50:
 	VMOVUPS           (DX)(AX*1), Z0
 	VMOVUPS           (BX)(AX*1), Z1
 	VXORPS.BCST       word_80000000<>+0(SB), Z1, Z1
@@ -2721,7 +2982,173 @@ loop44:
 	VMOVUPS           Z0, (SI)(AX*1)
 	ADDQ              $+64, AX
 	CMPQ              AX, CX
-	JNE               loop44
+	JNE               loop50
+	VZEROUPPER
+	RET
+
+// func elemReLU6AVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·elemReLU6AVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop51:
+	VMOVUPS      (DX)(AX*1), Z0
+	VBROADCASTSS word_40c00000<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z0
+	VBROADCASTSS word_00000000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	CMPQ         AX, CX
+	JNE          loop51
+	VZEROUPPER
+	RET
+
+// func elemReLU6GradAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·elemReLU6GradAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	MOVQ         16(DI), BX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop52:
+	VMOVUPS     (DX)(AX*1), Z0
+	VMOVUPS     (BX)(AX*1), Z1
+	VCMPPS.BCST $0x1e, word_00000000<>+0(SB), Z1, K1
+	VMOVAPS.Z   Z0, K1, Z0
+	VCMPPS.BCST $0x11, word_40c00000<>+0(SB), Z1, K1
+	VMOVAPS.Z   Z0, K1, Z0
+	VMOVUPS     Z0, (SI)(AX*1)
+	ADDQ        $+64, AX
+	CMPQ        AX, CX
+	JNE         loop52
+	VZEROUPPER
+	RET
+
+// func elemHardSigmoidAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·elemHardSigmoidAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop53:
+	VMOVUPS      (DX)(AX*1), Z0
+	VADDPS.BCST  word_40400000<>+0(SB), Z0, Z0
+	VBROADCASTSS word_40c00000<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z0
+	VBROADCASTSS word_00000000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VMULPS.BCST  word_3e2aaaab<>+0(SB), Z0, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	CMPQ         AX, CX
+	JNE          loop53
+	VZEROUPPER
+	RET
+
+// func elemHardSigmoidGradAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·elemHardSigmoidGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	MOVQ         16(DI), BX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop54:
+	VMOVUPS     (DX)(AX*1), Z0
+	VMOVUPS     (BX)(AX*1), Z1
+	VCMPPS.BCST $0x1e, word_00000000<>+0(SB), Z1, K1
+	VMOVAPS.Z   Z0, K1, Z0
+	VCMPPS.BCST $0x11, word_3f800000<>+0(SB), Z1, K1
+	VMOVAPS.Z   Z0, K1, Z0
+	VMULPS.BCST word_3e2aaaab<>+0(SB), Z0, Z0
+	VMOVUPS     Z0, (SI)(AX*1)
+	ADDQ        $+64, AX
+	CMPQ        AX, CX
+	JNE         loop54
+	VZEROUPPER
+	RET
+
+// func elemHardSiLUAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·elemHardSiLUAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop55:
+	VMOVUPS      (DX)(AX*1), Z0
+	VMOVAPS      Z0, Z2
+	VADDPS.BCST  word_40400000<>+0(SB), Z0, Z0
+	VBROADCASTSS word_40c00000<>+0(SB), Z1
+	VMINPS       Z0, Z1, Z0
+	VBROADCASTSS word_00000000<>+0(SB), Z1
+	VMAXPS       Z0, Z1, Z0
+	VMULPS.BCST  word_3e2aaaab<>+0(SB), Z0, Z0
+	VMULPS       Z2, Z0, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	CMPQ         AX, CX
+	JNE          loop55
+	VZEROUPPER
+	RET
+
+// func elemHardSiLUGradAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·elemHardSiLUGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         (DI), SI
+	MOVQ         8(DI), DX
+	MOVQ         16(DI), BX
+	VBROADCASTSS 88(DI), Z31
+	MOVQ         64(DI), CX
+	SHLQ         $0x06, CX
+	XORQ         AX, AX
+
+loop56:
+	VMOVUPS      (DX)(AX*1), Z0
+	VMOVUPS      (BX)(AX*1), Z1
+	VMULPS.BCST  word_3e2aaaab<>+0(SB), Z1, Z2
+	VCMPPS.BCST  $0x1e, word_c0400000<>+0(SB), Z1, K1
+	VMOVAPS.Z    Z2, K1, Z2
+	VCMPPS.BCST  $0x11, word_40400000<>+0(SB), Z1, K1
+	VMOVAPS.Z    Z2, K1, Z2
+	VADDPS.BCST  word_40400000<>+0(SB), Z1, Z1
+	VBROADCASTSS word_40c00000<>+0(SB), Z3
+	VMINPS       Z1, Z3, Z1
+	VBROADCASTSS word_00000000<>+0(SB), Z3
+	VMAXPS       Z1, Z3, Z1
+	VMULPS.BCST  word_3e2aaaab<>+0(SB), Z1, Z1
+	VADDPS       Z2, Z1, Z1
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      Z0, (SI)(AX*1)
+	ADDQ         $+64, AX
+	CMPQ         AX, CX
+	JNE          loop56
 	VZEROUPPER
 	RET
 
@@ -2743,7 +3170,7 @@ TEXT ·elemSGDAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop45:
+loop57:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2752,7 +3179,7 @@ loop45:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop45
+	JNE          loop57
 	VZEROUPPER
 	RET
 
@@ -2775,7 +3202,7 @@ TEXT ·elemMomentumAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop46:
+loop58:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2788,7 +3215,7 @@ loop46:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop46
+	JNE          loop58
 	VZEROUPPER
 	RET
 
@@ -2811,7 +3238,7 @@ TEXT ·elemNesterovAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop47:
+loop59:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2825,7 +3252,7 @@ loop47:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop47
+	JNE          loop59
 	VZEROUPPER
 	RET
 
@@ -2849,7 +3276,7 @@ TEXT ·elemAdamAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop48:
+loop60:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2870,7 +3297,7 @@ loop48:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop48
+	JNE          loop60
 	VZEROUPPER
 	RET
 
@@ -2893,7 +3320,7 @@ TEXT ·elemRMSpropAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop49:
+loop61:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2911,7 +3338,7 @@ loop49:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop49
+	JNE          loop61
 	VZEROUPPER
 	RET
 
@@ -2935,7 +3362,7 @@ TEXT ·elemRMSpropMomentumAVX512(SB), NOSPLIT, $0-8
 	SHLQ         $0x06, CX
 	XORQ         AX, AX
 
-loop50:
+loop62:
 	VMOVUPS      (SI)(AX*1), Z0
 	VMOVAPS      Z0, Z4
 	VFNMADD231PS Z25, Z4, Z0
@@ -2956,7 +3383,7 @@ loop50:
 	VMOVUPS      Z0, (SI)(AX*1)
 	ADDQ         $+64, AX
 	CMPQ         AX, CX
-	JNE          loop50
+	JNE          loop62
 	VZEROUPPER
 	RET
 
@@ -2977,7 +3404,7 @@ TEXT ·channelSum8AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS 192(SI), Y6
 	VMOVUPS 224(SI), Y7
 
-loop51:
+loop63:
 	VADDPS  (DX), Y0, Y0
 	VADDPS  32(DX), Y1, Y1
 	VADDPS  64(DX), Y2, Y2
@@ -2988,7 +3415,7 @@ loop51:
 	VADDPS  224(DX), Y7, Y7
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop51
+	JNZ     loop63
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VMOVUPS Y2, 64(SI)
@@ -3011,12 +3438,12 @@ TEXT ·channelSum1AVX2(SB), NOSPLIT, $0-8
 	VMOVUPS (SI), Y0
 	VMOVUPS 32(SI), Y1
 
-loop52:
+loop64:
 	VADDPS  (DX), Y0, Y0
 	VADDPS  32(DX), Y1, Y1
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop52
+	JNZ     loop64
 	VMOVUPS Y0, (SI)
 	VMOVUPS Y1, 32(SI)
 	VZEROUPPER
@@ -3035,11 +3462,11 @@ TEXT ·channelSquaresAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position53:
+position65:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel54:
+channel66:
 	VBROADCASTSS (BX)(R13*1), Y13
 	VMOVUPS      (DX)(AX*1), Y0
 	VSUBPS       Y13, Y0, Y0
@@ -3054,10 +3481,10 @@ channel54:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel54
+	JNE          channel66
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position53
+	JNZ          position65
 	VZEROUPPER
 	RET
 
@@ -3075,11 +3502,11 @@ TEXT ·channelAffineAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position55:
+position67:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel56:
+channel68:
 	VBROADCASTSS (BX)(R13*1), Y13
 	VBROADCASTSS (R8)(R13*1), Y12
 	VMOVUPS      (DX)(AX*1), Y0
@@ -3091,11 +3518,11 @@ channel56:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel56
+	JNE          channel68
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position55
+	JNZ          position67
 	VZEROUPPER
 	RET
 
@@ -3114,11 +3541,11 @@ TEXT ·channelGradsAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position57:
+position69:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel58:
+channel70:
 	VBROADCASTSS (R9)(R13*1), Y11
 	VMOVUPS      (BX)(AX*1), Y0
 	VMOVUPS      (R8)(AX*1), Y1
@@ -3139,11 +3566,11 @@ channel58:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel58
+	JNE          channel70
 	ADDQ         R12, BX
 	ADDQ         R12, R8
 	DECQ         R11
-	JNZ          position57
+	JNZ          position69
 	VZEROUPPER
 	RET
 
@@ -3164,11 +3591,11 @@ TEXT ·channelInputGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position59:
+position71:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel60:
+channel72:
 	VBROADCASTSS (R8)(R13*1), Y12
 	VBROADCASTSS (R9)(R13*1), Y11
 	VBROADCASTSS (R10)(R13*1), Y10
@@ -3188,12 +3615,12 @@ channel60:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel60
+	JNE          channel72
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position59
+	JNZ          position71
 	VZEROUPPER
 	RET
 
@@ -3211,11 +3638,11 @@ TEXT ·channelAffineReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position61:
+position73:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel62:
+channel74:
 	VBROADCASTSS (BX)(R13*1), Y13
 	VBROADCASTSS (R8)(R13*1), Y12
 	VMOVUPS      (DX)(AX*1), Y0
@@ -3231,11 +3658,11 @@ channel62:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel62
+	JNE          channel74
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position61
+	JNZ          position73
 	VZEROUPPER
 	RET
 
@@ -3256,11 +3683,11 @@ TEXT ·channelGradsReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position63:
+position75:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel64:
+channel76:
 	VBROADCASTSS (R9)(R13*1), Y11
 	VBROADCASTSS (R10)(R13*1), Y10
 	VBROADCASTSS (R14)(R13*1), Y9
@@ -3293,11 +3720,11 @@ channel64:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel64
+	JNE          channel76
 	ADDQ         R12, BX
 	ADDQ         R12, R8
 	DECQ         R11
-	JNZ          position63
+	JNZ          position75
 	VZEROUPPER
 	RET
 
@@ -3319,11 +3746,11 @@ TEXT ·channelInputGradReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position65:
+position77:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel66:
+channel78:
 	VBROADCASTSS (R8)(R13*1), Y12
 	VBROADCASTSS (R9)(R13*1), Y11
 	VBROADCASTSS (R10)(R13*1), Y10
@@ -3354,12 +3781,12 @@ channel66:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel66
+	JNE          channel78
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position65
+	JNZ          position77
 	VZEROUPPER
 	RET
 
@@ -3376,11 +3803,11 @@ TEXT ·channelSquaresAcrossAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position67:
+position79:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel68:
+channel80:
 	VMOVUPS     (BX)(AX*1), Y13
 	VMOVUPS     (DX)(AX*1), Y0
 	VSUBPS      Y13, Y0, Y0
@@ -3396,10 +3823,10 @@ channel68:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel68
+	JNE         channel80
 	ADDQ        R12, DX
 	DECQ        R11
-	JNZ         position67
+	JNZ         position79
 	VZEROUPPER
 	RET
 
@@ -3417,11 +3844,11 @@ TEXT ·channelAffineAcrossAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position69:
+position81:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel70:
+channel82:
 	VMOVUPS     (BX)(AX*1), Y13
 	VMOVUPS     (R8)(AX*1), Y12
 	VMOVUPS     (DX)(AX*1), Y0
@@ -3435,11 +3862,11 @@ channel70:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel70
+	JNE         channel82
 	ADDQ        R12, SI
 	ADDQ        R12, DX
 	DECQ        R11
-	JNZ         position69
+	JNZ         position81
 	VZEROUPPER
 	RET
 
@@ -3458,11 +3885,11 @@ TEXT ·channelGradsAcrossAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position71:
+position83:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel72:
+channel84:
 	VMOVUPS     (R9)(AX*1), Y11
 	VMOVUPS     (BX)(AX*1), Y0
 	VMOVUPS     (R8)(AX*1), Y1
@@ -3484,11 +3911,11 @@ channel72:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel72
+	JNE         channel84
 	ADDQ        R12, BX
 	ADDQ        R12, R8
 	DECQ        R11
-	JNZ         position71
+	JNZ         position83
 	VZEROUPPER
 	RET
 
@@ -3509,11 +3936,11 @@ TEXT ·channelInputGradAcrossAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position73:
+position85:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel74:
+channel86:
 	VMOVUPS      (R8)(AX*1), Y12
 	VMOVUPS      (R9)(AX*1), Y11
 	VMOVUPS      (R10)(AX*1), Y10
@@ -3537,12 +3964,12 @@ channel74:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel74
+	JNE          channel86
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position73
+	JNZ          position85
 	VZEROUPPER
 	RET
 
@@ -3560,11 +3987,11 @@ TEXT ·channelAffineReLUAcrossAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position75:
+position87:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel76:
+channel88:
 	VMOVUPS     (BX)(AX*1), Y13
 	VMOVUPS     (R8)(AX*1), Y12
 	VMOVUPS     (DX)(AX*1), Y0
@@ -3582,11 +4009,11 @@ channel76:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel76
+	JNE         channel88
 	ADDQ        R12, SI
 	ADDQ        R12, DX
 	DECQ        R11
-	JNZ         position75
+	JNZ         position87
 	VZEROUPPER
 	RET
 
@@ -3607,11 +4034,11 @@ TEXT ·channelGradsReLUAcrossAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position77:
+position89:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel78:
+channel90:
 	VMOVUPS     (R9)(AX*1), Y11
 	VMOVUPS     (R10)(AX*1), Y10
 	VMOVUPS     (R14)(AX*1), Y9
@@ -3647,11 +4074,11 @@ channel78:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel78
+	JNE         channel90
 	ADDQ        R12, BX
 	ADDQ        R12, R8
 	DECQ        R11
-	JNZ         position77
+	JNZ         position89
 	VZEROUPPER
 	RET
 
@@ -3673,11 +4100,11 @@ TEXT ·channelInputGradReLUAcrossAVX2(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position79:
+position91:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel80:
+channel92:
 	VMOVUPS      (R8)(AX*1), Y12
 	VMOVUPS      (R9)(AX*1), Y11
 	VMOVUPS      (R10)(AX*1), Y10
@@ -3713,12 +4140,12 @@ channel80:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel80
+	JNE          channel92
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position79
+	JNZ          position91
 	VZEROUPPER
 	RET
 
@@ -3737,7 +4164,7 @@ TEXT ·channelTopAVX2(SB), NOSPLIT, $0-8
 	VMOVUPS 32(SI), Y14
 	VXORPS  Y12, Y12, Y12
 
-class81:
+class93:
 	VMOVUPS   (SI), Y0
 	VCMPPS    $0x1e, Y15, Y0, Y1
 	VCMPPS    $0x03, Y0, Y0, Y2
@@ -3753,7 +4180,7 @@ class81:
 	VADDPS    Y4, Y3, Y3
 	ADDQ      $+64, SI
 	DECQ      CX
-	JNZ       class81
+	JNZ       class93
 	VMOVUPS   Y15, (DX)
 	VMOVUPS   Y13, (BX)
 	VMOVUPS   Y14, 32(DX)
@@ -3778,7 +4205,7 @@ TEXT ·channelExpAVX2(SB), NOSPLIT, $0-8
 	VMOVUPS 32(R8), Y12
 	VMOVUPS 32(R9), Y10
 
-class82:
+class94:
 	VMOVUPS      (DX), Y0
 	VSUBPS       Y15, Y0, Y0
 	VADDPS       Y0, Y11, Y11
@@ -3846,7 +4273,7 @@ class82:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         CX
-	JNZ          class82
+	JNZ          class94
 	VMOVUPS      Y13, (R8)
 	VMOVUPS      Y11, (R9)
 	VMOVUPS      Y12, 32(R8)
@@ -3865,7 +4292,7 @@ TEXT ·channelDivideAVX2(SB), NOSPLIT, $0-8
 	VMOVUPS (BX), Y15
 	VMOVUPS 32(BX), Y14
 
-class83:
+class95:
 	VMOVUPS (DX), Y0
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS Y0, (SI)
@@ -3875,7 +4302,7 @@ class83:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    CX
-	JNZ     class83
+	JNZ     class95
 	VZEROUPPER
 	RET
 
@@ -3900,7 +4327,7 @@ TEXT ·channelLossGradAVX2(SB), NOSPLIT, $0-8
 	VMOVUPS      32(R8), Y12
 	VCVTDQ2PS    32(R9), Y10
 
-class84:
+class96:
 	VMOVUPS   (DX), Y0
 	VDIVPS    Y15, Y0, Y0
 	VMOVAPS   Y6, Y1
@@ -3925,7 +4352,7 @@ class84:
 	ADDQ      $+64, SI
 	ADDQ      $+64, DX
 	DECQ      CX
-	JNZ       class84
+	JNZ       class96
 	VZEROUPPER
 	RET
 
@@ -3946,7 +4373,7 @@ TEXT ·channelSum8AVX512(SB), NOSPLIT, $0-8
 	VMOVUPS 384(SI), Z6
 	VMOVUPS 448(SI), Z7
 
-loop85:
+loop97:
 	VADDPS  (DX), Z0, Z0
 	VADDPS  64(DX), Z1, Z1
 	VADDPS  128(DX), Z2, Z2
@@ -3957,7 +4384,7 @@ loop85:
 	VADDPS  448(DX), Z7, Z7
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop85
+	JNZ     loop97
 	VMOVUPS Z0, (SI)
 	VMOVUPS Z1, 64(SI)
 	VMOVUPS Z2, 128(SI)
@@ -3979,11 +4406,11 @@ TEXT ·channelSum1AVX512(SB), NOSPLIT, $0-8
 	MOVQ    80(DI), R11
 	VMOVUPS (SI), Z0
 
-loop86:
+loop98:
 	VADDPS  (DX), Z0, Z0
 	ADDQ    R11, DX
 	DECQ    CX
-	JNZ     loop86
+	JNZ     loop98
 	VMOVUPS Z0, (SI)
 	VZEROUPPER
 	RET
@@ -4001,11 +4428,11 @@ TEXT ·channelSquaresAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position87:
+position99:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel88:
+channel100:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VMOVUPS      (DX)(AX*1), Z0
 	VSUBPS       Z29, Z0, Z0
@@ -4015,10 +4442,10 @@ channel88:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel88
+	JNE          channel100
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position87
+	JNZ          position99
 	VZEROUPPER
 	RET
 
@@ -4036,11 +4463,11 @@ TEXT ·channelAffineAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position89:
+position101:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel90:
+channel102:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VBROADCASTSS (R8)(R13*1), Z28
 	VMOVUPS      (DX)(AX*1), Z0
@@ -4049,11 +4476,11 @@ channel90:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel90
+	JNE          channel102
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position89
+	JNZ          position101
 	VZEROUPPER
 	RET
 
@@ -4072,11 +4499,11 @@ TEXT ·channelGradsAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position91:
+position103:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel92:
+channel104:
 	VBROADCASTSS (R9)(R13*1), Z27
 	VMOVUPS      (BX)(AX*1), Z0
 	VMOVUPS      (R8)(AX*1), Z1
@@ -4089,11 +4516,11 @@ channel92:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel92
+	JNE          channel104
 	ADDQ         R12, BX
 	ADDQ         R12, R8
 	DECQ         R11
-	JNZ          position91
+	JNZ          position103
 	VZEROUPPER
 	RET
 
@@ -4114,11 +4541,11 @@ TEXT ·channelInputGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position93:
+position105:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel94:
+channel106:
 	VBROADCASTSS (R8)(R13*1), Z28
 	VBROADCASTSS (R9)(R13*1), Z27
 	VBROADCASTSS (R10)(R13*1), Z26
@@ -4132,12 +4559,12 @@ channel94:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel94
+	JNE          channel106
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position93
+	JNZ          position105
 	VZEROUPPER
 	RET
 
@@ -4155,11 +4582,11 @@ TEXT ·channelAffineReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position95:
+position107:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel96:
+channel108:
 	VBROADCASTSS (BX)(R13*1), Z29
 	VBROADCASTSS (R8)(R13*1), Z28
 	VMOVUPS      (DX)(AX*1), Z0
@@ -4170,11 +4597,11 @@ channel96:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel96
+	JNE          channel108
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	DECQ         R11
-	JNZ          position95
+	JNZ          position107
 	VZEROUPPER
 	RET
 
@@ -4195,11 +4622,11 @@ TEXT ·channelGradsReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position97:
+position109:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel98:
+channel110:
 	VBROADCASTSS (R9)(R13*1), Z27
 	VBROADCASTSS (R10)(R13*1), Z26
 	VBROADCASTSS (R14)(R13*1), Z25
@@ -4219,11 +4646,11 @@ channel98:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel98
+	JNE          channel110
 	ADDQ         R12, BX
 	ADDQ         R12, R8
 	DECQ         R11
-	JNZ          position97
+	JNZ          position109
 	VZEROUPPER
 	RET
 
@@ -4245,11 +4672,11 @@ TEXT ·channelInputGradReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position99:
+position111:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel100:
+channel112:
 	VBROADCASTSS (R8)(R13*1), Z28
 	VBROADCASTSS (R9)(R13*1), Z27
 	VBROADCASTSS (R10)(R13*1), Z26
@@ -4269,12 +4696,12 @@ channel100:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel100
+	JNE          channel112
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position99
+	JNZ          position111
 	VZEROUPPER
 	RET
 
@@ -4291,11 +4718,11 @@ TEXT ·channelSquaresAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position101:
+position113:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel102:
+channel114:
 	VMOVUPS     (BX)(AX*1), Z29
 	VMOVUPS     (DX)(AX*1), Z0
 	VSUBPS      Z29, Z0, Z0
@@ -4305,10 +4732,10 @@ channel102:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel102
+	JNE         channel114
 	ADDQ        R12, DX
 	DECQ        R11
-	JNZ         position101
+	JNZ         position113
 	VZEROUPPER
 	RET
 
@@ -4326,11 +4753,11 @@ TEXT ·channelAffineAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position103:
+position115:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel104:
+channel116:
 	VMOVUPS     (BX)(AX*1), Z29
 	VMOVUPS     (R8)(AX*1), Z28
 	VMOVUPS     (DX)(AX*1), Z0
@@ -4339,11 +4766,11 @@ channel104:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel104
+	JNE         channel116
 	ADDQ        R12, SI
 	ADDQ        R12, DX
 	DECQ        R11
-	JNZ         position103
+	JNZ         position115
 	VZEROUPPER
 	RET
 
@@ -4362,11 +4789,11 @@ TEXT ·channelGradsAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position105:
+position117:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel106:
+channel118:
 	VMOVUPS     (R9)(AX*1), Z27
 	VMOVUPS     (BX)(AX*1), Z0
 	VMOVUPS     (R8)(AX*1), Z1
@@ -4379,11 +4806,11 @@ channel106:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel106
+	JNE         channel118
 	ADDQ        R12, BX
 	ADDQ        R12, R8
 	DECQ        R11
-	JNZ         position105
+	JNZ         position117
 	VZEROUPPER
 	RET
 
@@ -4404,11 +4831,11 @@ TEXT ·channelInputGradAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position107:
+position119:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel108:
+channel120:
 	VMOVUPS      (R8)(AX*1), Z28
 	VMOVUPS      (R9)(AX*1), Z27
 	VMOVUPS      (R10)(AX*1), Z26
@@ -4422,12 +4849,12 @@ channel108:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel108
+	JNE          channel120
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position107
+	JNZ          position119
 	VZEROUPPER
 	RET
 
@@ -4445,11 +4872,11 @@ TEXT ·channelAffineReLUAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position109:
+position121:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel110:
+channel122:
 	VMOVUPS     (BX)(AX*1), Z29
 	VMOVUPS     (R8)(AX*1), Z28
 	VMOVUPS     (DX)(AX*1), Z0
@@ -4460,11 +4887,11 @@ channel110:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel110
+	JNE         channel122
 	ADDQ        R12, SI
 	ADDQ        R12, DX
 	DECQ        R11
-	JNZ         position109
+	JNZ         position121
 	VZEROUPPER
 	RET
 
@@ -4485,11 +4912,11 @@ TEXT ·channelGradsReLUAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position111:
+position123:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel112:
+channel124:
 	VMOVUPS     (R9)(AX*1), Z27
 	VMOVUPS     (R10)(AX*1), Z26
 	VMOVUPS     (R14)(AX*1), Z25
@@ -4509,11 +4936,11 @@ channel112:
 	ADDQ        $+64, AX
 	ADDQ        $+4, R13
 	CMPQ        R13, CX
-	JNE         channel112
+	JNE         channel124
 	ADDQ        R12, BX
 	ADDQ        R12, R8
 	DECQ        R11
-	JNZ         position111
+	JNZ         position123
 	VZEROUPPER
 	RET
 
@@ -4535,11 +4962,11 @@ TEXT ·channelInputGradReLUAcrossAVX512(SB), NOSPLIT, $0-8
 	MOVQ CX, R12
 	SHLQ $0x04, R12
 
-position113:
+position125:
 	XORQ AX, AX
 	XORQ R13, R13
 
-channel114:
+channel126:
 	VMOVUPS      (R8)(AX*1), Z28
 	VMOVUPS      (R9)(AX*1), Z27
 	VMOVUPS      (R10)(AX*1), Z26
@@ -4559,12 +4986,12 @@ channel114:
 	ADDQ         $+64, AX
 	ADDQ         $+4, R13
 	CMPQ         R13, CX
-	JNE          channel114
+	JNE          channel126
 	ADDQ         R12, SI
 	ADDQ         R12, DX
 	ADDQ         R12, BX
 	DECQ         R11
-	JNZ          position113
+	JNZ          position125
 	VZEROUPPER
 	RET
 
@@ -4581,7 +5008,7 @@ TEXT ·channelTopAVX512(SB), NOSPLIT, $0-8
 	VMOVUPS      (SI), Z31
 	VXORPS       Z30, Z30, Z30
 
-class115:
+class127:
 	VMOVUPS (SI), Z0
 	VCMPPS  $0x1e, Z31, Z0, K1
 	VCMPPS  $0x03, Z0, Z0, K2
@@ -4591,7 +5018,7 @@ class115:
 	VADDPS  Z4, Z3, Z3
 	ADDQ    $+64, SI
 	DECQ    CX
-	JNZ     class115
+	JNZ     class127
 	VMOVUPS Z31, (DX)
 	VMOVUPS Z30, (BX)
 	VZEROUPPER
@@ -4611,7 +5038,7 @@ TEXT ·channelExpAVX512(SB), NOSPLIT, $0-8
 	VMOVUPS (R8), Z30
 	VMOVUPS (R9), Z29
 
-class116:
+class128:
 	VMOVUPS           (DX), Z0
 	VSUBPS            Z31, Z0, Z0
 	VADDPS            Z0, Z29, Z29
@@ -4639,7 +5066,7 @@ class116:
 	ADDQ              $+64, SI
 	ADDQ              $+64, DX
 	DECQ              CX
-	JNZ               class116
+	JNZ               class128
 	VMOVUPS           Z30, (R8)
 	VMOVUPS           Z29, (R9)
 	VZEROUPPER
@@ -4655,14 +5082,14 @@ TEXT ·channelDivideAVX512(SB), NOSPLIT, $0-8
 	MOVQ    64(DI), CX
 	VMOVUPS (BX), Z31
 
-class117:
+class129:
 	VMOVUPS (DX), Z0
 	VDIVPS  Z31, Z0, Z0
 	VMOVUPS Z0, (SI)
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    CX
-	JNZ     class117
+	JNZ     class129
 	VZEROUPPER
 	RET
 
@@ -4684,7 +5111,7 @@ TEXT ·channelLossGradAVX512(SB), NOSPLIT, $0-8
 	VMOVUPS      (R8), Z30
 	VCVTDQ2PS    (R9), Z29
 
-class118:
+class130:
 	VMOVUPS     (DX), Z0
 	VDIVPS      Z31, Z0, Z0
 	VMOVAPS     Z6, Z1
@@ -4699,6 +5126,6 @@ class118:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        CX
-	JNZ         class118
+	JNZ         class130
 	VZEROUPPER
 	RET

@@ -100,6 +100,12 @@ func forwardKernel(f model.ActivationFunc) (id int, ok bool) {
 		return elemGELU, true
 	case model.Softplus:
 		return elemSoftplus, true
+	case model.ReLU6:
+		return elemReLU6, true
+	case model.HardSigmoid:
+		return elemHardSigmoid, true
+	case model.HardSiLU:
+		return elemHardSiLU, true
 	case model.Linear, model.Softmax:
 	}
 	return 0, false
@@ -123,6 +129,12 @@ func backwardKernel(f model.ActivationFunc) (id int, ok bool) {
 		return elemSoftplusGrad, true
 	case model.GELU:
 		return elemGELUGrad, true
+	case model.ReLU6:
+		return elemReLU6Grad, true
+	case model.HardSigmoid:
+		return elemHardSigmoidGrad, true
+	case model.HardSiLU:
+		return elemHardSiLUGrad, true
 	case model.Linear, model.Softmax:
 	}
 	return 0, false

@@ -213,15 +213,15 @@ func denseCases() []layerCase {
 
 func activationCases() []layerCase {
 	var cases []layerCase
-	for f := model.Linear; f <= model.Softplus; f++ {
-		derived := f != model.Linear && f != model.ReLU && f != model.LeakyReLU
+	for f := model.Linear; f <= model.HardSiLU; f++ {
+		derived := f != model.Linear && f != model.ReLU && f != model.LeakyReLU && f != model.ReLU6
 		layers := []model.Activation{{Func: f}}
 		switch f {
 		case model.LeakyReLU:
 			layers = append(layers, model.Activation{Func: f, Alpha: 0.25}) // exact, as the default of 0.2 is not
 		case model.ELU:
 			layers = append(layers, model.Activation{Func: f, Alpha: 0.7}, model.Activation{Func: f, Alpha: 3})
-		case model.Linear, model.ReLU, model.Tanh, model.Sigmoid, model.Softmax, model.GELU, model.SiLU, model.Softplus:
+		case model.Linear, model.ReLU, model.Tanh, model.Sigmoid, model.Softmax, model.GELU, model.SiLU, model.Softplus, model.ReLU6, model.HardSigmoid, model.HardSiLU:
 		}
 		for _, layer := range layers {
 			cases = append(cases, layerCase{

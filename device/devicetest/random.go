@@ -169,7 +169,7 @@ func drawActivation(t *rapid.T) model.ActivationFunc {
 	if rapid.Bool().Draw(t, "usual") {
 		return rapid.SampledFrom([]model.ActivationFunc{model.Linear, model.ReLU, model.Tanh}).Draw(t, "activation")
 	}
-	return model.ActivationFunc(rapid.IntRange(0, int(model.Softplus)).Draw(t, "activation"))
+	return model.ActivationFunc(rapid.IntRange(0, int(model.HardSiLU)).Draw(t, "activation"))
 }
 
 func drawConv(t *rapid.T) model.Conv2D {

@@ -92,6 +92,12 @@ func (a activation) value(z Ball) Ball {
 		return y.within(sigmoidError + 2*u)
 	case model.Softplus:
 		return increasing(z, softplus).within(softplusError)
+	case model.ReLU6:
+		return increasing(z, relu6)
+	case model.HardSigmoid:
+		return increasing(z, hardSigmoid).rounded(3)
+	case model.HardSiLU:
+		return Ball{z.V * hardSigmoid(z.V), maxHardSlope * z.R}.rounded(4)
 	}
 	return Ball{math.NaN(), math.NaN()}
 }
@@ -102,6 +108,7 @@ const (
 	maxGELUCurve = 0.8 // 2φ(0) = 0.7979
 	maxSiLUSlope = 1.1
 	maxSiLUCurve = 0.5
+	maxHardSlope = 1.5
 )
 
 // derivative is f′(z).
@@ -133,8 +140,39 @@ func (a activation) derivative(z Ball) Ball {
 		return d.rounded(1).wider((sigmoidError + 3*u) * s * (1 + math.Abs(z.V)*(2-s)))
 	case model.Softplus:
 		return sigmoidBall(z)
+	case model.ReLU6:
+		return between(z, 0, 6, exact(1), 0)
+	case model.HardSigmoid: // z+3, whose rounding may move z across an edge, if it does not lie there
+		return between(z, -3, 3, constant(1./6), 6*u)
+	case model.HardSiLU:
+		d := hardSigmoid(z.V)
+		if math.Abs(z.V) < 3 {
+			d += z.V / 6
+		}
+		slope := Ball{d, z.R / 3}
+		if reaches(z, -3, 0) || reaches(z, 3, 0) {
+			slope.R += 0.5
+		}
+		return slope.rounded(4).wider(3 * u) // its two terms cancel around −3/2
 	}
 	return Ball{math.NaN(), math.NaN()}
+}
+
+// between is d where z lies between lo and hi, and 0 elsewhere. Where z may be on either side of an edge the radius covers both.
+func between(z Ball, lo, hi float64, d Ball, slack float64) Ball {
+	at := exact(0)
+	if z.V > lo && z.V < hi {
+		at = d
+	}
+	if reaches(z, lo, slack) || reaches(z, hi, slack) {
+		at.R += d.V
+	}
+	return at
+}
+
+// reaches reports whether z, or z with an error, may lie on either side of an edge.
+func reaches(z Ball, edge, slack float64) bool {
+	return (z.R > 0 || z.V != edge) && math.Abs(z.V-edge) <= z.R+slack
 }
 
 // step is 1 above zero and low at zero and below. Where z may be on either side the radius covers both.
@@ -174,6 +212,10 @@ func sigmoid(x float64) float64 {
 	}
 	return 1 / (1 + math.Exp(-x))
 }
+
+func relu6(x float64) float64 { return min(max(x, 0), 6) }
+
+func hardSigmoid(x float64) float64 { return relu6(x+3) / 6 }
 
 func sigmoidBall(z Ball) Ball { return increasing(z, sigmoid).within(sigmoidError) }
 

@@ -96,7 +96,7 @@ func TestSumIsTight(t *testing.T) {
 func TestActivationBoundsCoverTheirNeighbours(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(7, 8))
-	for f := model.Linear; f <= model.Softplus; f++ {
+	for f := model.Linear; f <= model.HardSiLU; f++ {
 		if f == model.Softmax {
 			continue
 		}

@@ -37,9 +37,12 @@ func TestActivationsInFloat32(t *testing.T) {
 			}
 			return f32(math.Exp, x) - 1
 		},
-		model.GELU:     func(x float32) float32 { return x * phi(x) },
-		model.SiLU:     func(x float32) float32 { return x * sigmoid32(x) },
-		model.Softplus: func(x float32) float32 { return max(x, 0) + f32(math.Log1p, f32(math.Exp, -abs32(x))) },
+		model.GELU:        func(x float32) float32 { return x * phi(x) },
+		model.SiLU:        func(x float32) float32 { return x * sigmoid32(x) },
+		model.ReLU6:       func(x float32) float32 { return min(max(x, 0), 6) },
+		model.HardSigmoid: hardSigmoid32,
+		model.HardSiLU:    func(x float32) float32 { return x * hardSigmoid32(x) },
+		model.Softplus:    func(x float32) float32 { return max(x, 0) + f32(math.Log1p, f32(math.Exp, -abs32(x))) },
 	}
 	slope := map[model.ActivationFunc]func(x float32) float32{
 		model.ReLU:    func(x float32) float32 { return step32(x, 0) },
@@ -51,10 +54,13 @@ func TestActivationsInFloat32(t *testing.T) {
 			}
 			return (f32(math.Exp, x) - 1) + 1
 		},
-		model.LeakyReLU: func(x float32) float32 { return step32(x, 0.2) },
-		model.GELU:      func(x float32) float32 { return phi(x) + x*(rootTau*f32(math.Exp, -0.5*x*x)) },
-		model.SiLU:      func(x float32) float32 { y := sigmoid32(x); return y * (1 + x*(1-y)) },
-		model.Softplus:  sigmoid32,
+		model.LeakyReLU:   func(x float32) float32 { return step32(x, 0.2) },
+		model.GELU:        func(x float32) float32 { return phi(x) + x*(rootTau*f32(math.Exp, -0.5*x*x)) },
+		model.SiLU:        func(x float32) float32 { y := sigmoid32(x); return y * (1 + x*(1-y)) },
+		model.Softplus:    sigmoid32,
+		model.ReLU6:       func(x float32) float32 { return inside32(x, 0, 6, 1) },
+		model.HardSigmoid: func(x float32) float32 { return inside32(x+3, 0, 6, float32(1)/6) },
+		model.HardSiLU:    func(x float32) float32 { return hardSigmoid32(x) + inside32(x, -3, 3, x/6) },
 	}
 	rng := rand.New(rand.NewPCG(11, 12))
 	for f, in32 := range value {
@@ -71,6 +77,17 @@ func TestActivationsInFloat32(t *testing.T) {
 }
 
 func abs32(x float32) float32 { return max(x, -x) }
+
+// hardSigmoid32 divides, as Keras does.
+func hardSigmoid32(x float32) float32 { return min(max(x+3, 0), 6) / 6 }
+
+// inside32 is v where x lies between lo and hi.
+func inside32(x, lo, hi, v float32) float32 {
+	if x > lo && x < hi {
+		return v
+	}
+	return 0
+}
 
 func step32(x, low float32) float32 {
 	if x > 0 {

@@ -70,8 +70,10 @@ func Layers() ([]*model.Network, error) {
 	}
 	logits := []model.Layer{
 		model.MaxPool2D{PoolSize: sq(2), Padding: model.Same},
-		model.Conv2D{Filters: 5, KernelSize: sq(4), Strides: sq(3), Padding: model.Same, Activation: model.Tanh},
+		model.Activation{Name: "hard", Func: model.HardSiLU},
+		model.Conv2D{Filters: 5, KernelSize: sq(4), Strides: sq(3), Padding: model.Same, Activation: model.ReLU6},
 		model.Flatten{},
+		model.Dense{Units: 6, Activation: model.HardSigmoid},
 		model.Dense{Units: 3},
 		model.Dropout{Rate: 0.5},
 	}

@@ -11,8 +11,9 @@ import (
 
 // document is the text of model.to_json().
 type document struct {
-	Class  string `json:"class_name"`
-	Config struct {
+	Class   string `json:"class_name"`
+	Version string `json:"keras_version"` // written before Keras 3
+	Config  struct {
 		Name    string       `json:"name"`
 		Layers  []*layerText `json:"layers"`
 		Outputs any          `json:"output_layers"`
@@ -167,6 +168,8 @@ func activationOf(v any) (a model.ActivationFunc, err error) {
 		return a, fmt.Errorf("activation is %v, which gcnn does not know", v)
 	case name == "swish":
 		return model.SiLU, nil
+	case name == "hard_swish":
+		return model.HardSiLU, nil
 	}
 	return a, a.UnmarshalText([]byte(name))
 }

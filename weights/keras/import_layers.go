@@ -263,8 +263,11 @@ func (c *layerConfig) activation(class, name string, inputs []string, f model.Ac
 	case "Activation":
 	case "ReLU":
 		l.Func = model.ReLU
-		if c.MaxValue != nil || c.Limit != 0 || (c.Slope != nil && *c.Slope != 0) {
-			return nil, fmt.Errorf("max_value, threshold or negative_slope")
+		if c.MaxValue != nil {
+			l.Func = model.ReLU6
+		}
+		if c.MaxValue != nil && *c.MaxValue != 6 || c.Limit != 0 || (c.Slope != nil && *c.Slope != 0) {
+			return nil, fmt.Errorf("max_value other than 6, threshold or negative_slope")
 		}
 	case "LeakyReLU":
 		l.Func, l.Alpha = model.LeakyReLU, 0.3

@@ -29,6 +29,12 @@ func (g *graph) exportActivation(name string, f model.ActivationFunc, alpha floa
 		return g.node("Softplus", name, in)
 	case model.SiLU:
 		return g.node("Mul", name, []string{x, g.node("Sigmoid", name+"/sigmoid", in)})
+	case model.ReLU6:
+		return g.node("Clip", name, []string{x, g.floats("relu6/low", nil, []float32{0}), g.floats("relu6/high", nil, []float32{6})})
+	case model.HardSigmoid:
+		return g.node("HardSigmoid", name, in, attribute{"alpha", float32(1) / 6}, attribute{"beta", float32(0.5)})
+	case model.HardSiLU:
+		return g.node("HardSwish", name, in)
 	case model.GELU: // x/2·(1 + erf(x/√2)); operator set 20 has a node for it
 		t := g.node("Div", name+"/div", []string{x, g.floats("gelu/sqrt2", nil, []float32{math.Sqrt2})})
 		t = g.node("Erf", name+"/erf", []string{t})
@@ -40,7 +46,7 @@ func (g *graph) exportActivation(name string, f model.ActivationFunc, alpha floa
 }
 
 func importActivation(b *builder, n *nodeProto) (any, error) {
-	if err := n.only("alpha", "approximate", "axis"); err != nil {
+	if err := n.only("alpha", "approximate", "axis", "beta"); err != nil {
 		return nil, err
 	}
 	if n.op == "Sigmoid" { // half of SiLU, perhaps
@@ -48,7 +54,17 @@ func importActivation(b *builder, n *nodeProto) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &value{source: &source{shape: x.shape, kind: sigmoidOf, of: x, positive: true, node: n}, axes: x.axes, order: x.order}, nil
+		return x.expression(sigmoidOf, n), nil
+	}
+	if n.op == "HardSigmoid" { // the same of hard SiLU
+		if alpha, beta := n.float("alpha", 0.2), n.float("beta", 0.5); !near(6*alpha, 1) || !near(beta, 0.5) {
+			return nil, n.fail("alpha %g and beta %g; gcnn's hard_sigmoid has 1/6 and 1/2", alpha, beta)
+		}
+		x, err := b.value(n, 0)
+		if err != nil {
+			return nil, err
+		}
+		return x.expression(hardSigmoidOf, n), nil
 	}
 	x, err := b.madeInput(n, 0)
 	if err != nil {
@@ -62,6 +78,8 @@ func importActivation(b *builder, n *nodeProto) (any, error) {
 		a.Func = model.Tanh
 	case "Softplus":
 		a.Func = model.Softplus
+	case "HardSwish":
+		a.Func = model.HardSiLU
 	case "LeakyRelu":
 		a.Func, a.Alpha = model.LeakyReLU, n.float("alpha", 0.01)
 	case "Elu":
@@ -92,7 +110,7 @@ func importActivation(b *builder, n *nodeProto) (any, error) {
 func (b *builder) addActivation(n *nodeProto, x *value, a model.Activation) (*value, error) {
 	y, err := b.add(n, built{layer: a, inputs: []int{x.layer}}, x, x.shape)
 	if err == nil {
-		y.positive = slices.Contains([]model.ActivationFunc{model.ReLU, model.Sigmoid, model.Softmax, model.Softplus}, a.Func)
+		y.positive = slices.Contains([]model.ActivationFunc{model.ReLU, model.Sigmoid, model.Softmax, model.Softplus, model.ReLU6, model.HardSigmoid}, a.Func)
 	}
 	return y, err
 }
@@ -125,7 +143,24 @@ func (b *builder) checkSoftmax(n *nodeProto, x *value) error {
 	return nil
 }
 
-// importClip takes a clip below 0, which is relu.
+// expression is a function of x that is no layer yet.
+func (v *value) expression(kind sourceKind, n *nodeProto) *value {
+	positive := kind == sigmoidOf || kind == hardSigmoidOf
+	return &value{source: &source{shape: v.shape, kind: kind, of: v, positive: positive, node: n}, axes: v.axes, order: v.order}
+}
+
+// near reports a number that is another but for float32's rounding.
+func near(v, want float32) bool { return math.Abs(float64(v-want)) <= 1e-6*math.Abs(float64(want)) }
+
+// sixth reports x/6.
+func (s step) sixth() bool {
+	return len(s.c) == 1 && (s.op == '/' && s.c[0] == 6 || s.op == '*' && near(6*s.c[0], 1))
+}
+
+// plusThree reports x + 3.
+func (s step) plusThree() bool { return s.op == '+' && len(s.c) == 1 && s.c[0] == 3 }
+
+// importClip takes a clip below 0, which is relu, and one from 0 to 6, which is relu6 or a part of hard_sigmoid.
 func importClip(b *builder, n *nodeProto) (any, error) {
 	low, high := float32(math.Inf(-1)), float32(math.Inf(1))
 	if err := n.only("max", "min"); err != nil {
@@ -144,14 +179,55 @@ func importClip(b *builder, n *nodeProto) (any, error) {
 			*to = c.f[0]
 		}
 	}
-	if low != 0 || high < math.MaxFloat32 {
-		return nil, n.fail("a clip to %g … %g; gcnn has 0 … ∞, which is relu", low, high)
+	if low != 0 || high != 6 && high < math.MaxFloat32 {
+		return nil, n.fail("a clip to %g … %g; gcnn has 0 … ∞, which is relu, and 0 … 6, relu6", low, high)
+	}
+	if high == 6 {
+		return importReLU6(b, n)
 	}
 	x, err := b.madeInput(n, 0)
 	if err != nil {
 		return nil, err
 	}
 	return b.addActivation(n, x, model.Activation{Func: model.ReLU})
+}
+
+// importReLU6 takes relu6(x); relu6(x+3) may be the beginning of hard_sigmoid.
+func importReLU6(b *builder, n *nodeProto) (any, error) {
+	v, err := b.value(n, 0)
+	if err != nil {
+		return nil, err
+	}
+	if last := len(v.steps) - 1; last >= 0 && v.steps[last].plusThree() && v.layer != model.Input {
+		x := *v
+		if x.steps = v.steps[:last:last]; last == 0 {
+			x.steps = nil
+		}
+		return x.expression(relu6Plus3, n), nil
+	}
+	x, err := b.made(v)
+	if err != nil {
+		return nil, err
+	}
+	return b.addActivation(n, x, model.Activation{Func: model.ReLU6})
+}
+
+// importMin takes PyTorch's other form of relu6, min(relu(x), 6).
+func importMin(b *builder, n *nodeProto) (any, error) {
+	x, err := b.value(n, 0)
+	if err != nil {
+		return nil, err
+	}
+	c, err := b.weights(n, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(n.inputs) == 2 && c != nil && len(c.f) == 1 && c.f[0] == 6 && x.kind == made && x.layer != model.Input && len(x.steps) == 0 {
+		if a, ok := b.layers[x.layer].layer.(model.Activation); ok && a.Func == model.ReLU {
+			return b.addActivation(n, x, model.Activation{Func: model.ReLU6}) // of a relu it is the same as of x
+		}
+	}
+	return nil, n.fail("gcnn has no layer for a minimum, but for relu6: that of a relu and 6")
 }
 
 // importErf takes erf(x/√2), a part of GELU.
@@ -229,6 +305,14 @@ func (b *builder) made(v *value) (*value, error) {
 		f = model.Sigmoid
 	case siluOf:
 		f = model.SiLU
+	case hardSigmoidOf:
+		f = model.HardSigmoid
+	case hardSiLUOf:
+		f = model.HardSiLU
+	case relu6Plus3: // which nothing divided by 6
+		f = model.ReLU6
+	case timesReLU6Plus3:
+		return nil, n.fail("gcnn has no layer for x·relu6(x+3), but for hard_silu, a sixth of it")
 	case twiceGELU:
 		if len(w.steps) == 0 || !w.steps[0].halves() {
 			return nil, n.fail("gcnn has no layer for it, but for gelu")
@@ -241,7 +325,13 @@ func (b *builder) made(v *value) (*value, error) {
 	case above20:
 		return nil, n.fail("gcnn has no layer for comparisons, but for PyTorch's softplus")
 	}
-	x, err := b.made(v.of)
+	of := v.of
+	if v.kind == relu6Plus3 {
+		sum := *of
+		sum.steps = append(slices.Clone(of.steps), step{'+', []float32{3}})
+		of = &sum
+	}
+	x, err := b.made(of)
 	if err != nil {
 		return nil, err
 	}

@@ -59,17 +59,21 @@ type source struct {
 type sourceKind uint8
 
 const (
-	made         sourceKind = iota
-	sigmoidOf               // sigmoid(of)
-	erfOf                   // erf(of/√2)
-	twiceGELU               // of·(1 + erf(of/√2))
-	siluOf                  // of·sigmoid(of)
-	squareOf                // of²
-	paddedSquare            // of² with zero channels around
-	windowMean              // the mean of of² over lrn.Size channels
-	powerOf                 // (bias + alpha·windowMean)^beta
-	above20                 // of > 20
-	bordered                // of, surrounded by what never is a maximum: repeated edges or −∞
+	made            sourceKind = iota
+	sigmoidOf                  // sigmoid(of)
+	erfOf                      // erf(of/√2)
+	twiceGELU                  // of·(1 + erf(of/√2))
+	siluOf                     // of·sigmoid(of)
+	relu6Plus3                 // relu6(of+3)
+	timesReLU6Plus3            // of·relu6(of+3)
+	hardSigmoidOf              // relu6(of+3)/6
+	hardSiLUOf                 // of·relu6(of+3)/6
+	squareOf                   // of²
+	paddedSquare               // of² with zero channels around
+	windowMean                 // the mean of of² over lrn.Size channels
+	powerOf                    // (bias + alpha·windowMean)^beta
+	above20                    // of > 20
+	bordered                   // of, surrounded by what never is a maximum: repeated edges or −∞
 )
 
 // value is a view of a source: what its axes mean in ONNX's order, and arithmetic with constants on top of it.

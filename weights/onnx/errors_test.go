@@ -1,7 +1,9 @@
 package onnx_test
 
 import (
+	"encoding/binary"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,6 +73,15 @@ func floatTensor(name string, dims ...int64) message {
 	m.int(2, 1)
 	m.bytes(8, []byte(name))
 	m.bytes(9, make([]byte, 4*n))
+	return m
+}
+
+// number is a TensorProto of one float.
+func number(name string, v float32) message {
+	var m message
+	m.int(2, 1)
+	m.bytes(8, []byte(name))
+	m.bytes(9, binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)))
 	return m
 }
 
@@ -176,6 +187,14 @@ func TestRefused(t *testing.T) {
 		"weights that move": {file{nodes: nodes(node("Conv", "x,x", "y"))}, `its input "x" is not constant`},
 		"a product": {file{nodes: nodes(node("Relu", "x", "a"), node("Tanh", "x", "b"), node("Mul", "a,b", "y"))},
 			"gcnn has no layer for * of two tensors"},
+		"a clip to 5": {file{tensors: nodes(number("0", 0), number("5", 5)), nodes: nodes(node("Clip", "x,0,5", "y"))},
+			"a clip to 0 … 5; gcnn has 0 … ∞, which is relu, and 0 … 6, relu6"},
+		"a minimum": {file{tensors: nodes(number("6", 6)), nodes: nodes(node("Tanh", "x", "a"), node("Min", "a,6", "y"))},
+			"gcnn has no layer for a minimum, but for relu6"},
+		"another hard sigmoid": {file{nodes: nodes(node("HardSigmoid", "x", "y"))}, "alpha 0.2 and beta 0.5; gcnn's hard_sigmoid has 1/6 and 1/2"},
+		"six times hard silu": {file{tensors: nodes(number("0", 0), number("3", 3), number("6", 6)),
+			nodes: nodes(node("Tanh", "x", "a"), node("Add", "a,3", "b"), node("Clip", "b,0,6", "c"), node("Mul", "a,c", "y"))},
+			"gcnn has no layer for x·relu6(x+3), but for hard_silu, a sixth of it"},
 		"a square alone":   {file{nodes: nodes(node("Mul", "x,x", "a"), node("Relu", "a", "y"))}, `node "the Mul" (Mul): not supported: gcnn has no layer for it, but within gelu`},
 		"a scaled output":  {file{nodes: nodes(node("Softmax", "x", "y", integer("axis", 2)))}, "a softmax over axis 2 of [batch, 3, 8, 8], want the channels"},
 		"log-softmax":      {file{nodes: nodes(node("LogSoftmax", "x", "y", integer("axis", 1)))}, "the network ends in log-probabilities: ask for a softmax"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"gcnn/data"
 	"gcnn/device"
 	"gcnn/device/reference"
+	"gcnn/model"
 	"gcnn/weights"
 	"gcnn/weights/onnx"
 )
@@ -23,7 +25,7 @@ const tolerance = 1e-5
 func TestImport(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.onnx")
-	if err != nil || len(files) < 17 {
+	if err != nil || len(files) < 21 {
 		t.Fatalf("%d files in testdata, %v", len(files), err)
 	}
 	for _, file := range files {
@@ -79,5 +81,41 @@ func closeTo(t *testing.T, got, want *tensor.Dense, tolerance float64) {
 		if d := math.Abs(float64(g[i]) - float64(w[i])); !(d <= tolerance*max(1, math.Abs(float64(w[i])))) {
 			t.Fatalf("output %d is %g, want %g", i, g[i], w[i])
 		}
+	}
+}
+
+// TestHardActivations: the forms in which exporters write relu6, hard_sigmoid and hard_silu, by the activations that they become.
+func TestHardActivations(t *testing.T) {
+	t.Parallel()
+	tensors := nodes(number("0", 0), number("3", 3), number("6", 6), number("sixth", float32(1)/6))
+	sum := slices.Clip(nodes(node("Tanh", "x", "a"), node("Add", "a,3", "b"), node("Clip", "b,0,6", "c")))
+	for name, c := range map[string]struct {
+		nodes []message
+		want  []model.ActivationFunc
+	}{
+		"a clip":                {nodes(node("Clip", "x,0,6", "y")), []model.ActivationFunc{model.ReLU6}},
+		"a minimum":             {nodes(node("Relu", "x", "a"), node("Min", "a,6", "y")), []model.ActivationFunc{model.ReLU, model.ReLU6}},
+		"relu6 of a sum":        {append(sum, node("Tanh", "c", "y")), []model.ActivationFunc{model.Tanh, model.ReLU6, model.Tanh}},
+		"a sixth of it":         {append(sum, node("Mul", "c,sixth", "y")), []model.ActivationFunc{model.Tanh, model.HardSigmoid}},
+		"times x, then a sixth": {append(sum, node("Mul", "c,a", "d"), node("Div", "d,6", "y")), []model.ActivationFunc{model.Tanh, model.HardSiLU}},
+		"a sixth, then times x": {append(sum, node("Div", "c,6", "d"), node("Mul", "a,d", "y")), []model.ActivationFunc{model.Tanh, model.HardSiLU}},
+		"a node":                {nodes(node("HardSwish", "x", "y")), []model.ActivationFunc{model.HardSiLU}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, err := onnx.Decode(file{tensors: tensors, nodes: c.nodes}.encode(), onnx.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []model.ActivationFunc
+			for _, n := range m.Network.Nodes {
+				if a, ok := n.Layer.(model.Activation); ok {
+					got = append(got, a.Func)
+				}
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("activations %v, want %v", got, c.want)
+			}
+		})
 	}
 }

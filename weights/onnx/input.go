@@ -97,8 +97,14 @@ func (b *builder) arithmetic(n *nodeProto, op byte, v *value, c *constant) (*val
 	if err != nil {
 		return nil, err
 	}
+	s := step{op, vector}
+	if whole, ok := map[sourceKind]sourceKind{relu6Plus3: hardSigmoidOf, timesReLU6Plus3: hardSiLUOf}[v.kind]; ok && len(v.steps) == 0 && s.sixth() {
+		w := v.of.expression(whole, n)
+		w.axes, w.order = v.axes, v.order
+		return w, nil
+	}
 	w := *v
-	w.steps = append(slices.Clone(v.steps), step{op, vector})
+	w.steps = append(slices.Clone(v.steps), s)
 	return &w, nil
 }
 

@@ -66,15 +66,16 @@ func (b *builder) combine(n *nodeProto, op byte, x, y *value) (any, error) {
 			return b.addLRN(n, x, y.lrn)
 		}
 	case '*':
-		if y.kind != sigmoidOf && y.kind != erfOf {
+		if !slices.Contains([]sourceKind{sigmoidOf, erfOf, hardSigmoidOf, relu6Plus3}, y.kind) {
 			x, y = y, x
 		}
 		switch {
 		case same(x, y) && x.kind == made:
 			return square(n, x), nil
-		case y.kind == sigmoidOf && same(x, y.of):
-			s := &source{shape: x.shape, kind: siluOf, of: x, node: n}
-			return &value{source: s, axes: x.axes, order: x.order, steps: y.steps}, nil
+		case product[y.kind] != made && same(x, y.of):
+			v := x.expression(product[y.kind], n)
+			v.steps = y.steps
+			return v, nil
 		case y.kind == erfOf:
 			if v := gelu(n, x, y); v != nil {
 				return v, nil
@@ -83,6 +84,9 @@ func (b *builder) combine(n *nodeProto, op byte, x, y *value) (any, error) {
 	}
 	return nil, n.fail("gcnn has no layer for %c of two tensors", op)
 }
+
+// product is x times a function of x.
+var product = map[sourceKind]sourceKind{sigmoidOf: siluOf, hardSigmoidOf: hardSiLUOf, relu6Plus3: timesReLU6Plus3}
 
 // gelu takes x·(1 + erf(x/√2)) with the factor ½ at any place: at x, at the bracket or later.
 func gelu(n *nodeProto, x, y *value) *value {

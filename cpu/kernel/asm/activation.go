@@ -113,4 +113,36 @@ func (g *gen) activations(elem elemFunc) {
 		g.VXORPS(g.word(1<<31), v(1), v(1))
 		g.VMULPS(v(1), v(0), v(0))
 	})
+	forward("ReLU6", func(x reg.VecPhysical, _ floats) { g.clampTo(x, v(1), 0, 6) })
+	backward("ReLU6", func(floats) { g.within(v(0), v(1), v(2), 0, 6) })
+	forward("HardSigmoid", func(x reg.VecPhysical, _ floats) { g.hardSigmoid(x, v(1)) })
+	backward("HardSigmoid", func(floats) {
+		g.within(v(0), v(1), v(2), 0, 1)
+		g.VMULPS(g.constant(1./6), v(0), v(0))
+	})
+	forward("HardSiLU", func(x reg.VecPhysical, _ floats) {
+		g.VMOVAPS(x, v(2))
+		g.hardSigmoid(x, v(1))
+		g.VMULPS(v(2), x, x)
+	})
+	backward("HardSiLU", func(floats) {
+		g.VMULPS(g.constant(1./6), v(1), v(2))
+		g.within(v(2), v(1), v(3), -3, 3)
+		g.hardSigmoid(v(1), v(3))
+		g.VADDPS(v(2), v(1), v(1))
+		g.VMULPS(v(1), v(0), v(0))
+	})
+}
+
+// within zeroes d where s does not lie between lo and hi.
+func (g *gen) within(d, s, t reg.Register, lo, hi float32) {
+	g.keep(d, t, greater, g.constant(lo), s)
+	g.keep(d, t, less, g.constant(hi), s)
+}
+
+// hardSigmoid turns x to min(max(x+3, 0), 6)/6.
+func (g *gen) hardSigmoid(x, t reg.Register) {
+	g.VADDPS(g.constant(3), x, x)
+	g.clampTo(x, t, 0, 6)
+	g.VMULPS(g.constant(1./6), x, x)
 }
