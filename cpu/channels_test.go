@@ -64,6 +64,8 @@ func channelNets(t *testing.T) map[string]*model.Network {
 		conv{Filters: 130, KernelSize: model.Size{H: 3, W: 2}, Activation: model.Sigmoid}, model.Flatten{}, softmax)
 	add("feature map", model.Shape{7, 6, 2}, conv{Filters: 19, KernelSize: sq(3)}, model.MaxPool2D{})
 	add("feature vector", model.Shape{7, 6, 2}, conv{Filters: 19, KernelSize: sq(3)}, model.GlobalMaxPool2D{}, model.Activation{Func: model.Softplus})
+	add("hard activations", model.Shape{7, 6, 3}, conv{Filters: 19, KernelSize: sq(3), Activation: model.HardSiLU}, conv{Filters: 5, KernelSize: sq(2), Activation: model.ReLU6},
+		model.Activation{Func: model.HardSigmoid}, model.Flatten{}, softmax)
 	return nets
 }
 
