@@ -75,7 +75,9 @@ const (
 )
 
 // NeedsInput tells whether a function's derivative needs what it was applied to, beside its result.
-func NeedsInput(function int) bool { return function == GELU || function == SiLU || function == HardSiLU }
+func NeedsInput(function int) bool {
+	return function == GELU || function == SiLU || function == HardSiLU
+}
 
 // Sizes in bytes of what the host shares with kernels.
 const (
