@@ -9,8 +9,11 @@ import (
 // rowBytes is about what the planes of a band take, so that the second level of cache keeps them.
 const rowBytes = 1 << 20
 
-// rowBank is a convolution by Winograd's algorithm along its rows: patch products of maps that have a tile of two positions where the
-// convolution has two positions, with a kernel of one column.
+// partBytes is about what the planes of a part of a band take: of products, or of the gradient beside them.
+const partBytes = 128 << 10
+
+// rowBank is a convolution by Winograd's algorithm along its rows: on each of six planes it is one with a kernel of a single column, whose maps
+// have a tile where the convolution's output has two positions.
 type rowBank struct {
 	*filterBank
 	plane filterBank
@@ -35,6 +38,16 @@ func (b *rowBank) height(rows, align int, spread bool) int {
 		least = max(least, rowBytes/row-(b.v.Extent()-1))
 	}
 	return min((least+align-1)/align*align, (rows+align-1)/align*align)
+}
+
+// partOf is how many rows of a band of so many of rows are multiplied at a time, where a row takes so many bytes: a part of each band, all of
+// which have as many but the last.
+func partOf(height, rows, bytes int) int {
+	part := min(height, max(1, partBytes/bytes))
+	for height < rows && height%part != 0 {
+		part--
+	}
+	return part
 }
 
 // operandRows is which rows of the input, or with back of the output, rows lo to hi of the result meet.
@@ -133,6 +146,7 @@ type rowWinograd struct {
 	in, out   int // channels of the operand and of the result
 	planes    [kernel.WinogradPatch]*product
 	bands     []rowBand
+	part      int     // rows of a band that are multiplied at a time
 	from, to  int     // vectors from one plane to the next, of the operand and of the products
 	v, m      *buffer // the planes
 	line      *buffer // a row of the input or of its gradient, or a tile of the output
@@ -157,18 +171,19 @@ func (c *compiler) newRowWinograd(s convSpec, rows, align int) *rowWinograd {
 	height := g.height(rows, align, c.purpose.spread)
 	var most int
 	g.bands, most = g.rowBands(rows, height, s.back)
+	tiles := g.plane.outW
+	g.part = partOf(height, rows, kernel.WinogradPatch*tiles*g.out*4*lanes)
 	t := c.transformRows(s.kern, &g.rowBank)
 	for i := range g.planes {
-		p := c.convProduct(convSpec{name: s.name, bank: &t.plane, kern: &t.planes[i], back: s.back}, rows, height, 1)
+		p := c.convProduct(convSpec{name: s.name, bank: &t.plane, kern: &t.planes[i], back: s.back}, rows, g.part, 1)
 		for k := range p.bands { // whose operand begins with the band's
 			for j := range p.bands[k].calls {
-				p.bands[k].calls[j].x -= g.bands[k].from * t.plane.outW * g.in * lanes
+				p.bands[k].calls[j].x -= g.bands[k*g.part/height].from * t.plane.outW * g.in * lanes
 			}
 		}
 		g.planes[i] = p
 	}
-	tiles := g.plane.outW
-	g.from, g.to = spaced(most*tiles*g.in), spaced(height*tiles*g.out)
+	g.from, g.to = spaced(most*tiles*g.in), spaced(g.part*tiles*g.out)
 	g.v = c.buffer(s.name+" patches", kernel.WinogradPatch*g.from*lanes)
 	g.m = c.buffer(s.name+" products", kernel.WinogradPatch*g.to*lanes)
 	g.line = c.buffer(s.name+" line", max(g.width()*g.channels, kernel.WinogradRowTile*g.filters)*lanes)
@@ -188,13 +203,17 @@ func (g *rowWinograd) band(w *worker, n, k int, y, x []float32) {
 	} else {
 		g.input(g.c.k, v, x, line, bd.from, bd.to, g.from)
 	}
-	for i, p := range g.planes {
-		p.band(w, n, k, m[i*g.to*kernel.Lanes:], v[i*g.from*kernel.Lanes:])
-	}
-	if g.back {
-		g.inputGradient(y, m, line, bd.hi-bd.lo)
-	} else {
-		g.output(y, m, line, bd.hi-bd.lo)
+	for lo := bd.lo; lo < bd.hi; lo += g.part {
+		for i, p := range g.planes {
+			p.band(w, n, lo/g.part, m[i*g.to*kernel.Lanes:], v[i*g.from*kernel.Lanes:])
+		}
+		rows := min(g.part, bd.hi-lo)
+		part := y[(lo-bd.lo)*g.rowFloats:][:rows*g.rowFloats]
+		if g.back {
+			g.inputGradient(part, m, line, rows)
+		} else {
+			g.output(part, m, line, rows)
+		}
 	}
 }
 

@@ -12,7 +12,8 @@ type rowGrad struct {
 	rowBank
 	name      string
 	bands     []rowBand
-	calls     [][]gradOuterCall // of each band, in one plane
+	part      int               // rows of a band that are multiplied at a time
+	calls     [][]gradOuterCall // of each part, in one plane
 	from, to  int               // vectors from one plane to the next, of the patches and of the gradient
 	v, d      *buffer           // the planes
 	ready     bool              // the forward pass has left the patches
@@ -31,9 +32,11 @@ func (c *compiler) newRowGrad(name string, b *filterBank, rows, align int, forwa
 	g.bands, most = g.rowBands(rows, height, false)
 	tiles := g.plane.outW
 	slide := g.plane.forwardSlide()
-	for _, bd := range g.bands {
+	g.part = partOf(height, rows, patch*tiles*b.filters*4*lanes)
+	for lo := 0; lo < rows; lo += g.part {
+		bd, n := g.bands[lo/height], min(g.part, rows-lo)
 		var calls []gradOuterCall
-		for _, r := range slide.regions(bd.lo, bd.hi) {
+		for _, r := range slide.regions(lo, lo+n) {
 			if len(r.taps) == 0 {
 				continue
 			}
@@ -47,12 +50,12 @@ func (c *compiler) newRowGrad(name string, b *filterBank, rows, align int, forwa
 			}
 			position := (r.y - r.group*b.fg) / b.filters
 			calls = append(calls, gradOuterCall{
-				o, r.group * b.fg, (r.x - bd.from*tiles*b.channels) * lanes, (r.group*(bd.hi-bd.lo)*tiles + position) * b.fg * lanes, r.rows,
+				o, r.group * b.fg, (r.x - bd.from*tiles*b.channels) * lanes, (r.group*n*tiles + position) * b.fg * lanes, r.rows,
 			})
 		}
 		g.calls = append(g.calls, calls)
 	}
-	g.from, g.to = spaced(most*tiles*b.channels), spaced(height*tiles*b.filters)
+	g.from, g.to = spaced(most*tiles*b.channels), spaced(g.part*tiles*b.filters)
 	if len(g.bands) == 1 && len(forward.bands) == 1 && g.bands[0] == forward.bands[0] {
 		g.v, g.ready = forward.v, true
 	} else {
@@ -60,7 +63,7 @@ func (c *compiler) newRowGrad(name string, b *filterBank, rows, align int, forwa
 		g.line = c.buffer(name+" gradient line", g.width()*b.channels*lanes)
 	}
 	g.d = c.buffer(name+" gradient tiles", patch*g.to*lanes)
-	g.turned = c.buffer(name+" turned band", height*b.outW*b.fg*lanes)
+	g.turned = c.buffer(name+" turned part", g.part*b.outW*b.fg*lanes)
 	g.acc = c.global(name+" kernel planes", patch*g.plane.weightCount, perSet)
 	g.sums = c.global(name+" kernel sums", b.weightCount, single)
 	g.zeros = c.zeros(b.fg * lanes)
@@ -77,15 +80,18 @@ func (g *rowGrad) band(w *worker, n, k int, x, grad []float32) {
 	if !g.ready {
 		g.input(g.c.k, v, x, g.line.at(w, n), bd.from, bd.to, g.from)
 	}
-	rows := bd.hi - bd.lo
-	for grp := range g.groups {
-		g.turnSamples(g.c.k, turned, grad, grp, rows*g.outW)
-		g.gradient(g.c.k, d[grp*rows*g.plane.outW*g.fg*lanes:], turned, g.zeros, g.fg, rows, g.to)
-	}
-	for i := range kernel.WinogradPatch {
-		for j := range g.calls[k] {
-			q := &g.calls[k][j]
-			q.g.Do(acc[i*g.plane.weightCount+q.dw:], v[i*g.from*lanes+q.x:], d[i*g.to*lanes+q.y:], q.rows, true)
+	for lo := bd.lo; lo < bd.hi; lo += g.part {
+		rows := min(g.part, bd.hi-lo)
+		for grp := range g.groups {
+			g.turnSamples(g.c.k, turned, grad[(lo-bd.lo)*g.outW*g.filters*lanes:], grp, rows*g.outW)
+			g.gradient(g.c.k, d[grp*rows*g.plane.outW*g.fg*lanes:], turned, g.zeros, g.fg, rows, g.to)
+		}
+		calls := g.calls[lo/g.part]
+		for i := range kernel.WinogradPatch {
+			for j := range calls {
+				q := &calls[j]
+				q.g.Do(acc[i*g.plane.weightCount+q.dw:], v[i*g.from*lanes+q.x:], d[i*g.to*lanes+q.y:], q.rows, true)
+			}
 		}
 	}
 }

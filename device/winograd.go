@@ -22,7 +22,7 @@ const winogradRowTaps = 24
 
 // WinogradRows reports whether a backend may compute a convolution of a plan without Exact by Winograd's algorithm along the rows of the
 // map, F(2, 5): output, input gradient and kernel gradient, in tiles of two positions that begin at the first column, with a sum over the
-// kernel's rows. It takes filters of five columns, as many in each group as are whole vectors, where tiles are well filled.
+// kernel's rows. It takes kernels of five columns, with a multiple of 16 filters in each group, on rows whose tiles are well filled.
 func WinogradRows(l model.Conv2D, in model.Shape) bool {
 	v, h := l.Windows(in)
 	tiles := (h.Out + 1) / 2

@@ -96,15 +96,17 @@ func convCases() []layerCase {
 		{model.Shape{7, 11, 48}, conv{Filters: 32, KernelSize: sq(3), Padding: same, Activation: model.ReLU}, 17, 3},
 		{model.Shape{6, 40, 32}, conv{Filters: 32, KernelSize: sq(3), Padding: same, NoBias: true}, 1, 1},
 		{model.Shape{8, 8, 32}, conv{Filters: 80, KernelSize: sq(3), Padding: same}, 33, 2},
-		// What device.WinogradRows takes: even and odd rows, borders, groups, other strides of rows, several bands.
+		// What device.WinogradRows takes: even and odd rows, borders, groups, other strides of rows, several bands and parts of them. A
+		// small batch would have channels in its lanes.
 		{model.Shape{14, 14, 6}, conv{Filters: 16, KernelSize: sq(5)}, 17, 17},
 		{model.Shape{7, 9, 6}, conv{Filters: 32, KernelSize: sq(5), Padding: same, Activation: model.ReLU}, 17, 3},
-		{model.Shape{8, 11, 5}, conv{Filters: 16, KernelSize: sq(5), NoBias: true}, 3, 3},
-		{model.Shape{9, 10, 16}, conv{Filters: 32, KernelSize: sq(5), Groups: 2, Padding: same}, 2, 2},
-		{model.Shape{10, 9, 8}, conv{Filters: 16, KernelSize: hw(3, 5), Strides: hw(2, 1), Padding: same}, 2, 2},
-		{model.Shape{12, 8, 8}, conv{Filters: 16, KernelSize: hw(4, 5), DilationRate: hw(2, 1)}, 2, 2},
-		{model.Shape{3, 8, 12}, conv{Filters: 16, KernelSize: sq(5), Padding: same}, 2, 2}, // rows of the kernel that meet padding alone
-		{model.Shape{9, 26, 48}, conv{Filters: 32, KernelSize: sq(5), Padding: same}, 2, 2},
+		{model.Shape{8, 11, 5}, conv{Filters: 16, KernelSize: sq(5), NoBias: true}, 17, 3},
+		{model.Shape{9, 10, 16}, conv{Filters: 32, KernelSize: sq(5), Groups: 2, Padding: same}, 17, 2},
+		{model.Shape{10, 9, 8}, conv{Filters: 16, KernelSize: hw(3, 5), Strides: hw(2, 1), Padding: same}, 17, 2},
+		{model.Shape{12, 8, 8}, conv{Filters: 16, KernelSize: hw(4, 5), DilationRate: hw(2, 1)}, 17, 2},
+		{model.Shape{3, 8, 12}, conv{Filters: 16, KernelSize: sq(5), Padding: same}, 17, 2}, // rows of the kernel that meet padding alone
+		{model.Shape{9, 10, 96}, conv{Filters: 32, KernelSize: sq(5), Padding: same}, 17, 1},
+		{model.Shape{6, 26, 48}, conv{Filters: 32, KernelSize: sq(5), Padding: same}, 17, 1},
 	} {
 		name := fmt.Sprintf("conv %v k%v s%v d%v g%d %v f%d %v n%d of %d", c.in, c.layer.KernelSize, c.layer.Strides, c.layer.DilationRate,
 			c.layer.Groups, c.layer.Padding, c.layer.Filters, c.layer.Activation, c.n, c.batch)
