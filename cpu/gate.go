@@ -38,11 +38,11 @@ func (g *gate) finish(place uint64, items int) {
 
 // How a worker waits for the end of a phase: in a spin loop, at first without help for others who are only just late, then giving
 // its core away between looks, then asleep. A core that is given away to a process that computes comes back after milliseconds, so
-// that it spins through the time of an item; not so where workers share cores.
+// that it spins through the time of an item and offers the core only when its turn is over; not so where workers share cores.
 const (
 	early    = 20  // pauses until it takes items of a worker that has not begun the phase
 	spins    = 400 // of a pause and a look each, some 20 µs: until it takes those of any
-	patience = 200 * time.Microsecond
+	patience = 500 * time.Microsecond
 	yields   = 50
 )
 
@@ -78,12 +78,16 @@ func (w *worker) late(place uint64, waited int) bool {
 }
 
 // turn is how long a worker computes before it offers its core to other processes, between two items. Whoever waits for the core
-// would else take it at any time, also inside an item that others need.
-const turn = 2 * time.Millisecond
+// would else take it at any time, also inside an item that others need. glance is the floating-point operations between two looks at
+// the clock, some 20 to 50 µs of work.
+const (
+	turn   = 500 * time.Microsecond
+	glance = 1 << 21
+)
 
-// offer lets other processes have the core where the worker has had it for a turn.
-func (w *worker) offer() {
-	if now := time.Since(epochStart); now-w.offered > turn {
+// offer lets other processes have the core where the worker, which holds no item, has had it for a turn.
+func (w *worker) offer(now time.Duration) {
+	if now-w.offered > turn {
 		w.away.Store(true)
 		osYield()
 		w.away.Store(false)

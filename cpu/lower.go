@@ -234,6 +234,9 @@ func (c *compiler) flush() {
 		if c.purpose.spread {
 			ph.chunks = c.chain[0].chunks
 		}
+		for _, t := range c.chain {
+			ph.cost += c.plan.tasks[t.index].FLOPs / int64(ph.sets*ph.chunks)
+		}
 		c.plan.phases = append(c.plan.phases, ph)
 		c.chain = nil
 	}

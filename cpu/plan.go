@@ -53,6 +53,7 @@ type phase struct {
 	division      // of a chain
 	single   bool // the groups are single samples
 	chain    []chainTask
+	cost     int64 // of an item of the chain, in floating-point operations
 	jobs     []job
 	chunks   int   // of an item: 1, or in a spread plan those of the task
 	owners   []int // of each item: the worker that takes it unless another is idle
@@ -120,7 +121,6 @@ func (p *plan) run(w *worker, round uint64, profile bool, epoch *epochRun) {
 		if p.gate.passed(place) {
 			continue
 		}
-		w.offer()
 		w.place.Store(place)
 		items := len(ph.jobs)
 		if ph.chain != nil {
@@ -133,8 +133,7 @@ func (p *plan) run(w *worker, round uint64, profile bool, epoch *epochRun) {
 		}
 		for i := range items {
 			if ph.owners[i] == w.id && ph.claims[i].take(round) {
-				p.item(w, ph, i, profile)
-				p.gate.finish(place, all)
+				p.do(w, ph, i, all, place, profile)
 			}
 		}
 		if last && w.id == 0 && p.closing.take(round) {
@@ -157,21 +156,40 @@ func (p *plan) meet(w *worker, ph *phase, items, all int, round, place uint64, p
 		switch {
 		case items > 0 && p.workers[ph.owners[items-1]].late(place, waited):
 			if ph.claims[items-1].take(round) {
-				p.item(w, ph, items-1, profile)
-				p.gate.finish(place, all)
+				p.do(w, ph, items-1, all, place, profile)
 			}
 		case items == 0 && closes && p.workers[0].late(place, waited) && p.closing.take(round):
 			epoch.stepDone(w)
 			p.gate.finish(place, all)
 		case waited < spins:
 			pause(1)
-		case since == 0:
-			since = time.Since(epochStart)
-		case time.Since(epochStart)-since > p.patience:
-			p.gate.sleep(place)
 		default:
-			pause(4)
+			now := time.Since(epochStart)
+			if since == 0 {
+				since = now
+			}
+			if now-since > p.patience {
+				p.gate.sleep(place)
+				w.offered = time.Since(epochStart)
+			} else {
+				w.offer(now)
+				pause(4)
+			}
 		}
+	}
+}
+
+// do runs an item that the worker has claimed, of so many of the phase at place, and offers the core where it is time to.
+func (p *plan) do(w *worker, ph *phase, i, all int, place uint64, profile bool) {
+	p.item(w, ph, i, profile)
+	p.gate.finish(place, all)
+	cost := ph.cost
+	if ph.chain == nil {
+		cost = ph.jobs[i].cost
+	}
+	if w.worked += max(cost, glance/8); w.worked >= glance {
+		w.worked = 0
+		w.offer(time.Since(epochStart))
 	}
 }
 

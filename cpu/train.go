@@ -70,6 +70,7 @@ func (r *epochRun) work(w *worker) {
 	p := r.program
 	batch := p.spec.Batch
 	defer pin(w.id, p.workers)()
+	defer askShortSlices()()
 	w.step.start(r.set, r.epoch.Order, r.first, r.epoch.Number)
 	for k := range r.epoch.Rates {
 		number := r.first + int64(k)

@@ -23,6 +23,7 @@ type worker struct {
 	index       [kernel.Lanes]int32
 	times       []time.Duration // spent in each task, where that is asked for
 	offered     time.Duration   // when the core was offered to others
+	worked      int64           // floating-point operations since it looked whether it is time to
 	fault       error           // of reading images
 	_           [64]byte
 	place       atomic.Uint64 // of the phase that it has come to
