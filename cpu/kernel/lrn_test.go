@@ -218,6 +218,6 @@ func TestLRNSpecial(t *testing.T) {
 func TestIdenticalLRN(t *testing.T) {
 	t.Parallel()
 	for _, c := range lrnCases() {
-		natives(t, c.name(), func(k *Kernels) []float32 { return c.run(k) })
+		natives(t, c.name(), c.run)
 	}
 }
