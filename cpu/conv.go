@@ -76,7 +76,7 @@ func (c *compiler) convForward(b *block, l model.Conv2D) {
 	// border. Max pooling needs the convolution's output no more; the gradient of average pooling needs it where the activation's
 	// gradient does.
 	s.out = c.value(b.last())
-	s.pool = c.newBandPool(pool, node.Out)
+	s.pool = c.newBandPool(pool, node.Out, f == model.ReLU)
 	if s.pool.max {
 		s.arg = c.buffer(node.Name+" argmax", c.net.Nodes[b.last()].Out.Size()*kernel.Lanes/4)
 	} else if f != model.Linear && c.purpose.mode != inference {
@@ -320,19 +320,13 @@ func (s *convState) unpool(c *compiler, w *worker, n, at int, pool *bandPool, f 
 		pool.averageGrad(grad, d)
 		return
 	}
-	y := s.out.at(w, n)[at:][:len(d)]
 	arg := bytesOf(s.arg.at(w, n), len(s.out.at(w, n)))[at:][:len(d)]
-	switch f {
-	case model.Linear:
-		pool.maxGrad(grad, d, arg, nil)
-	case model.ReLU:
-		pool.maxGrad(grad, d, arg, y)
-	default:
-		// The winner's slope follows from the pooled value, so that it is computed once for each window.
+	if pooled != nil { // the winner's slope follows from the pooled value, so that it is computed once for each window
 		p := pooled.at(w, n)[:len(d)]
-		c.activateGrad(f, alpha, p, d, y, s.bank.filters)
-		pool.maxGrad(grad, p, arg, nil)
+		c.activateGrad(f, alpha, p, d, s.out.at(w, n)[at:][:len(d)], s.bank.filters)
+		d = p
 	}
+	pool.maxGrad(grad, d, arg)
 }
 
 // pooledGrads sums the gradients over bands from to to of group n from that at the pooled output, dy, from its first band on.
@@ -348,17 +342,14 @@ func (s *convState) pooledGrads(g *convGrad, w *worker, n, from, to int, x, dy [
 			w.hint()
 		}
 		w.hint()
-		d, relu := dy[at-place(from):], y[at:]
-		switch {
-		case pooled != nil:
+		d := dy[at-place(from):]
+		if pooled != nil {
 			d = d[:g.bands[k].pool.n]
 			p := pooled.at(w, n)[:len(d)]
-			g.c.activateGrad(f, alpha, p, d, relu[:len(d)], s.bank.filters)
-			d, relu = p, nil
-		case f == model.Linear:
-			relu = nil
+			g.c.activateGrad(f, alpha, p, d, y[at:][:len(d)], s.bank.filters)
+			d = p
 		}
-		g.pooledRows(w, k, x, d, arg[at:], relu, rows)
+		g.pooledRows(w, k, x, d, arg[at:], rows)
 	}
 }
 

@@ -225,20 +225,16 @@ func (g *convGrad) end(w *worker) {
 	}
 }
 
-// pooledRows adds rows rows of windows from band k on. The pooled gradient dy, argmax and, where it is not nil, the pooled output begin
-// at the band, x with the image.
-func (g *convGrad) pooledRows(w *worker, k int, x, dy []float32, arg []uint8, relu []float32, rows int) {
+// pooledRows adds rows rows of windows from band k on. The pooled gradient dy and argmax begin at the band, x with the image.
+func (g *convGrad) pooledRows(w *worker, k int, x, dy []float32, arg []uint8, rows int) {
 	acc := g.acc.at(w, 0)
 	for i := range g.bands[k].pooled {
 		q := &g.bands[k].pooled[i]
-		var bias, r []float32
+		var bias []float32
 		if g.biasAcc != nil {
 			bias = g.biasAcc.at(w, 0)[q.bias:]
 		}
-		if relu != nil {
-			r = relu[q.y:]
-		}
-		q.g.Do(acc[q.acc:], bias, x[q.x:], dy[q.y:], arg[q.y:], r, rows)
+		q.g.Do(acc[q.acc:], bias, x[q.x:], dy[q.y:], arg[q.y:], rows)
 	}
 }
 

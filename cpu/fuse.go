@@ -83,7 +83,7 @@ func fusiblePool(node model.Node, f model.ActivationFunc) bool {
 	side := func(w model.Window) bool {
 		return w.Stride == w.Kernel && w.Before == 0 && w.Out*w.Stride <= w.In
 	}
-	return side(v) && side(h) && v.Kernel*h.Kernel <= 256 && !kernel.NeedsInput(f) && f != model.Softmax
+	return side(v) && side(h) && v.Kernel*h.Kernel <= kernel.Closed && !kernel.NeedsInput(f) && f != model.Softmax
 }
 
 // last is the node whose output is the block's.

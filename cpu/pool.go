@@ -169,6 +169,7 @@ type piece struct{ row, from, to int }
 type bandPool struct {
 	v, h     model.Window
 	max      bool
+	relu     bool // the argmax says where no gradient passes
 	channels int
 	p        *kernel.Pool
 	covers   bool // the row's windows cover the band
@@ -178,13 +179,14 @@ type bandPool struct {
 	left, right int  // floats: the same of its columns in a row of the convolution's output
 }
 
-// newBandPool makes a pool over a band of a convolution's output of shape in. fuse has chosen pools without padding or overlap.
-func (c *compiler) newBandPool(l model.Layer, in model.Shape) *bandPool {
+// newBandPool makes a pool over a band of a convolution's output of shape in, with a ReLU between or without. fuse has chosen pools
+// without padding or overlap.
+func (c *compiler) newBandPool(l model.Layer, in model.Shape, relu bool) *bandPool {
 	b := &bandPool{}
 	switch l := l.(type) {
 	case model.MaxPool2D:
 		b.v, b.h = l.Windows(in)
-		b.max = true
+		b.max, b.relu = true, relu
 	case model.AveragePool2D:
 		b.v, b.h = l.Windows(in)
 	default:
@@ -221,7 +223,7 @@ func (b *bandPool) piece(c *compiler, from, to int) *bandPool {
 	part.whole = from == 0 && to == b.h.Out
 	part.y, part.n = from*channels*kernel.Lanes, (to-from)*channels*kernel.Lanes
 	part.left, part.right = left*channels*kernel.Lanes, right*channels*kernel.Lanes
-	spec := kernel.PoolSpec{Channels: channels, Grid: kernel.Grid{Cols: to - from, XCol: b.h.Stride * channels, YCol: channels}}
+	spec := kernel.PoolSpec{Channels: channels, Grid: kernel.Grid{Cols: to - from, XCol: b.h.Stride * channels, YCol: channels}, ReLU: b.relu}
 	for ky := range b.v.Kernel {
 		for kx := range b.h.Kernel {
 			spec.Taps = append(spec.Taps, kernel.PoolTap{X: int32((ky*b.h.In + kx) * channels), Index: int32(ky*b.h.Kernel + kx)})
@@ -254,11 +256,11 @@ func (b *bandPool) eachRow(rows []float32, rowFloats int, do func(lo, hi int)) {
 }
 
 // maxGrad fills the piece's columns of whole rows of gradient from that of its windows.
-func (b *bandPool) maxGrad(dx, dy []float32, arg []uint8, relu []float32) {
+func (b *bandPool) maxGrad(dx, dy []float32, arg []uint8) {
 	if !b.covers {
 		clear(dx)
 	}
-	b.p.MaxGrad(dx[b.left:], dy, arg, relu, 1, false)
+	b.p.MaxGrad(dx[b.left:], dy, arg, nil, 1, false)
 }
 
 func (b *bandPool) averageGrad(dx, dy []float32) {

@@ -277,10 +277,12 @@ func BenchmarkConvMaxPoolGrad(b *testing.B) {
 	for _, s := range []convShape{{"cnn", 28, 28, 1, 3, 8}, {"lenet1", 28, 28, 1, 5, 6}, {"cifar", 32, 32, 3, 3, 12}, {"narrow", 28, 28, 1, 1, 8}} {
 		oh, ow := (s.h-s.k+1)/2, (s.w-s.k+1)/2
 		taps, width := s.k*s.k*s.c, 2*ow*s.f
-		x, dy, relu := filled(s.h*s.w*s.c*Lanes), filled(oh*ow*s.f*Lanes), filled(oh*ow*s.f*Lanes)
+		x, dy := filled(s.h*s.w*s.c*Lanes), filled(oh*ow*s.f*Lanes)
 		acc, bias, arg := make([]float32, taps*s.f*Lanes), make([]float32, s.f*Lanes), make([]uint8, oh*ow*s.f*Lanes)
 		for i := range arg {
-			arg[i] = uint8(i / 7 % windowSums)
+			if arg[i] = uint8(i / 7 % (windowSums + 1)); arg[i] == windowSums {
+				arg[i] = Closed
+			}
 		}
 		row := 2 * s.w * s.c * Lanes
 		b.Run(s.name+"/sums", func(b *testing.B) {
@@ -301,7 +303,7 @@ func BenchmarkConvMaxPoolGrad(b *testing.B) {
 				return int64(oh) * g.Flops(2), func() {
 					for r := range oh {
 						at := r * ow * s.f * Lanes
-						p.MaxGrad(dz, dy[at:], arg[at:], relu[at:], 1, false)
+						p.MaxGrad(dz, dy[at:], arg[at:], nil, 1, false)
 						k.AddPositions(bias, dz, s.f, s.f, 4*ow)
 						g.Do(acc, x[r*row:], dz, 2)
 					}
@@ -314,7 +316,7 @@ func BenchmarkConvMaxPoolGrad(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				return g.Flops(oh), func() { g.Do(acc, bias, x, dy, arg, relu, oh) }
+				return g.Flops(oh), func() { g.Do(acc, bias, x, dy, arg, oh) }
 			})
 		})
 	}

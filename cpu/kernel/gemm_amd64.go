@@ -189,6 +189,66 @@ func gemmAVX2WindowJ2(a *byte)
 //go:noescape
 func gemmAVX2WindowJ3(a *byte)
 
+// gemmAVX2WindowRunsN2J1 computes the maxima of windows of 4 positions and 1 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN2J1(a *byte)
+
+// gemmAVX2WindowRunsN2J2 computes the maxima of windows of 4 positions and 2 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN2J2(a *byte)
+
+// gemmAVX2WindowRunsN2J3 computes the maxima of windows of 4 positions and 3 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN2J3(a *byte)
+
+// gemmAVX2WindowRunsN3J1 computes the maxima of windows of 4 positions and 1 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN3J1(a *byte)
+
+// gemmAVX2WindowRunsN3J2 computes the maxima of windows of 4 positions and 2 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN3J2(a *byte)
+
+// gemmAVX2WindowRunsN3J3 computes the maxima of windows of 4 positions and 3 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN3J3(a *byte)
+
+// gemmAVX2WindowRunsN4J1 computes the maxima of windows of 4 positions and 1 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN4J1(a *byte)
+
+// gemmAVX2WindowRunsN4J2 computes the maxima of windows of 4 positions and 2 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN4J2(a *byte)
+
+// gemmAVX2WindowRunsN4J3 computes the maxima of windows of 4 positions and 3 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN4J3(a *byte)
+
+// gemmAVX2WindowRunsN5J1 computes the maxima of windows of 4 positions and 1 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN5J1(a *byte)
+
+// gemmAVX2WindowRunsN5J2 computes the maxima of windows of 4 positions and 2 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN5J2(a *byte)
+
+// gemmAVX2WindowRunsN5J3 computes the maxima of windows of 4 positions and 3 outputs.
+//
+//go:noescape
+func gemmAVX2WindowRunsN5J3(a *byte)
+
 // gemmAVX512P1J1 computes tiles of 1 positions and 1 outputs.
 //
 //go:noescape
@@ -628,94 +688,110 @@ var gemmAVX2Window = []gemmTile{
 	{1, 3, 36},
 }
 
+// gemmAVX2WindowRuns are the tiles of windows by taps of a run and outputs.
+var gemmAVX2WindowRuns = []windowTile{
+	{2, 1, 37},
+	{2, 2, 38},
+	{2, 3, 39},
+	{3, 1, 40},
+	{3, 2, 41},
+	{3, 3, 42},
+	{4, 1, 43},
+	{4, 2, 44},
+	{4, 3, 45},
+	{5, 1, 46},
+	{5, 2, 47},
+	{5, 3, 48},
+}
+
 // gemmAVX512 are the tiles, by positions and outputs.
 var gemmAVX512 = []gemmTile{
-	{1, 1, 37},
-	{1, 2, 38},
-	{1, 3, 39},
-	{1, 4, 40},
-	{1, 5, 41},
-	{1, 6, 42},
-	{1, 7, 43},
-	{1, 8, 44},
-	{1, 10, 45},
-	{1, 12, 46},
-	{1, 14, 47},
-	{1, 16, 48},
-	{1, 20, 49},
-	{1, 24, 50},
-	{1, 28, 51},
-	{2, 1, 52},
-	{2, 2, 53},
-	{2, 3, 54},
-	{2, 4, 55},
-	{2, 5, 56},
-	{2, 6, 57},
-	{2, 7, 58},
-	{2, 8, 59},
-	{2, 10, 60},
-	{2, 12, 61},
-	{2, 14, 62},
-	{3, 1, 63},
-	{3, 2, 64},
-	{3, 3, 65},
-	{3, 4, 66},
-	{3, 5, 67},
-	{3, 6, 68},
-	{3, 7, 69},
-	{3, 8, 70},
-	{3, 9, 71},
-	{4, 1, 72},
-	{4, 2, 73},
-	{4, 3, 74},
-	{4, 4, 75},
-	{4, 5, 76},
-	{4, 6, 77},
-	{6, 1, 78},
-	{6, 2, 79},
-	{6, 3, 80},
-	{6, 4, 81},
+	{1, 1, 49},
+	{1, 2, 50},
+	{1, 3, 51},
+	{1, 4, 52},
+	{1, 5, 53},
+	{1, 6, 54},
+	{1, 7, 55},
+	{1, 8, 56},
+	{1, 10, 57},
+	{1, 12, 58},
+	{1, 14, 59},
+	{1, 16, 60},
+	{1, 20, 61},
+	{1, 24, 62},
+	{1, 28, 63},
+	{2, 1, 64},
+	{2, 2, 65},
+	{2, 3, 66},
+	{2, 4, 67},
+	{2, 5, 68},
+	{2, 6, 69},
+	{2, 7, 70},
+	{2, 8, 71},
+	{2, 10, 72},
+	{2, 12, 73},
+	{2, 14, 74},
+	{3, 1, 75},
+	{3, 2, 76},
+	{3, 3, 77},
+	{3, 4, 78},
+	{3, 5, 79},
+	{3, 6, 80},
+	{3, 7, 81},
+	{3, 8, 82},
+	{3, 9, 83},
+	{4, 1, 84},
+	{4, 2, 85},
+	{4, 3, 86},
+	{4, 4, 87},
+	{4, 5, 88},
+	{4, 6, 89},
+	{6, 1, 90},
+	{6, 2, 91},
+	{6, 3, 92},
+	{6, 4, 93},
 }
 
 // gemmAVX512Strided are the tiles, by positions and outputs.
 var gemmAVX512Strided = []gemmTile{
-	{1, 1, 82},
-	{1, 2, 83},
-	{1, 3, 84},
-	{1, 4, 85},
-	{1, 6, 86},
-	{1, 8, 87},
-	{1, 12, 88},
-	{1, 16, 89},
-	{1, 24, 90},
-	{2, 1, 91},
-	{2, 2, 92},
-	{2, 3, 93},
-	{2, 4, 94},
-	{2, 6, 95},
-	{2, 8, 96},
-	{2, 12, 97},
-	{3, 1, 98},
-	{3, 2, 99},
-	{3, 3, 100},
-	{3, 4, 101},
-	{3, 6, 102},
-	{3, 8, 103},
-	{4, 1, 104},
-	{4, 2, 105},
-	{4, 3, 106},
-	{4, 4, 107},
-	{4, 6, 108},
+	{1, 1, 94},
+	{1, 2, 95},
+	{1, 3, 96},
+	{1, 4, 97},
+	{1, 6, 98},
+	{1, 8, 99},
+	{1, 12, 100},
+	{1, 16, 101},
+	{1, 24, 102},
+	{2, 1, 103},
+	{2, 2, 104},
+	{2, 3, 105},
+	{2, 4, 106},
+	{2, 6, 107},
+	{2, 8, 108},
+	{2, 12, 109},
+	{3, 1, 110},
+	{3, 2, 111},
+	{3, 3, 112},
+	{3, 4, 113},
+	{3, 6, 114},
+	{3, 8, 115},
+	{4, 1, 116},
+	{4, 2, 117},
+	{4, 3, 118},
+	{4, 4, 119},
+	{4, 6, 120},
 }
 
 // gemmAVX512Window are the tiles of windows, by outputs.
 var gemmAVX512Window = []gemmTile{
-	{1, 1, 109},
-	{1, 2, 110},
-	{1, 3, 111},
-	{1, 4, 112},
-	{1, 5, 113},
-	{1, 6, 114},
+	{1, 1, 121},
+	{1, 2, 122},
+	{1, 3, 123},
+	{1, 4, 124},
+	{1, 5, 125},
+	{1, 6, 126},
 }
 
 // gemmCall calls function i.
@@ -796,160 +872,184 @@ func gemmCall(i int, a *byte) {
 	case 36:
 		gemmAVX2WindowJ3(a)
 	case 37:
-		gemmAVX512P1J1(a)
+		gemmAVX2WindowRunsN2J1(a)
 	case 38:
-		gemmAVX512P1J2(a)
+		gemmAVX2WindowRunsN2J2(a)
 	case 39:
-		gemmAVX512P1J3(a)
+		gemmAVX2WindowRunsN2J3(a)
 	case 40:
-		gemmAVX512P1J4(a)
+		gemmAVX2WindowRunsN3J1(a)
 	case 41:
-		gemmAVX512P1J5(a)
+		gemmAVX2WindowRunsN3J2(a)
 	case 42:
-		gemmAVX512P1J6(a)
+		gemmAVX2WindowRunsN3J3(a)
 	case 43:
-		gemmAVX512P1J7(a)
+		gemmAVX2WindowRunsN4J1(a)
 	case 44:
-		gemmAVX512P1J8(a)
+		gemmAVX2WindowRunsN4J2(a)
 	case 45:
-		gemmAVX512P1J10(a)
+		gemmAVX2WindowRunsN4J3(a)
 	case 46:
-		gemmAVX512P1J12(a)
+		gemmAVX2WindowRunsN5J1(a)
 	case 47:
-		gemmAVX512P1J14(a)
+		gemmAVX2WindowRunsN5J2(a)
 	case 48:
-		gemmAVX512P1J16(a)
+		gemmAVX2WindowRunsN5J3(a)
 	case 49:
-		gemmAVX512P1J20(a)
+		gemmAVX512P1J1(a)
 	case 50:
-		gemmAVX512P1J24(a)
+		gemmAVX512P1J2(a)
 	case 51:
-		gemmAVX512P1J28(a)
+		gemmAVX512P1J3(a)
 	case 52:
-		gemmAVX512P2J1(a)
+		gemmAVX512P1J4(a)
 	case 53:
-		gemmAVX512P2J2(a)
+		gemmAVX512P1J5(a)
 	case 54:
-		gemmAVX512P2J3(a)
+		gemmAVX512P1J6(a)
 	case 55:
-		gemmAVX512P2J4(a)
+		gemmAVX512P1J7(a)
 	case 56:
-		gemmAVX512P2J5(a)
+		gemmAVX512P1J8(a)
 	case 57:
-		gemmAVX512P2J6(a)
+		gemmAVX512P1J10(a)
 	case 58:
-		gemmAVX512P2J7(a)
+		gemmAVX512P1J12(a)
 	case 59:
-		gemmAVX512P2J8(a)
+		gemmAVX512P1J14(a)
 	case 60:
-		gemmAVX512P2J10(a)
+		gemmAVX512P1J16(a)
 	case 61:
-		gemmAVX512P2J12(a)
+		gemmAVX512P1J20(a)
 	case 62:
-		gemmAVX512P2J14(a)
+		gemmAVX512P1J24(a)
 	case 63:
-		gemmAVX512P3J1(a)
+		gemmAVX512P1J28(a)
 	case 64:
-		gemmAVX512P3J2(a)
+		gemmAVX512P2J1(a)
 	case 65:
-		gemmAVX512P3J3(a)
+		gemmAVX512P2J2(a)
 	case 66:
-		gemmAVX512P3J4(a)
+		gemmAVX512P2J3(a)
 	case 67:
-		gemmAVX512P3J5(a)
+		gemmAVX512P2J4(a)
 	case 68:
-		gemmAVX512P3J6(a)
+		gemmAVX512P2J5(a)
 	case 69:
-		gemmAVX512P3J7(a)
+		gemmAVX512P2J6(a)
 	case 70:
-		gemmAVX512P3J8(a)
+		gemmAVX512P2J7(a)
 	case 71:
-		gemmAVX512P3J9(a)
+		gemmAVX512P2J8(a)
 	case 72:
-		gemmAVX512P4J1(a)
+		gemmAVX512P2J10(a)
 	case 73:
-		gemmAVX512P4J2(a)
+		gemmAVX512P2J12(a)
 	case 74:
-		gemmAVX512P4J3(a)
+		gemmAVX512P2J14(a)
 	case 75:
-		gemmAVX512P4J4(a)
+		gemmAVX512P3J1(a)
 	case 76:
-		gemmAVX512P4J5(a)
+		gemmAVX512P3J2(a)
 	case 77:
-		gemmAVX512P4J6(a)
+		gemmAVX512P3J3(a)
 	case 78:
-		gemmAVX512P6J1(a)
+		gemmAVX512P3J4(a)
 	case 79:
-		gemmAVX512P6J2(a)
+		gemmAVX512P3J5(a)
 	case 80:
-		gemmAVX512P6J3(a)
+		gemmAVX512P3J6(a)
 	case 81:
-		gemmAVX512P6J4(a)
+		gemmAVX512P3J7(a)
 	case 82:
-		gemmAVX512StridedP1J1(a)
+		gemmAVX512P3J8(a)
 	case 83:
-		gemmAVX512StridedP1J2(a)
+		gemmAVX512P3J9(a)
 	case 84:
-		gemmAVX512StridedP1J3(a)
+		gemmAVX512P4J1(a)
 	case 85:
-		gemmAVX512StridedP1J4(a)
+		gemmAVX512P4J2(a)
 	case 86:
-		gemmAVX512StridedP1J6(a)
+		gemmAVX512P4J3(a)
 	case 87:
-		gemmAVX512StridedP1J8(a)
+		gemmAVX512P4J4(a)
 	case 88:
-		gemmAVX512StridedP1J12(a)
+		gemmAVX512P4J5(a)
 	case 89:
-		gemmAVX512StridedP1J16(a)
+		gemmAVX512P4J6(a)
 	case 90:
-		gemmAVX512StridedP1J24(a)
+		gemmAVX512P6J1(a)
 	case 91:
-		gemmAVX512StridedP2J1(a)
+		gemmAVX512P6J2(a)
 	case 92:
-		gemmAVX512StridedP2J2(a)
+		gemmAVX512P6J3(a)
 	case 93:
-		gemmAVX512StridedP2J3(a)
+		gemmAVX512P6J4(a)
 	case 94:
-		gemmAVX512StridedP2J4(a)
+		gemmAVX512StridedP1J1(a)
 	case 95:
-		gemmAVX512StridedP2J6(a)
+		gemmAVX512StridedP1J2(a)
 	case 96:
-		gemmAVX512StridedP2J8(a)
+		gemmAVX512StridedP1J3(a)
 	case 97:
-		gemmAVX512StridedP2J12(a)
+		gemmAVX512StridedP1J4(a)
 	case 98:
-		gemmAVX512StridedP3J1(a)
+		gemmAVX512StridedP1J6(a)
 	case 99:
-		gemmAVX512StridedP3J2(a)
+		gemmAVX512StridedP1J8(a)
 	case 100:
-		gemmAVX512StridedP3J3(a)
+		gemmAVX512StridedP1J12(a)
 	case 101:
-		gemmAVX512StridedP3J4(a)
+		gemmAVX512StridedP1J16(a)
 	case 102:
-		gemmAVX512StridedP3J6(a)
+		gemmAVX512StridedP1J24(a)
 	case 103:
-		gemmAVX512StridedP3J8(a)
+		gemmAVX512StridedP2J1(a)
 	case 104:
-		gemmAVX512StridedP4J1(a)
+		gemmAVX512StridedP2J2(a)
 	case 105:
-		gemmAVX512StridedP4J2(a)
+		gemmAVX512StridedP2J3(a)
 	case 106:
-		gemmAVX512StridedP4J3(a)
+		gemmAVX512StridedP2J4(a)
 	case 107:
-		gemmAVX512StridedP4J4(a)
+		gemmAVX512StridedP2J6(a)
 	case 108:
-		gemmAVX512StridedP4J6(a)
+		gemmAVX512StridedP2J8(a)
 	case 109:
-		gemmAVX512WindowJ1(a)
+		gemmAVX512StridedP2J12(a)
 	case 110:
-		gemmAVX512WindowJ2(a)
+		gemmAVX512StridedP3J1(a)
 	case 111:
-		gemmAVX512WindowJ3(a)
+		gemmAVX512StridedP3J2(a)
 	case 112:
-		gemmAVX512WindowJ4(a)
+		gemmAVX512StridedP3J3(a)
 	case 113:
-		gemmAVX512WindowJ5(a)
+		gemmAVX512StridedP3J4(a)
 	case 114:
+		gemmAVX512StridedP3J6(a)
+	case 115:
+		gemmAVX512StridedP3J8(a)
+	case 116:
+		gemmAVX512StridedP4J1(a)
+	case 117:
+		gemmAVX512StridedP4J2(a)
+	case 118:
+		gemmAVX512StridedP4J3(a)
+	case 119:
+		gemmAVX512StridedP4J4(a)
+	case 120:
+		gemmAVX512StridedP4J6(a)
+	case 121:
+		gemmAVX512WindowJ1(a)
+	case 122:
+		gemmAVX512WindowJ2(a)
+	case 123:
+		gemmAVX512WindowJ3(a)
+	case 124:
+		gemmAVX512WindowJ4(a)
+	case 125:
+		gemmAVX512WindowJ5(a)
+	case 126:
 		gemmAVX512WindowJ6(a)
 	}
 }

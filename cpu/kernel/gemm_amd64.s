@@ -5209,22 +5209,60 @@ tap327:
 	VMAXPS       Y0, Y4, Y0
 
 linear331:
-	MOVQ         176(DI), DX
-	MOVQ         208(DI), R14
-	VADDPS       Y0, Y1, Y4
-	VADDPS       Y2, Y3, Y6
-	VADDPS       Y4, Y6, Y4
-	VCMPPS       $0x03, Y4, Y4, Y4
-	VTESTPS      Y4, Y4
-	JNZ          nan332
-	TESTQ        R14, R14
-	JZ           values333
-	MOVQ         DX, R15
-	SUBQ         (DI), R15
-	SHRQ         $0x02, R15
-	ADDQ         R14, R15
-	MOVQ         104(DI), BX
-	SHRQ         $0x02, BX
+	MOVQ      176(DI), DX
+	MOVQ      208(DI), R14
+	VADDPS    Y0, Y1, Y4
+	VADDPS    Y2, Y3, Y6
+	VADDPS    Y4, Y6, Y4
+	VSUBPS    Y4, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y4
+	VTESTPS   Y4, Y4
+	JNZ       nan332
+	TESTQ     R14, R14
+	JZ        values333
+	MOVQ      DX, R15
+	SUBQ      (DI), R15
+	SHRQ      $0x02, R15
+	ADDQ      R14, R15
+	MOVQ      104(DI), BX
+	SHRQ      $0x02, BX
+	CMPQ      144(DI), $+0
+	JEQ       plain335
+	VXORPS    Y15, Y15, Y15
+	VSUBPS    Y1, Y0, Y4
+	VMAXPS    Y0, Y1, Y0
+	VSUBPS    Y3, Y2, Y1
+	VMAXPS    Y2, Y3, Y2
+	VSUBPS    Y2, Y0, Y3
+	VMAXPS    Y0, Y2, Y0
+	VMOVUPS   Y0, (DX)
+	VSUBPS    Y0, Y15, Y0
+	VPACKSSDW Y4, Y4, Y4
+	VPACKSSWB Y4, Y4, Y4
+	VPACKSSDW Y1, Y1, Y1
+	VPACKSSWB Y1, Y1, Y1
+	VPACKSSDW Y3, Y3, Y3
+	VPACKSSWB Y3, Y3, Y3
+	VPACKSSDW Y0, Y0, Y0
+	VPACKSSWB Y0, Y0, Y0
+	VPXOR     Y4, Y1, Y1
+	VPAND     Y3, Y1, Y1
+	VPXOR     Y1, Y4, Y4
+	VMOVDQU   word_01010101<>+0(SB), Y2
+	VPSHUFB   Y4, Y2, Y2
+	VMOVDQU   word_02020202<>+0(SB), Y1
+	VPSHUFB   Y3, Y1, Y1
+	VPOR      Y1, Y2, Y2
+	VPXOR     word_03030303<>+0(SB), Y2, Y2
+	VMOVDQU   word_ffffffff<>+0(SB), Y3
+	VPSHUFB   Y0, Y3, Y3
+	VPOR      Y3, Y2, Y2
+	VMOVDQU   halves<>+0(SB), Y4
+	VPERMD    Y2, Y4, Y2
+	VMOVQ     X2, (R15)
+	JMP       done334
+
+plain335:
 	VPCMPEQD     Y5, Y5, Y5
 	VPADDD       Y5, Y5, Y5
 	VCMPPS       $0x1e, Y0, Y1, Y4
@@ -5252,7 +5290,7 @@ values333:
 
 nan332:
 	TESTQ        R14, R14
-	JZ           values335
+	JZ           values336
 	MOVQ         DX, R15
 	SUBQ         (DI), R15
 	SHRQ         $0x02, R15
@@ -5277,13 +5315,19 @@ nan332:
 	VPADDD       Y5, Y1, Y1
 	VBLENDVPS    Y3, Y1, Y4, Y4
 	VPABSD       Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x1a, Y6, Y0, Y6
+	VPSRLD       $0x18, Y6, Y6
+	VPBROADCASTD 144(DI), Y3
+	VPAND        Y3, Y6, Y6
+	VPOR         Y6, Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X6
 	VPACKUSDW    X6, X4, X4
 	VPACKUSWB    X4, X4, X4
 	VMOVQ        X4, (R15)
 	JMP          done334
 
-values335:
+values336:
 	VCMPPS    $0x1e, Y0, Y1, Y4
 	VCMPPS    $0x03, Y1, Y1, Y6
 	VORPS     Y6, Y4, Y4
@@ -5300,12 +5344,12 @@ values335:
 
 done334:
 	DECQ 184(DI)
-	JZ   again336
+	JZ   again337
 	ADDQ $+32, SI
 	ADDQ $+32, 176(DI)
 	JMP  half325
 
-again336:
+again337:
 	SUBQ $+32, SI
 	SUBQ $+32, 176(DI)
 	ADDQ 80(DI), SI
@@ -5322,6 +5366,80 @@ again336:
 	VZEROUPPER
 	RET
 
+DATA word_01010101<>+0(SB)/4, $0x01010101
+DATA word_01010101<>+4(SB)/4, $0x01010101
+DATA word_01010101<>+8(SB)/4, $0x01010101
+DATA word_01010101<>+12(SB)/4, $0x01010101
+DATA word_01010101<>+16(SB)/4, $0x01010101
+DATA word_01010101<>+20(SB)/4, $0x01010101
+DATA word_01010101<>+24(SB)/4, $0x01010101
+DATA word_01010101<>+28(SB)/4, $0x01010101
+GLOBL word_01010101<>(SB), RODATA|NOPTR, $32
+
+DATA word_02020202<>+0(SB)/4, $0x02020202
+DATA word_02020202<>+4(SB)/4, $0x02020202
+DATA word_02020202<>+8(SB)/4, $0x02020202
+DATA word_02020202<>+12(SB)/4, $0x02020202
+DATA word_02020202<>+16(SB)/4, $0x02020202
+DATA word_02020202<>+20(SB)/4, $0x02020202
+DATA word_02020202<>+24(SB)/4, $0x02020202
+DATA word_02020202<>+28(SB)/4, $0x02020202
+GLOBL word_02020202<>(SB), RODATA|NOPTR, $32
+
+DATA word_03030303<>+0(SB)/4, $0x03030303
+DATA word_03030303<>+4(SB)/4, $0x03030303
+DATA word_03030303<>+8(SB)/4, $0x03030303
+DATA word_03030303<>+12(SB)/4, $0x03030303
+DATA word_03030303<>+16(SB)/4, $0x03030303
+DATA word_03030303<>+20(SB)/4, $0x03030303
+DATA word_03030303<>+24(SB)/4, $0x03030303
+DATA word_03030303<>+28(SB)/4, $0x03030303
+GLOBL word_03030303<>(SB), RODATA|NOPTR, $32
+
+DATA word_ffffffff<>+0(SB)/4, $0xffffffff
+DATA word_ffffffff<>+4(SB)/4, $0xffffffff
+DATA word_ffffffff<>+8(SB)/4, $0xffffffff
+DATA word_ffffffff<>+12(SB)/4, $0xffffffff
+DATA word_ffffffff<>+16(SB)/4, $0xffffffff
+DATA word_ffffffff<>+20(SB)/4, $0xffffffff
+DATA word_ffffffff<>+24(SB)/4, $0xffffffff
+DATA word_ffffffff<>+28(SB)/4, $0xffffffff
+GLOBL word_ffffffff<>(SB), RODATA|NOPTR, $32
+
+DATA halves<>+0(SB)/1, $0x00
+DATA halves<>+1(SB)/1, $0x00
+DATA halves<>+2(SB)/1, $0x00
+DATA halves<>+3(SB)/1, $0x00
+DATA halves<>+4(SB)/1, $0x04
+DATA halves<>+5(SB)/1, $0x00
+DATA halves<>+6(SB)/1, $0x00
+DATA halves<>+7(SB)/1, $0x00
+DATA halves<>+8(SB)/1, $0x01
+DATA halves<>+9(SB)/1, $0x00
+DATA halves<>+10(SB)/1, $0x00
+DATA halves<>+11(SB)/1, $0x00
+DATA halves<>+12(SB)/1, $0x05
+DATA halves<>+13(SB)/1, $0x00
+DATA halves<>+14(SB)/1, $0x00
+DATA halves<>+15(SB)/1, $0x00
+DATA halves<>+16(SB)/1, $0x02
+DATA halves<>+17(SB)/1, $0x00
+DATA halves<>+18(SB)/1, $0x00
+DATA halves<>+19(SB)/1, $0x00
+DATA halves<>+20(SB)/1, $0x06
+DATA halves<>+21(SB)/1, $0x00
+DATA halves<>+22(SB)/1, $0x00
+DATA halves<>+23(SB)/1, $0x00
+DATA halves<>+24(SB)/1, $0x03
+DATA halves<>+25(SB)/1, $0x00
+DATA halves<>+26(SB)/1, $0x00
+DATA halves<>+27(SB)/1, $0x00
+DATA halves<>+28(SB)/1, $0x07
+DATA halves<>+29(SB)/1, $0x00
+DATA halves<>+30(SB)/1, $0x00
+DATA halves<>+31(SB)/1, $0x00
+GLOBL halves<>(SB), RODATA|NOPTR, $32
+
 // func gemmAVX2WindowJ2(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·gemmAVX2WindowJ2(SB), NOSPLIT, $0-8
@@ -5335,7 +5453,7 @@ TEXT ·gemmAVX2WindowJ2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row337:
+row338:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -5346,12 +5464,12 @@ row337:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile338:
+tile339:
 	MOVQ $0x00000002, 184(DI)
 
-half339:
+half340:
 	CMPQ   136(DI), $+1
-	JEQ    bias342
+	JEQ    bias343
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5360,9 +5478,9 @@ half339:
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
-	JMP    start344
+	JMP    start345
 
-bias342:
+bias343:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y2
@@ -5373,17 +5491,17 @@ bias342:
 	VMOVAPS      Y1, Y5
 	VMOVAPS      Y1, Y7
 
-start344:
+start345:
 	MOVQ 32(DI), R12
 
-run340:
+run341:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap341:
+tap342:
 	VBROADCASTSS (CX), Y8
 	VBROADCASTSS 4(CX), Y9
 	VMOVUPS      (AX), Y10
@@ -5401,37 +5519,85 @@ tap341:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap341
+	JNZ          tap342
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run340
+	JNE          run341
 	CMPQ         144(DI), $+0
-	JEQ          linear345
+	JEQ          linear346
 	VXORPS       Y8, Y8, Y8
 	VMAXPS       Y0, Y8, Y0
 	VMAXPS       Y1, Y8, Y1
 
-linear345:
-	MOVQ         176(DI), DX
-	MOVQ         208(DI), R14
-	VADDPS       Y0, Y2, Y8
-	VADDPS       Y4, Y6, Y10
-	VADDPS       Y8, Y10, Y8
-	VADDPS       Y1, Y3, Y9
-	VADDPS       Y5, Y7, Y10
-	VADDPS       Y9, Y10, Y9
-	VADDPS       Y9, Y8, Y8
-	VCMPPS       $0x03, Y8, Y8, Y8
-	VTESTPS      Y8, Y8
-	JNZ          nan346
-	TESTQ        R14, R14
-	JZ           values347
-	MOVQ         DX, R15
-	SUBQ         (DI), R15
-	SHRQ         $0x02, R15
-	ADDQ         R14, R15
-	MOVQ         104(DI), BX
-	SHRQ         $0x02, BX
+linear346:
+	MOVQ      176(DI), DX
+	MOVQ      208(DI), R14
+	VADDPS    Y0, Y2, Y8
+	VADDPS    Y4, Y6, Y10
+	VADDPS    Y8, Y10, Y8
+	VADDPS    Y1, Y3, Y9
+	VADDPS    Y5, Y7, Y10
+	VADDPS    Y9, Y10, Y9
+	VADDPS    Y9, Y8, Y8
+	VSUBPS    Y8, Y8, Y8
+	VCMPPS    $0x03, Y8, Y8, Y8
+	VTESTPS   Y8, Y8
+	JNZ       nan347
+	TESTQ     R14, R14
+	JZ        values348
+	MOVQ      DX, R15
+	SUBQ      (DI), R15
+	SHRQ      $0x02, R15
+	ADDQ      R14, R15
+	MOVQ      104(DI), BX
+	SHRQ      $0x02, BX
+	CMPQ      144(DI), $+0
+	JEQ       plain350
+	VXORPS    Y15, Y15, Y15
+	VSUBPS    Y2, Y0, Y8
+	VMAXPS    Y0, Y2, Y0
+	VSUBPS    Y6, Y4, Y2
+	VMAXPS    Y4, Y6, Y4
+	VSUBPS    Y4, Y0, Y6
+	VMAXPS    Y0, Y4, Y0
+	VMOVUPS   Y0, (DX)
+	VSUBPS    Y0, Y15, Y0
+	ADDQ      104(DI), DX
+	VSUBPS    Y3, Y1, Y9
+	VMAXPS    Y1, Y3, Y1
+	VSUBPS    Y7, Y5, Y3
+	VMAXPS    Y5, Y7, Y5
+	VSUBPS    Y5, Y1, Y7
+	VMAXPS    Y1, Y5, Y1
+	VMOVUPS   Y1, (DX)
+	VSUBPS    Y1, Y15, Y1
+	VPACKSSDW Y9, Y8, Y8
+	VPACKSSWB Y8, Y8, Y8
+	VPACKSSDW Y3, Y2, Y2
+	VPACKSSWB Y2, Y2, Y2
+	VPACKSSDW Y7, Y6, Y6
+	VPACKSSWB Y6, Y6, Y6
+	VPACKSSDW Y1, Y0, Y0
+	VPACKSSWB Y0, Y0, Y0
+	VPXOR     Y8, Y2, Y2
+	VPAND     Y6, Y2, Y2
+	VPXOR     Y2, Y8, Y8
+	VMOVDQU   word_01010101<>+0(SB), Y4
+	VPSHUFB   Y8, Y4, Y4
+	VMOVDQU   word_02020202<>+0(SB), Y2
+	VPSHUFB   Y6, Y2, Y2
+	VPOR      Y2, Y4, Y4
+	VPXOR     word_03030303<>+0(SB), Y4, Y4
+	VMOVDQU   word_ffffffff<>+0(SB), Y6
+	VPSHUFB   Y0, Y6, Y6
+	VPOR      Y6, Y4, Y4
+	VMOVDQU   halves<>+0(SB), Y8
+	VPERMD    Y4, Y8, Y4
+	VMOVQ     X4, (R15)
+	VMOVHPS   X4, (R15)(BX*1)
+	JMP       done349
+
+plain350:
 	VPCMPEQD     Y9, Y9, Y9
 	VPADDD       Y9, Y9, Y9
 	VCMPPS       $0x1e, Y0, Y2, Y8
@@ -5464,9 +5630,9 @@ linear345:
 	VPACKUSDW    X10, X8, X8
 	VPACKUSWB    X8, X8, X8
 	VMOVQ        X8, (R15)
-	JMP          done348
+	JMP          done349
 
-values347:
+values348:
 	VMAXPS  Y0, Y2, Y0
 	VMAXPS  Y4, Y6, Y4
 	VMAXPS  Y0, Y4, Y0
@@ -5476,11 +5642,11 @@ values347:
 	VMAXPS  Y5, Y7, Y5
 	VMAXPS  Y1, Y5, Y1
 	VMOVUPS Y1, (DX)
-	JMP     done348
+	JMP     done349
 
-nan346:
+nan347:
 	TESTQ        R14, R14
-	JZ           values349
+	JZ           values351
 	MOVQ         DX, R15
 	SUBQ         (DI), R15
 	SHRQ         $0x02, R15
@@ -5505,6 +5671,12 @@ nan346:
 	VPADDD       Y9, Y2, Y2
 	VBLENDVPS    Y6, Y2, Y8, Y8
 	VPABSD       Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x1a, Y10, Y0, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPBROADCASTD 144(DI), Y6
+	VPAND        Y6, Y10, Y10
+	VPOR         Y10, Y8, Y8
 	VEXTRACTI128 $0x01, Y8, X10
 	VPACKUSDW    X10, X8, X8
 	VPACKUSWB    X8, X8, X8
@@ -5527,13 +5699,19 @@ nan346:
 	VPADDD       Y9, Y3, Y3
 	VBLENDVPS    Y7, Y3, Y8, Y8
 	VPABSD       Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x1a, Y10, Y1, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPBROADCASTD 144(DI), Y7
+	VPAND        Y7, Y10, Y10
+	VPOR         Y10, Y8, Y8
 	VEXTRACTI128 $0x01, Y8, X10
 	VPACKUSDW    X10, X8, X8
 	VPACKUSWB    X8, X8, X8
 	VMOVQ        X8, (R15)
-	JMP          done348
+	JMP          done349
 
-values349:
+values351:
 	VCMPPS    $0x1e, Y0, Y2, Y8
 	VCMPPS    $0x03, Y2, Y2, Y10
 	VORPS     Y10, Y8, Y8
@@ -5562,27 +5740,27 @@ values349:
 	VBLENDVPS Y7, Y5, Y1, Y1
 	VMOVUPS   Y1, (DX)
 
-done348:
+done349:
 	DECQ 184(DI)
-	JZ   again350
+	JZ   again352
 	ADDQ $+32, SI
 	ADDQ $+32, 176(DI)
-	JMP  half339
+	JMP  half340
 
-again350:
+again352:
 	SUBQ $+32, SI
 	SUBQ $+32, 176(DI)
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	DECQ 168(DI)
-	JNZ  tile338
+	JNZ  tile339
 	MOVQ 64(DI), BX
 	ADDQ BX, 152(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 160(DI)
 	DECQ 48(DI)
-	JNZ  row337
+	JNZ  row338
 	VZEROUPPER
 	RET
 
@@ -5599,7 +5777,7 @@ TEXT ·gemmAVX2WindowJ3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row351:
+row353:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -5610,12 +5788,12 @@ row351:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile352:
+tile354:
 	MOVQ $0x00000002, 184(DI)
 
-half353:
+half355:
 	CMPQ   136(DI), $+1
-	JEQ    bias356
+	JEQ    bias358
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -5628,9 +5806,9 @@ half353:
 	VXORPS Y9, Y9, Y9
 	VXORPS Y10, Y10, Y10
 	VXORPS Y11, Y11, Y11
-	JMP    start358
+	JMP    start360
 
-bias356:
+bias358:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Y0
 	VMOVAPS      Y0, Y3
@@ -5645,17 +5823,17 @@ bias356:
 	VMOVAPS      Y2, Y8
 	VMOVAPS      Y2, Y11
 
-start358:
+start360:
 	MOVQ 32(DI), R12
 
-run354:
+run356:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap355:
+tap357:
 	VBROADCASTSS (CX), Y12
 	VBROADCASTSS 4(CX), Y13
 	VBROADCASTSS 8(CX), Y14
@@ -5678,18 +5856,18 @@ tap355:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap355
+	JNZ          tap357
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run354
+	JNE          run356
 	CMPQ         144(DI), $+0
-	JEQ          linear359
+	JEQ          linear361
 	VXORPS       Y12, Y12, Y12
 	VMAXPS       Y0, Y12, Y0
 	VMAXPS       Y1, Y12, Y1
 	VMAXPS       Y2, Y12, Y2
 
-linear359:
+linear361:
 	MOVQ         176(DI), DX
 	MOVQ         208(DI), R14
 	VADDPS       Y0, Y3, Y12
@@ -5703,17 +5881,80 @@ linear359:
 	VADDPS       Y8, Y11, Y14
 	VADDPS       Y13, Y14, Y13
 	VADDPS       Y13, Y12, Y12
+	VSUBPS       Y12, Y12, Y12
 	VCMPPS       $0x03, Y12, Y12, Y12
 	VTESTPS      Y12, Y12
-	JNZ          nan360
+	JNZ          nan362
 	TESTQ        R14, R14
-	JZ           values361
+	JZ           values363
 	MOVQ         DX, R15
 	SUBQ         (DI), R15
 	SHRQ         $0x02, R15
 	ADDQ         R14, R15
 	MOVQ         104(DI), BX
 	SHRQ         $0x02, BX
+	CMPQ         144(DI), $+0
+	JEQ          plain365
+	VXORPS       Y15, Y15, Y15
+	VSUBPS       Y3, Y0, Y12
+	VMAXPS       Y0, Y3, Y0
+	VSUBPS       Y9, Y6, Y3
+	VMAXPS       Y6, Y9, Y6
+	VSUBPS       Y6, Y0, Y9
+	VMAXPS       Y0, Y6, Y0
+	VMOVUPS      Y0, (DX)
+	VSUBPS       Y0, Y15, Y0
+	ADDQ         104(DI), DX
+	VSUBPS       Y4, Y1, Y13
+	VMAXPS       Y1, Y4, Y1
+	VSUBPS       Y10, Y7, Y4
+	VMAXPS       Y7, Y10, Y7
+	VSUBPS       Y7, Y1, Y10
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (DX)
+	VSUBPS       Y1, Y15, Y1
+	ADDQ         104(DI), DX
+	VSUBPS       Y5, Y2, Y14
+	VMAXPS       Y2, Y5, Y2
+	VSUBPS       Y11, Y8, Y5
+	VMAXPS       Y8, Y11, Y8
+	VSUBPS       Y8, Y2, Y11
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      Y2, (DX)
+	VSUBPS       Y2, Y15, Y2
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKSSWB    Y14, Y12, Y12
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKSSDW    Y5, Y5, Y5
+	VPACKSSWB    Y5, Y3, Y3
+	VPACKSSDW    Y10, Y9, Y9
+	VPACKSSDW    Y11, Y11, Y11
+	VPACKSSWB    Y11, Y9, Y9
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPACKSSWB    Y2, Y0, Y0
+	VPXOR        Y12, Y3, Y3
+	VPAND        Y9, Y3, Y3
+	VPXOR        Y3, Y12, Y12
+	VMOVDQU      word_01010101<>+0(SB), Y6
+	VPSHUFB      Y12, Y6, Y6
+	VMOVDQU      word_02020202<>+0(SB), Y3
+	VPSHUFB      Y9, Y3, Y3
+	VPOR         Y3, Y6, Y6
+	VPXOR        word_03030303<>+0(SB), Y6, Y6
+	VMOVDQU      word_ffffffff<>+0(SB), Y9
+	VPSHUFB      Y0, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VMOVDQU      halves<>+0(SB), Y12
+	VPERMD       Y6, Y12, Y6
+	VMOVQ        X6, (R15)
+	VMOVHPS      X6, (R15)(BX*1)
+	VEXTRACTI128 $0x01, Y6, X6
+	VMOVQ        X6, (R15)(BX*2)
+	JMP          done364
+
+plain365:
 	VPCMPEQD     Y13, Y13, Y13
 	VPADDD       Y13, Y13, Y13
 	VCMPPS       $0x1e, Y0, Y3, Y12
@@ -5762,9 +6003,9 @@ linear359:
 	VPACKUSDW    X14, X12, X12
 	VPACKUSWB    X12, X12, X12
 	VMOVQ        X12, (R15)
-	JMP          done362
+	JMP          done364
 
-values361:
+values363:
 	VMAXPS  Y0, Y3, Y0
 	VMAXPS  Y6, Y9, Y6
 	VMAXPS  Y0, Y6, Y0
@@ -5779,11 +6020,11 @@ values361:
 	VMAXPS  Y8, Y11, Y8
 	VMAXPS  Y2, Y8, Y2
 	VMOVUPS Y2, (DX)
-	JMP     done362
+	JMP     done364
 
-nan360:
+nan362:
 	TESTQ        R14, R14
-	JZ           values363
+	JZ           values366
 	MOVQ         DX, R15
 	SUBQ         (DI), R15
 	SHRQ         $0x02, R15
@@ -5808,6 +6049,12 @@ nan360:
 	VPADDD       Y13, Y3, Y3
 	VBLENDVPS    Y9, Y3, Y12, Y12
 	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y0, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y9
+	VPAND        Y9, Y14, Y14
+	VPOR         Y14, Y12, Y12
 	VEXTRACTI128 $0x01, Y12, X14
 	VPACKUSDW    X14, X12, X12
 	VPACKUSWB    X12, X12, X12
@@ -5830,6 +6077,12 @@ nan360:
 	VPADDD       Y13, Y4, Y4
 	VBLENDVPS    Y10, Y4, Y12, Y12
 	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y1, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y10
+	VPAND        Y10, Y14, Y14
+	VPOR         Y14, Y12, Y12
 	VEXTRACTI128 $0x01, Y12, X14
 	VPACKUSDW    X14, X12, X12
 	VPACKUSWB    X12, X12, X12
@@ -5852,13 +6105,19 @@ nan360:
 	VPADDD       Y13, Y5, Y5
 	VBLENDVPS    Y11, Y5, Y12, Y12
 	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y2, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y11
+	VPAND        Y11, Y14, Y14
+	VPOR         Y14, Y12, Y12
 	VEXTRACTI128 $0x01, Y12, X14
 	VPACKUSDW    X14, X12, X12
 	VPACKUSWB    X12, X12, X12
 	VMOVQ        X12, (R15)
-	JMP          done362
+	JMP          done364
 
-values363:
+values366:
 	VCMPPS    $0x1e, Y0, Y3, Y12
 	VCMPPS    $0x03, Y3, Y3, Y14
 	VORPS     Y14, Y12, Y12
@@ -5901,42 +6160,44 @@ values363:
 	VBLENDVPS Y11, Y8, Y2, Y2
 	VMOVUPS   Y2, (DX)
 
-done362:
+done364:
 	DECQ 184(DI)
-	JZ   again364
+	JZ   again367
 	ADDQ $+32, SI
 	ADDQ $+32, 176(DI)
-	JMP  half353
+	JMP  half355
 
-again364:
+again367:
 	SUBQ $+32, SI
 	SUBQ $+32, 176(DI)
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	DECQ 168(DI)
-	JNZ  tile352
+	JNZ  tile354
 	MOVQ 64(DI), BX
 	ADDQ BX, 152(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 160(DI)
 	DECQ 48(DI)
-	JNZ  row351
+	JNZ  row353
 	VZEROUPPER
 	RET
 
-// func gemmAVX512P1J1(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·gemmAVX512P1J1(SB), NOSPLIT, $0-8
+// func gemmAVX2WindowRunsN2J1(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN2J1(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
-	MOVQ 72(DI), R8
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
 	MOVQ 120(DI), R13
 	MOVQ 8(DI), BX
 	MOVQ BX, 152(DI)
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row365:
+row368:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -5947,165 +6208,224 @@ row365:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile366:
+tile369:
+	MOVQ $0x00000002, 184(DI)
+
+half370:
 	CMPQ   136(DI), $+1
-	JEQ    bias370
-	JGT    accumulate371
-	VPXORD Z0, Z0, Z0
-	JMP    start372
+	JEQ    bias373
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JMP    start375
 
-bias370:
+bias373:
 	MOVQ         240(DI), BX
-	VBROADCASTSS (BX), Z0
-	JMP          start372
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y3
 
-accumulate371:
-	MOVQ    176(DI), DX
-	VMOVUPS (DX), Z0
-
-start372:
+start375:
 	MOVQ 32(DI), R12
 
-run368:
-	MOVQ (R12), AX
-	MOVQ 8(R12), CX
-	MOVQ 16(R12), R11
-	ADDQ SI, AX
-	ADDQ 232(DI), CX
+run371:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      (AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      (AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      (AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      (AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	VBROADCASTSS (CX)(R13*1), Y4
+	VMOVUPS      64(AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      64(AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      64(AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      64(AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run371
+	CMPQ         144(DI), $+0
+	JEQ          linear376
+	VXORPS       Y4, Y4, Y4
+	VMAXPS       Y0, Y4, Y0
 
-tap369:
-	VMOVUPS          (AX), Z1
-	VFMADD231PS.BCST (CX), Z1, Z0
-	ADDQ             $+64, AX
-	ADDQ             R13, CX
-	DECQ             R11
-	JNZ              tap369
-	ADDQ             $+24, R12
-	CMPQ             R12, 40(DI)
-	JNE              run368
-	CMPQ             144(DI), $+0
-	JEQ              store373
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
+linear376:
+	MOVQ      176(DI), DX
+	MOVQ      208(DI), R14
+	VADDPS    Y0, Y1, Y4
+	VADDPS    Y2, Y3, Y6
+	VADDPS    Y4, Y6, Y4
+	VSUBPS    Y4, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y4
+	VTESTPS   Y4, Y4
+	JNZ       nan377
+	TESTQ     R14, R14
+	JZ        values378
+	MOVQ      DX, R15
+	SUBQ      (DI), R15
+	SHRQ      $0x02, R15
+	ADDQ      R14, R15
+	MOVQ      104(DI), BX
+	SHRQ      $0x02, BX
+	CMPQ      144(DI), $+0
+	JEQ       plain380
+	VXORPS    Y15, Y15, Y15
+	VSUBPS    Y1, Y0, Y4
+	VMAXPS    Y0, Y1, Y0
+	VSUBPS    Y3, Y2, Y1
+	VMAXPS    Y2, Y3, Y2
+	VSUBPS    Y2, Y0, Y3
+	VMAXPS    Y0, Y2, Y0
+	VMOVUPS   Y0, (DX)
+	VSUBPS    Y0, Y15, Y0
+	VPACKSSDW Y4, Y4, Y4
+	VPACKSSWB Y4, Y4, Y4
+	VPACKSSDW Y1, Y1, Y1
+	VPACKSSWB Y1, Y1, Y1
+	VPACKSSDW Y3, Y3, Y3
+	VPACKSSWB Y3, Y3, Y3
+	VPACKSSDW Y0, Y0, Y0
+	VPACKSSWB Y0, Y0, Y0
+	VPXOR     Y4, Y1, Y1
+	VPAND     Y3, Y1, Y1
+	VPXOR     Y1, Y4, Y4
+	VMOVDQU   word_01010101<>+0(SB), Y2
+	VPSHUFB   Y4, Y2, Y2
+	VMOVDQU   word_02020202<>+0(SB), Y1
+	VPSHUFB   Y3, Y1, Y1
+	VPOR      Y1, Y2, Y2
+	VPXOR     word_03030303<>+0(SB), Y2, Y2
+	VMOVDQU   word_ffffffff<>+0(SB), Y3
+	VPSHUFB   Y0, Y3, Y3
+	VPOR      Y3, Y2, Y2
+	VMOVDQU   halves<>+0(SB), Y4
+	VPERMD    Y2, Y4, Y2
+	VMOVQ     X2, (R15)
+	JMP       done379
 
-store373:
-	MOVQ    176(DI), DX
-	VMOVUPS Z0, (DX)
-	ADDQ    80(DI), SI
-	MOVQ    112(DI), BX
-	ADDQ    BX, 176(DI)
-	MOVQ    216(DI), BX
-	ADDQ    BX, 232(DI)
-	MOVQ    224(DI), BX
-	ADDQ    BX, 240(DI)
-	DECQ    168(DI)
-	JNZ     tile366
-	MOVQ    64(DI), BX
-	ADDQ    BX, 152(DI)
-	MOVQ    88(DI), BX
-	ADDQ    BX, 160(DI)
-	DECQ    48(DI)
-	JNZ     row365
+plain380:
+	VPCMPEQD     Y5, Y5, Y5
+	VPADDD       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y0, Y1, Y4
+	VMAXPS       Y0, Y1, Y0
+	VCMPPS       $0x1e, Y2, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y0, Y2, Y3
+	VMAXPS       Y0, Y2, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y5, Y1, Y1
+	VBLENDVPS    Y3, Y1, Y4, Y4
+	VPABSD       Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKUSDW    X6, X4, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R15)
+	JMP          done379
+
+values378:
+	VMAXPS  Y0, Y1, Y0
+	VMAXPS  Y2, Y3, Y2
+	VMAXPS  Y0, Y2, Y0
+	VMOVUPS Y0, (DX)
+	JMP     done379
+
+nan377:
+	TESTQ        R14, R14
+	JZ           values381
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y5, Y5, Y5
+	VPADDD       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y0, Y1, Y4
+	VCMPPS       $0x03, Y1, Y1, Y6
+	VORPS        Y6, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y0, Y0
+	VCMPPS       $0x1e, Y2, Y3, Y1
+	VCMPPS       $0x03, Y3, Y3, Y6
+	VORPS        Y6, Y1, Y1
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VCMPPS       $0x1e, Y0, Y2, Y3
+	VCMPPS       $0x03, Y2, Y2, Y6
+	VORPS        Y6, Y3, Y3
+	VBLENDVPS    Y3, Y2, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y5, Y1, Y1
+	VBLENDVPS    Y3, Y1, Y4, Y4
+	VPABSD       Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x1a, Y6, Y0, Y6
+	VPSRLD       $0x18, Y6, Y6
+	VPBROADCASTD 144(DI), Y3
+	VPAND        Y3, Y6, Y6
+	VPOR         Y6, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKUSDW    X6, X4, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R15)
+	JMP          done379
+
+values381:
+	VCMPPS    $0x1e, Y0, Y1, Y4
+	VCMPPS    $0x03, Y1, Y1, Y6
+	VORPS     Y6, Y4, Y4
+	VBLENDVPS Y4, Y1, Y0, Y0
+	VCMPPS    $0x1e, Y2, Y3, Y1
+	VCMPPS    $0x03, Y3, Y3, Y6
+	VORPS     Y6, Y1, Y1
+	VBLENDVPS Y1, Y3, Y2, Y2
+	VCMPPS    $0x1e, Y0, Y2, Y3
+	VCMPPS    $0x03, Y2, Y2, Y6
+	VORPS     Y6, Y3, Y3
+	VBLENDVPS Y3, Y2, Y0, Y0
+	VMOVUPS   Y0, (DX)
+
+done379:
+	DECQ 184(DI)
+	JZ   again382
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half370
+
+again382:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile369
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row368
 	VZEROUPPER
 	RET
 
-// func gemmAVX512P1J2(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·gemmAVX512P1J2(SB), NOSPLIT, $0-8
+// func gemmAVX2WindowRunsN2J2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN2J2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), DI
-	MOVQ 72(DI), R8
-	MOVQ 120(DI), R13
-	MOVQ 8(DI), BX
-	MOVQ BX, 152(DI)
-	MOVQ (DI), BX
-	MOVQ BX, 160(DI)
-
-row374:
-	MOVQ 152(DI), SI
-	MOVQ 160(DI), DX
-	MOVQ DX, 176(DI)
-	MOVQ 56(DI), BX
-	MOVQ BX, 168(DI)
-	MOVQ 16(DI), BX
-	MOVQ BX, 232(DI)
-	MOVQ 24(DI), BX
-	MOVQ BX, 240(DI)
-
-tile375:
-	CMPQ   136(DI), $+1
-	JEQ    bias379
-	JGT    accumulate380
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	JMP    start381
-
-bias379:
-	MOVQ         240(DI), BX
-	VBROADCASTSS (BX), Z0
-	VBROADCASTSS 4(BX), Z1
-	JMP          start381
-
-accumulate380:
-	MOVQ    176(DI), DX
-	VMOVUPS (DX), Z0
-	ADDQ    104(DI), DX
-	VMOVUPS (DX), Z1
-
-start381:
-	MOVQ 32(DI), R12
-
-run377:
-	MOVQ (R12), AX
-	MOVQ 8(R12), CX
-	MOVQ 16(R12), R11
-	ADDQ SI, AX
-	ADDQ 232(DI), CX
-
-tap378:
-	VMOVUPS          (AX), Z2
-	VFMADD231PS.BCST (CX), Z2, Z0
-	VFMADD231PS.BCST 4(CX), Z2, Z1
-	ADDQ             $+64, AX
-	ADDQ             R13, CX
-	DECQ             R11
-	JNZ              tap378
-	ADDQ             $+24, R12
-	CMPQ             R12, 40(DI)
-	JNE              run377
-	CMPQ             144(DI), $+0
-	JEQ              store382
-	VPXORD           Z31, Z31, Z31
-	VMAXPS           Z0, Z31, Z0
-	VMAXPS           Z1, Z31, Z1
-
-store382:
-	MOVQ    176(DI), DX
-	VMOVUPS Z0, (DX)
-	ADDQ    104(DI), DX
-	VMOVUPS Z1, (DX)
-	ADDQ    80(DI), SI
-	MOVQ    112(DI), BX
-	ADDQ    BX, 176(DI)
-	MOVQ    216(DI), BX
-	ADDQ    BX, 232(DI)
-	MOVQ    224(DI), BX
-	ADDQ    BX, 240(DI)
-	DECQ    168(DI)
-	JNZ     tile375
-	MOVQ    64(DI), BX
-	ADDQ    BX, 152(DI)
-	MOVQ    88(DI), BX
-	ADDQ    BX, 160(DI)
-	DECQ    48(DI)
-	JNZ     row374
-	VZEROUPPER
-	RET
-
-// func gemmAVX512P1J3(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·gemmAVX512P1J3(SB), NOSPLIT, $0-8
-	MOVQ a+0(FP), DI
-	MOVQ 72(DI), R8
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
 	MOVQ 120(DI), R13
 	MOVQ 8(DI), BX
 	MOVQ BX, 152(DI)
@@ -6124,22 +6444,4211 @@ row383:
 	MOVQ BX, 240(DI)
 
 tile384:
+	MOVQ $0x00000002, 184(DI)
+
+half385:
 	CMPQ   136(DI), $+1
 	JEQ    bias388
-	JGT    accumulate389
-	VPXORD Z0, Z0, Z0
-	VPXORD Z1, Z1, Z1
-	VPXORD Z2, Z2, Z2
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 	JMP    start390
 
 bias388:
 	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y4
+	VMOVAPS      Y0, Y6
+	VBROADCASTSS 4(BX), Y1
+	VMOVAPS      Y1, Y3
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y1, Y7
+
+start390:
+	MOVQ 32(DI), R12
+
+run386:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	VMOVUPS      (AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      (AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      (AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      (AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	VBROADCASTSS (CX)(R13*1), Y8
+	VBROADCASTSS 4(CX)(R13*1), Y9
+	VMOVUPS      64(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      64(AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      64(AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      64(AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run386
+	CMPQ         144(DI), $+0
+	JEQ          linear391
+	VXORPS       Y8, Y8, Y8
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+
+linear391:
+	MOVQ      176(DI), DX
+	MOVQ      208(DI), R14
+	VADDPS    Y0, Y2, Y8
+	VADDPS    Y4, Y6, Y10
+	VADDPS    Y8, Y10, Y8
+	VADDPS    Y1, Y3, Y9
+	VADDPS    Y5, Y7, Y10
+	VADDPS    Y9, Y10, Y9
+	VADDPS    Y9, Y8, Y8
+	VSUBPS    Y8, Y8, Y8
+	VCMPPS    $0x03, Y8, Y8, Y8
+	VTESTPS   Y8, Y8
+	JNZ       nan392
+	TESTQ     R14, R14
+	JZ        values393
+	MOVQ      DX, R15
+	SUBQ      (DI), R15
+	SHRQ      $0x02, R15
+	ADDQ      R14, R15
+	MOVQ      104(DI), BX
+	SHRQ      $0x02, BX
+	CMPQ      144(DI), $+0
+	JEQ       plain395
+	VXORPS    Y15, Y15, Y15
+	VSUBPS    Y2, Y0, Y8
+	VMAXPS    Y0, Y2, Y0
+	VSUBPS    Y6, Y4, Y2
+	VMAXPS    Y4, Y6, Y4
+	VSUBPS    Y4, Y0, Y6
+	VMAXPS    Y0, Y4, Y0
+	VMOVUPS   Y0, (DX)
+	VSUBPS    Y0, Y15, Y0
+	ADDQ      104(DI), DX
+	VSUBPS    Y3, Y1, Y9
+	VMAXPS    Y1, Y3, Y1
+	VSUBPS    Y7, Y5, Y3
+	VMAXPS    Y5, Y7, Y5
+	VSUBPS    Y5, Y1, Y7
+	VMAXPS    Y1, Y5, Y1
+	VMOVUPS   Y1, (DX)
+	VSUBPS    Y1, Y15, Y1
+	VPACKSSDW Y9, Y8, Y8
+	VPACKSSWB Y8, Y8, Y8
+	VPACKSSDW Y3, Y2, Y2
+	VPACKSSWB Y2, Y2, Y2
+	VPACKSSDW Y7, Y6, Y6
+	VPACKSSWB Y6, Y6, Y6
+	VPACKSSDW Y1, Y0, Y0
+	VPACKSSWB Y0, Y0, Y0
+	VPXOR     Y8, Y2, Y2
+	VPAND     Y6, Y2, Y2
+	VPXOR     Y2, Y8, Y8
+	VMOVDQU   word_01010101<>+0(SB), Y4
+	VPSHUFB   Y8, Y4, Y4
+	VMOVDQU   word_02020202<>+0(SB), Y2
+	VPSHUFB   Y6, Y2, Y2
+	VPOR      Y2, Y4, Y4
+	VPXOR     word_03030303<>+0(SB), Y4, Y4
+	VMOVDQU   word_ffffffff<>+0(SB), Y6
+	VPSHUFB   Y0, Y6, Y6
+	VPOR      Y6, Y4, Y4
+	VMOVDQU   halves<>+0(SB), Y8
+	VPERMD    Y4, Y8, Y4
+	VMOVQ     X4, (R15)
+	VMOVHPS   X4, (R15)(BX*1)
+	JMP       done394
+
+plain395:
+	VPCMPEQD     Y9, Y9, Y9
+	VPADDD       Y9, Y9, Y9
+	VCMPPS       $0x1e, Y0, Y2, Y8
+	VMAXPS       Y0, Y2, Y0
+	VCMPPS       $0x1e, Y4, Y6, Y2
+	VMAXPS       Y4, Y6, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y6
+	VMAXPS       Y0, Y4, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y9, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y3, Y8
+	VMAXPS       Y1, Y3, Y1
+	VCMPPS       $0x1e, Y5, Y7, Y3
+	VMAXPS       Y5, Y7, Y5
+	VCMPPS       $0x1e, Y1, Y5, Y7
+	VMAXPS       Y1, Y5, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y9, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	JMP          done394
+
+values393:
+	VMAXPS  Y0, Y2, Y0
+	VMAXPS  Y4, Y6, Y4
+	VMAXPS  Y0, Y4, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y1, Y3, Y1
+	VMAXPS  Y5, Y7, Y5
+	VMAXPS  Y1, Y5, Y1
+	VMOVUPS Y1, (DX)
+	JMP     done394
+
+nan392:
+	TESTQ        R14, R14
+	JZ           values396
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y9, Y9, Y9
+	VPADDD       Y9, Y9, Y9
+	VCMPPS       $0x1e, Y0, Y2, Y8
+	VCMPPS       $0x03, Y2, Y2, Y10
+	VORPS        Y10, Y8, Y8
+	VBLENDVPS    Y8, Y2, Y0, Y0
+	VCMPPS       $0x1e, Y4, Y6, Y2
+	VCMPPS       $0x03, Y6, Y6, Y10
+	VORPS        Y10, Y2, Y2
+	VBLENDVPS    Y2, Y6, Y4, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y6
+	VCMPPS       $0x03, Y4, Y4, Y10
+	VORPS        Y10, Y6, Y6
+	VBLENDVPS    Y6, Y4, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y9, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y8
+	VPABSD       Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x1a, Y10, Y0, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPBROADCASTD 144(DI), Y6
+	VPAND        Y6, Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y3, Y8
+	VCMPPS       $0x03, Y3, Y3, Y10
+	VORPS        Y10, Y8, Y8
+	VBLENDVPS    Y8, Y3, Y1, Y1
+	VCMPPS       $0x1e, Y5, Y7, Y3
+	VCMPPS       $0x03, Y7, Y7, Y10
+	VORPS        Y10, Y3, Y3
+	VBLENDVPS    Y3, Y7, Y5, Y5
+	VCMPPS       $0x1e, Y1, Y5, Y7
+	VCMPPS       $0x03, Y5, Y5, Y10
+	VORPS        Y10, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y9, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y8, Y8
+	VPABSD       Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x1a, Y10, Y1, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPBROADCASTD 144(DI), Y7
+	VPAND        Y7, Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	JMP          done394
+
+values396:
+	VCMPPS    $0x1e, Y0, Y2, Y8
+	VCMPPS    $0x03, Y2, Y2, Y10
+	VORPS     Y10, Y8, Y8
+	VBLENDVPS Y8, Y2, Y0, Y0
+	VCMPPS    $0x1e, Y4, Y6, Y2
+	VCMPPS    $0x03, Y6, Y6, Y10
+	VORPS     Y10, Y2, Y2
+	VBLENDVPS Y2, Y6, Y4, Y4
+	VCMPPS    $0x1e, Y0, Y4, Y6
+	VCMPPS    $0x03, Y4, Y4, Y10
+	VORPS     Y10, Y6, Y6
+	VBLENDVPS Y6, Y4, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y1, Y3, Y8
+	VCMPPS    $0x03, Y3, Y3, Y10
+	VORPS     Y10, Y8, Y8
+	VBLENDVPS Y8, Y3, Y1, Y1
+	VCMPPS    $0x1e, Y5, Y7, Y3
+	VCMPPS    $0x03, Y7, Y7, Y10
+	VORPS     Y10, Y3, Y3
+	VBLENDVPS Y3, Y7, Y5, Y5
+	VCMPPS    $0x1e, Y1, Y5, Y7
+	VCMPPS    $0x03, Y5, Y5, Y10
+	VORPS     Y10, Y7, Y7
+	VBLENDVPS Y7, Y5, Y1, Y1
+	VMOVUPS   Y1, (DX)
+
+done394:
+	DECQ 184(DI)
+	JZ   again397
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half385
+
+again397:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile384
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row383
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowRunsN2J3(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN2J3(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row398:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile399:
+	MOVQ $0x00000002, 184(DI)
+
+half400:
+	CMPQ   136(DI), $+1
+	JEQ    bias403
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	JMP    start405
+
+bias403:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y3
+	VMOVAPS      Y0, Y6
+	VMOVAPS      Y0, Y9
+	VBROADCASTSS 4(BX), Y1
+	VMOVAPS      Y1, Y4
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y1, Y10
+	VBROADCASTSS 8(BX), Y2
+	VMOVAPS      Y2, Y5
+	VMOVAPS      Y2, Y8
+	VMOVAPS      Y2, Y11
+
+start405:
+	MOVQ 32(DI), R12
+
+run401:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y12
+	VBROADCASTSS 4(CX), Y13
+	VBROADCASTSS 8(CX), Y14
+	VMOVUPS      (AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      (AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      (AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      (AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	VBROADCASTSS (CX)(R13*1), Y12
+	VBROADCASTSS 4(CX)(R13*1), Y13
+	VBROADCASTSS 8(CX)(R13*1), Y14
+	VMOVUPS      64(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      64(AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      64(AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      64(AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run401
+	CMPQ         144(DI), $+0
+	JEQ          linear406
+	VXORPS       Y12, Y12, Y12
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y12, Y2
+
+linear406:
+	MOVQ         176(DI), DX
+	MOVQ         208(DI), R14
+	VADDPS       Y0, Y3, Y12
+	VADDPS       Y6, Y9, Y14
+	VADDPS       Y12, Y14, Y12
+	VADDPS       Y1, Y4, Y13
+	VADDPS       Y7, Y10, Y14
+	VADDPS       Y13, Y14, Y13
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y2, Y5, Y13
+	VADDPS       Y8, Y11, Y14
+	VADDPS       Y13, Y14, Y13
+	VADDPS       Y13, Y12, Y12
+	VSUBPS       Y12, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y12
+	VTESTPS      Y12, Y12
+	JNZ          nan407
+	TESTQ        R14, R14
+	JZ           values408
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	CMPQ         144(DI), $+0
+	JEQ          plain410
+	VXORPS       Y15, Y15, Y15
+	VSUBPS       Y3, Y0, Y12
+	VMAXPS       Y0, Y3, Y0
+	VSUBPS       Y9, Y6, Y3
+	VMAXPS       Y6, Y9, Y6
+	VSUBPS       Y6, Y0, Y9
+	VMAXPS       Y0, Y6, Y0
+	VMOVUPS      Y0, (DX)
+	VSUBPS       Y0, Y15, Y0
+	ADDQ         104(DI), DX
+	VSUBPS       Y4, Y1, Y13
+	VMAXPS       Y1, Y4, Y1
+	VSUBPS       Y10, Y7, Y4
+	VMAXPS       Y7, Y10, Y7
+	VSUBPS       Y7, Y1, Y10
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (DX)
+	VSUBPS       Y1, Y15, Y1
+	ADDQ         104(DI), DX
+	VSUBPS       Y5, Y2, Y14
+	VMAXPS       Y2, Y5, Y2
+	VSUBPS       Y11, Y8, Y5
+	VMAXPS       Y8, Y11, Y8
+	VSUBPS       Y8, Y2, Y11
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      Y2, (DX)
+	VSUBPS       Y2, Y15, Y2
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKSSWB    Y14, Y12, Y12
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKSSDW    Y5, Y5, Y5
+	VPACKSSWB    Y5, Y3, Y3
+	VPACKSSDW    Y10, Y9, Y9
+	VPACKSSDW    Y11, Y11, Y11
+	VPACKSSWB    Y11, Y9, Y9
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPACKSSWB    Y2, Y0, Y0
+	VPXOR        Y12, Y3, Y3
+	VPAND        Y9, Y3, Y3
+	VPXOR        Y3, Y12, Y12
+	VMOVDQU      word_01010101<>+0(SB), Y6
+	VPSHUFB      Y12, Y6, Y6
+	VMOVDQU      word_02020202<>+0(SB), Y3
+	VPSHUFB      Y9, Y3, Y3
+	VPOR         Y3, Y6, Y6
+	VPXOR        word_03030303<>+0(SB), Y6, Y6
+	VMOVDQU      word_ffffffff<>+0(SB), Y9
+	VPSHUFB      Y0, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VMOVDQU      halves<>+0(SB), Y12
+	VPERMD       Y6, Y12, Y6
+	VMOVQ        X6, (R15)
+	VMOVHPS      X6, (R15)(BX*1)
+	VEXTRACTI128 $0x01, Y6, X6
+	VMOVQ        X6, (R15)(BX*2)
+	JMP          done409
+
+plain410:
+	VPCMPEQD     Y13, Y13, Y13
+	VPADDD       Y13, Y13, Y13
+	VCMPPS       $0x1e, Y0, Y3, Y12
+	VMAXPS       Y0, Y3, Y0
+	VCMPPS       $0x1e, Y6, Y9, Y3
+	VMAXPS       Y6, Y9, Y6
+	VCMPPS       $0x1e, Y0, Y6, Y9
+	VMAXPS       Y0, Y6, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y13, Y3, Y3
+	VBLENDVPS    Y9, Y3, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y4, Y12
+	VMAXPS       Y1, Y4, Y1
+	VCMPPS       $0x1e, Y7, Y10, Y4
+	VMAXPS       Y7, Y10, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y10
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y13, Y4, Y4
+	VBLENDVPS    Y10, Y4, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y2, Y5, Y12
+	VMAXPS       Y2, Y5, Y2
+	VCMPPS       $0x1e, Y8, Y11, Y5
+	VMAXPS       Y8, Y11, Y8
+	VCMPPS       $0x1e, Y2, Y8, Y11
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      Y2, (DX)
+	VPADDD       Y13, Y5, Y5
+	VBLENDVPS    Y11, Y5, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	JMP          done409
+
+values408:
+	VMAXPS  Y0, Y3, Y0
+	VMAXPS  Y6, Y9, Y6
+	VMAXPS  Y0, Y6, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y1, Y4, Y1
+	VMAXPS  Y7, Y10, Y7
+	VMAXPS  Y1, Y7, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y2, Y5, Y2
+	VMAXPS  Y8, Y11, Y8
+	VMAXPS  Y2, Y8, Y2
+	VMOVUPS Y2, (DX)
+	JMP     done409
+
+nan407:
+	TESTQ        R14, R14
+	JZ           values411
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y13, Y13, Y13
+	VPADDD       Y13, Y13, Y13
+	VCMPPS       $0x1e, Y0, Y3, Y12
+	VCMPPS       $0x03, Y3, Y3, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y3, Y0, Y0
+	VCMPPS       $0x1e, Y6, Y9, Y3
+	VCMPPS       $0x03, Y9, Y9, Y14
+	VORPS        Y14, Y3, Y3
+	VBLENDVPS    Y3, Y9, Y6, Y6
+	VCMPPS       $0x1e, Y0, Y6, Y9
+	VCMPPS       $0x03, Y6, Y6, Y14
+	VORPS        Y14, Y9, Y9
+	VBLENDVPS    Y9, Y6, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y13, Y3, Y3
+	VBLENDVPS    Y9, Y3, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y0, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y9
+	VPAND        Y9, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y4, Y12
+	VCMPPS       $0x03, Y4, Y4, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y4, Y1, Y1
+	VCMPPS       $0x1e, Y7, Y10, Y4
+	VCMPPS       $0x03, Y10, Y10, Y14
+	VORPS        Y14, Y4, Y4
+	VBLENDVPS    Y4, Y10, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y10
+	VCMPPS       $0x03, Y7, Y7, Y14
+	VORPS        Y14, Y10, Y10
+	VBLENDVPS    Y10, Y7, Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y13, Y4, Y4
+	VBLENDVPS    Y10, Y4, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y1, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y10
+	VPAND        Y10, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y2, Y5, Y12
+	VCMPPS       $0x03, Y5, Y5, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y5, Y2, Y2
+	VCMPPS       $0x1e, Y8, Y11, Y5
+	VCMPPS       $0x03, Y11, Y11, Y14
+	VORPS        Y14, Y5, Y5
+	VBLENDVPS    Y5, Y11, Y8, Y8
+	VCMPPS       $0x1e, Y2, Y8, Y11
+	VCMPPS       $0x03, Y8, Y8, Y14
+	VORPS        Y14, Y11, Y11
+	VBLENDVPS    Y11, Y8, Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VPADDD       Y13, Y5, Y5
+	VBLENDVPS    Y11, Y5, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y2, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y11
+	VPAND        Y11, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	JMP          done409
+
+values411:
+	VCMPPS    $0x1e, Y0, Y3, Y12
+	VCMPPS    $0x03, Y3, Y3, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y3, Y0, Y0
+	VCMPPS    $0x1e, Y6, Y9, Y3
+	VCMPPS    $0x03, Y9, Y9, Y14
+	VORPS     Y14, Y3, Y3
+	VBLENDVPS Y3, Y9, Y6, Y6
+	VCMPPS    $0x1e, Y0, Y6, Y9
+	VCMPPS    $0x03, Y6, Y6, Y14
+	VORPS     Y14, Y9, Y9
+	VBLENDVPS Y9, Y6, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y1, Y4, Y12
+	VCMPPS    $0x03, Y4, Y4, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y4, Y1, Y1
+	VCMPPS    $0x1e, Y7, Y10, Y4
+	VCMPPS    $0x03, Y10, Y10, Y14
+	VORPS     Y14, Y4, Y4
+	VBLENDVPS Y4, Y10, Y7, Y7
+	VCMPPS    $0x1e, Y1, Y7, Y10
+	VCMPPS    $0x03, Y7, Y7, Y14
+	VORPS     Y14, Y10, Y10
+	VBLENDVPS Y10, Y7, Y1, Y1
+	VMOVUPS   Y1, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y2, Y5, Y12
+	VCMPPS    $0x03, Y5, Y5, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y5, Y2, Y2
+	VCMPPS    $0x1e, Y8, Y11, Y5
+	VCMPPS    $0x03, Y11, Y11, Y14
+	VORPS     Y14, Y5, Y5
+	VBLENDVPS Y5, Y11, Y8, Y8
+	VCMPPS    $0x1e, Y2, Y8, Y11
+	VCMPPS    $0x03, Y8, Y8, Y14
+	VORPS     Y14, Y11, Y11
+	VBLENDVPS Y11, Y8, Y2, Y2
+	VMOVUPS   Y2, (DX)
+
+done409:
+	DECQ 184(DI)
+	JZ   again412
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half400
+
+again412:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile399
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row398
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowRunsN3J1(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN3J1(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row413:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile414:
+	MOVQ $0x00000002, 184(DI)
+
+half415:
+	CMPQ   136(DI), $+1
+	JEQ    bias418
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JMP    start420
+
+bias418:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+
+start420:
+	MOVQ 32(DI), R12
+
+run416:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      (AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      (AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      (AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      (AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	VBROADCASTSS (CX)(R13*1), Y4
+	VMOVUPS      64(AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      64(AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      64(AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      64(AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	VBROADCASTSS (CX)(R13*2), Y4
+	VMOVUPS      128(AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      128(AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      128(AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      128(AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run416
+	CMPQ         144(DI), $+0
+	JEQ          linear421
+	VXORPS       Y4, Y4, Y4
+	VMAXPS       Y0, Y4, Y0
+
+linear421:
+	MOVQ      176(DI), DX
+	MOVQ      208(DI), R14
+	VADDPS    Y0, Y1, Y4
+	VADDPS    Y2, Y3, Y6
+	VADDPS    Y4, Y6, Y4
+	VSUBPS    Y4, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y4
+	VTESTPS   Y4, Y4
+	JNZ       nan422
+	TESTQ     R14, R14
+	JZ        values423
+	MOVQ      DX, R15
+	SUBQ      (DI), R15
+	SHRQ      $0x02, R15
+	ADDQ      R14, R15
+	MOVQ      104(DI), BX
+	SHRQ      $0x02, BX
+	CMPQ      144(DI), $+0
+	JEQ       plain425
+	VXORPS    Y15, Y15, Y15
+	VSUBPS    Y1, Y0, Y4
+	VMAXPS    Y0, Y1, Y0
+	VSUBPS    Y3, Y2, Y1
+	VMAXPS    Y2, Y3, Y2
+	VSUBPS    Y2, Y0, Y3
+	VMAXPS    Y0, Y2, Y0
+	VMOVUPS   Y0, (DX)
+	VSUBPS    Y0, Y15, Y0
+	VPACKSSDW Y4, Y4, Y4
+	VPACKSSWB Y4, Y4, Y4
+	VPACKSSDW Y1, Y1, Y1
+	VPACKSSWB Y1, Y1, Y1
+	VPACKSSDW Y3, Y3, Y3
+	VPACKSSWB Y3, Y3, Y3
+	VPACKSSDW Y0, Y0, Y0
+	VPACKSSWB Y0, Y0, Y0
+	VPXOR     Y4, Y1, Y1
+	VPAND     Y3, Y1, Y1
+	VPXOR     Y1, Y4, Y4
+	VMOVDQU   word_01010101<>+0(SB), Y2
+	VPSHUFB   Y4, Y2, Y2
+	VMOVDQU   word_02020202<>+0(SB), Y1
+	VPSHUFB   Y3, Y1, Y1
+	VPOR      Y1, Y2, Y2
+	VPXOR     word_03030303<>+0(SB), Y2, Y2
+	VMOVDQU   word_ffffffff<>+0(SB), Y3
+	VPSHUFB   Y0, Y3, Y3
+	VPOR      Y3, Y2, Y2
+	VMOVDQU   halves<>+0(SB), Y4
+	VPERMD    Y2, Y4, Y2
+	VMOVQ     X2, (R15)
+	JMP       done424
+
+plain425:
+	VPCMPEQD     Y5, Y5, Y5
+	VPADDD       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y0, Y1, Y4
+	VMAXPS       Y0, Y1, Y0
+	VCMPPS       $0x1e, Y2, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y0, Y2, Y3
+	VMAXPS       Y0, Y2, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y5, Y1, Y1
+	VBLENDVPS    Y3, Y1, Y4, Y4
+	VPABSD       Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKUSDW    X6, X4, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R15)
+	JMP          done424
+
+values423:
+	VMAXPS  Y0, Y1, Y0
+	VMAXPS  Y2, Y3, Y2
+	VMAXPS  Y0, Y2, Y0
+	VMOVUPS Y0, (DX)
+	JMP     done424
+
+nan422:
+	TESTQ        R14, R14
+	JZ           values426
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y5, Y5, Y5
+	VPADDD       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y0, Y1, Y4
+	VCMPPS       $0x03, Y1, Y1, Y6
+	VORPS        Y6, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y0, Y0
+	VCMPPS       $0x1e, Y2, Y3, Y1
+	VCMPPS       $0x03, Y3, Y3, Y6
+	VORPS        Y6, Y1, Y1
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VCMPPS       $0x1e, Y0, Y2, Y3
+	VCMPPS       $0x03, Y2, Y2, Y6
+	VORPS        Y6, Y3, Y3
+	VBLENDVPS    Y3, Y2, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y5, Y1, Y1
+	VBLENDVPS    Y3, Y1, Y4, Y4
+	VPABSD       Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x1a, Y6, Y0, Y6
+	VPSRLD       $0x18, Y6, Y6
+	VPBROADCASTD 144(DI), Y3
+	VPAND        Y3, Y6, Y6
+	VPOR         Y6, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKUSDW    X6, X4, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R15)
+	JMP          done424
+
+values426:
+	VCMPPS    $0x1e, Y0, Y1, Y4
+	VCMPPS    $0x03, Y1, Y1, Y6
+	VORPS     Y6, Y4, Y4
+	VBLENDVPS Y4, Y1, Y0, Y0
+	VCMPPS    $0x1e, Y2, Y3, Y1
+	VCMPPS    $0x03, Y3, Y3, Y6
+	VORPS     Y6, Y1, Y1
+	VBLENDVPS Y1, Y3, Y2, Y2
+	VCMPPS    $0x1e, Y0, Y2, Y3
+	VCMPPS    $0x03, Y2, Y2, Y6
+	VORPS     Y6, Y3, Y3
+	VBLENDVPS Y3, Y2, Y0, Y0
+	VMOVUPS   Y0, (DX)
+
+done424:
+	DECQ 184(DI)
+	JZ   again427
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half415
+
+again427:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile414
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row413
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowRunsN3J2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN3J2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row428:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile429:
+	MOVQ $0x00000002, 184(DI)
+
+half430:
+	CMPQ   136(DI), $+1
+	JEQ    bias433
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	JMP    start435
+
+bias433:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y4
+	VMOVAPS      Y0, Y6
+	VBROADCASTSS 4(BX), Y1
+	VMOVAPS      Y1, Y3
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y1, Y7
+
+start435:
+	MOVQ 32(DI), R12
+
+run431:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	VMOVUPS      (AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      (AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      (AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      (AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	VBROADCASTSS (CX)(R13*1), Y8
+	VBROADCASTSS 4(CX)(R13*1), Y9
+	VMOVUPS      64(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      64(AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      64(AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      64(AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	VBROADCASTSS (CX)(R13*2), Y8
+	VBROADCASTSS 4(CX)(R13*2), Y9
+	VMOVUPS      128(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      128(AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      128(AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      128(AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run431
+	CMPQ         144(DI), $+0
+	JEQ          linear436
+	VXORPS       Y8, Y8, Y8
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+
+linear436:
+	MOVQ      176(DI), DX
+	MOVQ      208(DI), R14
+	VADDPS    Y0, Y2, Y8
+	VADDPS    Y4, Y6, Y10
+	VADDPS    Y8, Y10, Y8
+	VADDPS    Y1, Y3, Y9
+	VADDPS    Y5, Y7, Y10
+	VADDPS    Y9, Y10, Y9
+	VADDPS    Y9, Y8, Y8
+	VSUBPS    Y8, Y8, Y8
+	VCMPPS    $0x03, Y8, Y8, Y8
+	VTESTPS   Y8, Y8
+	JNZ       nan437
+	TESTQ     R14, R14
+	JZ        values438
+	MOVQ      DX, R15
+	SUBQ      (DI), R15
+	SHRQ      $0x02, R15
+	ADDQ      R14, R15
+	MOVQ      104(DI), BX
+	SHRQ      $0x02, BX
+	CMPQ      144(DI), $+0
+	JEQ       plain440
+	VXORPS    Y15, Y15, Y15
+	VSUBPS    Y2, Y0, Y8
+	VMAXPS    Y0, Y2, Y0
+	VSUBPS    Y6, Y4, Y2
+	VMAXPS    Y4, Y6, Y4
+	VSUBPS    Y4, Y0, Y6
+	VMAXPS    Y0, Y4, Y0
+	VMOVUPS   Y0, (DX)
+	VSUBPS    Y0, Y15, Y0
+	ADDQ      104(DI), DX
+	VSUBPS    Y3, Y1, Y9
+	VMAXPS    Y1, Y3, Y1
+	VSUBPS    Y7, Y5, Y3
+	VMAXPS    Y5, Y7, Y5
+	VSUBPS    Y5, Y1, Y7
+	VMAXPS    Y1, Y5, Y1
+	VMOVUPS   Y1, (DX)
+	VSUBPS    Y1, Y15, Y1
+	VPACKSSDW Y9, Y8, Y8
+	VPACKSSWB Y8, Y8, Y8
+	VPACKSSDW Y3, Y2, Y2
+	VPACKSSWB Y2, Y2, Y2
+	VPACKSSDW Y7, Y6, Y6
+	VPACKSSWB Y6, Y6, Y6
+	VPACKSSDW Y1, Y0, Y0
+	VPACKSSWB Y0, Y0, Y0
+	VPXOR     Y8, Y2, Y2
+	VPAND     Y6, Y2, Y2
+	VPXOR     Y2, Y8, Y8
+	VMOVDQU   word_01010101<>+0(SB), Y4
+	VPSHUFB   Y8, Y4, Y4
+	VMOVDQU   word_02020202<>+0(SB), Y2
+	VPSHUFB   Y6, Y2, Y2
+	VPOR      Y2, Y4, Y4
+	VPXOR     word_03030303<>+0(SB), Y4, Y4
+	VMOVDQU   word_ffffffff<>+0(SB), Y6
+	VPSHUFB   Y0, Y6, Y6
+	VPOR      Y6, Y4, Y4
+	VMOVDQU   halves<>+0(SB), Y8
+	VPERMD    Y4, Y8, Y4
+	VMOVQ     X4, (R15)
+	VMOVHPS   X4, (R15)(BX*1)
+	JMP       done439
+
+plain440:
+	VPCMPEQD     Y9, Y9, Y9
+	VPADDD       Y9, Y9, Y9
+	VCMPPS       $0x1e, Y0, Y2, Y8
+	VMAXPS       Y0, Y2, Y0
+	VCMPPS       $0x1e, Y4, Y6, Y2
+	VMAXPS       Y4, Y6, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y6
+	VMAXPS       Y0, Y4, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y9, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y3, Y8
+	VMAXPS       Y1, Y3, Y1
+	VCMPPS       $0x1e, Y5, Y7, Y3
+	VMAXPS       Y5, Y7, Y5
+	VCMPPS       $0x1e, Y1, Y5, Y7
+	VMAXPS       Y1, Y5, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y9, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	JMP          done439
+
+values438:
+	VMAXPS  Y0, Y2, Y0
+	VMAXPS  Y4, Y6, Y4
+	VMAXPS  Y0, Y4, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y1, Y3, Y1
+	VMAXPS  Y5, Y7, Y5
+	VMAXPS  Y1, Y5, Y1
+	VMOVUPS Y1, (DX)
+	JMP     done439
+
+nan437:
+	TESTQ        R14, R14
+	JZ           values441
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y9, Y9, Y9
+	VPADDD       Y9, Y9, Y9
+	VCMPPS       $0x1e, Y0, Y2, Y8
+	VCMPPS       $0x03, Y2, Y2, Y10
+	VORPS        Y10, Y8, Y8
+	VBLENDVPS    Y8, Y2, Y0, Y0
+	VCMPPS       $0x1e, Y4, Y6, Y2
+	VCMPPS       $0x03, Y6, Y6, Y10
+	VORPS        Y10, Y2, Y2
+	VBLENDVPS    Y2, Y6, Y4, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y6
+	VCMPPS       $0x03, Y4, Y4, Y10
+	VORPS        Y10, Y6, Y6
+	VBLENDVPS    Y6, Y4, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y9, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y8
+	VPABSD       Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x1a, Y10, Y0, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPBROADCASTD 144(DI), Y6
+	VPAND        Y6, Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y3, Y8
+	VCMPPS       $0x03, Y3, Y3, Y10
+	VORPS        Y10, Y8, Y8
+	VBLENDVPS    Y8, Y3, Y1, Y1
+	VCMPPS       $0x1e, Y5, Y7, Y3
+	VCMPPS       $0x03, Y7, Y7, Y10
+	VORPS        Y10, Y3, Y3
+	VBLENDVPS    Y3, Y7, Y5, Y5
+	VCMPPS       $0x1e, Y1, Y5, Y7
+	VCMPPS       $0x03, Y5, Y5, Y10
+	VORPS        Y10, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y9, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y8, Y8
+	VPABSD       Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x1a, Y10, Y1, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPBROADCASTD 144(DI), Y7
+	VPAND        Y7, Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	JMP          done439
+
+values441:
+	VCMPPS    $0x1e, Y0, Y2, Y8
+	VCMPPS    $0x03, Y2, Y2, Y10
+	VORPS     Y10, Y8, Y8
+	VBLENDVPS Y8, Y2, Y0, Y0
+	VCMPPS    $0x1e, Y4, Y6, Y2
+	VCMPPS    $0x03, Y6, Y6, Y10
+	VORPS     Y10, Y2, Y2
+	VBLENDVPS Y2, Y6, Y4, Y4
+	VCMPPS    $0x1e, Y0, Y4, Y6
+	VCMPPS    $0x03, Y4, Y4, Y10
+	VORPS     Y10, Y6, Y6
+	VBLENDVPS Y6, Y4, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y1, Y3, Y8
+	VCMPPS    $0x03, Y3, Y3, Y10
+	VORPS     Y10, Y8, Y8
+	VBLENDVPS Y8, Y3, Y1, Y1
+	VCMPPS    $0x1e, Y5, Y7, Y3
+	VCMPPS    $0x03, Y7, Y7, Y10
+	VORPS     Y10, Y3, Y3
+	VBLENDVPS Y3, Y7, Y5, Y5
+	VCMPPS    $0x1e, Y1, Y5, Y7
+	VCMPPS    $0x03, Y5, Y5, Y10
+	VORPS     Y10, Y7, Y7
+	VBLENDVPS Y7, Y5, Y1, Y1
+	VMOVUPS   Y1, (DX)
+
+done439:
+	DECQ 184(DI)
+	JZ   again442
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half430
+
+again442:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile429
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row428
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowRunsN3J3(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN3J3(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row443:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile444:
+	MOVQ $0x00000002, 184(DI)
+
+half445:
+	CMPQ   136(DI), $+1
+	JEQ    bias448
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	JMP    start450
+
+bias448:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y3
+	VMOVAPS      Y0, Y6
+	VMOVAPS      Y0, Y9
+	VBROADCASTSS 4(BX), Y1
+	VMOVAPS      Y1, Y4
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y1, Y10
+	VBROADCASTSS 8(BX), Y2
+	VMOVAPS      Y2, Y5
+	VMOVAPS      Y2, Y8
+	VMOVAPS      Y2, Y11
+
+start450:
+	MOVQ 32(DI), R12
+
+run446:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y12
+	VBROADCASTSS 4(CX), Y13
+	VBROADCASTSS 8(CX), Y14
+	VMOVUPS      (AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      (AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      (AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      (AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	VBROADCASTSS (CX)(R13*1), Y12
+	VBROADCASTSS 4(CX)(R13*1), Y13
+	VBROADCASTSS 8(CX)(R13*1), Y14
+	VMOVUPS      64(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      64(AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      64(AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      64(AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	VBROADCASTSS (CX)(R13*2), Y12
+	VBROADCASTSS 4(CX)(R13*2), Y13
+	VBROADCASTSS 8(CX)(R13*2), Y14
+	VMOVUPS      128(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      128(AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      128(AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      128(AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run446
+	CMPQ         144(DI), $+0
+	JEQ          linear451
+	VXORPS       Y12, Y12, Y12
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y12, Y2
+
+linear451:
+	MOVQ         176(DI), DX
+	MOVQ         208(DI), R14
+	VADDPS       Y0, Y3, Y12
+	VADDPS       Y6, Y9, Y14
+	VADDPS       Y12, Y14, Y12
+	VADDPS       Y1, Y4, Y13
+	VADDPS       Y7, Y10, Y14
+	VADDPS       Y13, Y14, Y13
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y2, Y5, Y13
+	VADDPS       Y8, Y11, Y14
+	VADDPS       Y13, Y14, Y13
+	VADDPS       Y13, Y12, Y12
+	VSUBPS       Y12, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y12
+	VTESTPS      Y12, Y12
+	JNZ          nan452
+	TESTQ        R14, R14
+	JZ           values453
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	CMPQ         144(DI), $+0
+	JEQ          plain455
+	VXORPS       Y15, Y15, Y15
+	VSUBPS       Y3, Y0, Y12
+	VMAXPS       Y0, Y3, Y0
+	VSUBPS       Y9, Y6, Y3
+	VMAXPS       Y6, Y9, Y6
+	VSUBPS       Y6, Y0, Y9
+	VMAXPS       Y0, Y6, Y0
+	VMOVUPS      Y0, (DX)
+	VSUBPS       Y0, Y15, Y0
+	ADDQ         104(DI), DX
+	VSUBPS       Y4, Y1, Y13
+	VMAXPS       Y1, Y4, Y1
+	VSUBPS       Y10, Y7, Y4
+	VMAXPS       Y7, Y10, Y7
+	VSUBPS       Y7, Y1, Y10
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (DX)
+	VSUBPS       Y1, Y15, Y1
+	ADDQ         104(DI), DX
+	VSUBPS       Y5, Y2, Y14
+	VMAXPS       Y2, Y5, Y2
+	VSUBPS       Y11, Y8, Y5
+	VMAXPS       Y8, Y11, Y8
+	VSUBPS       Y8, Y2, Y11
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      Y2, (DX)
+	VSUBPS       Y2, Y15, Y2
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKSSWB    Y14, Y12, Y12
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKSSDW    Y5, Y5, Y5
+	VPACKSSWB    Y5, Y3, Y3
+	VPACKSSDW    Y10, Y9, Y9
+	VPACKSSDW    Y11, Y11, Y11
+	VPACKSSWB    Y11, Y9, Y9
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPACKSSWB    Y2, Y0, Y0
+	VPXOR        Y12, Y3, Y3
+	VPAND        Y9, Y3, Y3
+	VPXOR        Y3, Y12, Y12
+	VMOVDQU      word_01010101<>+0(SB), Y6
+	VPSHUFB      Y12, Y6, Y6
+	VMOVDQU      word_02020202<>+0(SB), Y3
+	VPSHUFB      Y9, Y3, Y3
+	VPOR         Y3, Y6, Y6
+	VPXOR        word_03030303<>+0(SB), Y6, Y6
+	VMOVDQU      word_ffffffff<>+0(SB), Y9
+	VPSHUFB      Y0, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VMOVDQU      halves<>+0(SB), Y12
+	VPERMD       Y6, Y12, Y6
+	VMOVQ        X6, (R15)
+	VMOVHPS      X6, (R15)(BX*1)
+	VEXTRACTI128 $0x01, Y6, X6
+	VMOVQ        X6, (R15)(BX*2)
+	JMP          done454
+
+plain455:
+	VPCMPEQD     Y13, Y13, Y13
+	VPADDD       Y13, Y13, Y13
+	VCMPPS       $0x1e, Y0, Y3, Y12
+	VMAXPS       Y0, Y3, Y0
+	VCMPPS       $0x1e, Y6, Y9, Y3
+	VMAXPS       Y6, Y9, Y6
+	VCMPPS       $0x1e, Y0, Y6, Y9
+	VMAXPS       Y0, Y6, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y13, Y3, Y3
+	VBLENDVPS    Y9, Y3, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y4, Y12
+	VMAXPS       Y1, Y4, Y1
+	VCMPPS       $0x1e, Y7, Y10, Y4
+	VMAXPS       Y7, Y10, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y10
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y13, Y4, Y4
+	VBLENDVPS    Y10, Y4, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y2, Y5, Y12
+	VMAXPS       Y2, Y5, Y2
+	VCMPPS       $0x1e, Y8, Y11, Y5
+	VMAXPS       Y8, Y11, Y8
+	VCMPPS       $0x1e, Y2, Y8, Y11
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      Y2, (DX)
+	VPADDD       Y13, Y5, Y5
+	VBLENDVPS    Y11, Y5, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	JMP          done454
+
+values453:
+	VMAXPS  Y0, Y3, Y0
+	VMAXPS  Y6, Y9, Y6
+	VMAXPS  Y0, Y6, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y1, Y4, Y1
+	VMAXPS  Y7, Y10, Y7
+	VMAXPS  Y1, Y7, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y2, Y5, Y2
+	VMAXPS  Y8, Y11, Y8
+	VMAXPS  Y2, Y8, Y2
+	VMOVUPS Y2, (DX)
+	JMP     done454
+
+nan452:
+	TESTQ        R14, R14
+	JZ           values456
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y13, Y13, Y13
+	VPADDD       Y13, Y13, Y13
+	VCMPPS       $0x1e, Y0, Y3, Y12
+	VCMPPS       $0x03, Y3, Y3, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y3, Y0, Y0
+	VCMPPS       $0x1e, Y6, Y9, Y3
+	VCMPPS       $0x03, Y9, Y9, Y14
+	VORPS        Y14, Y3, Y3
+	VBLENDVPS    Y3, Y9, Y6, Y6
+	VCMPPS       $0x1e, Y0, Y6, Y9
+	VCMPPS       $0x03, Y6, Y6, Y14
+	VORPS        Y14, Y9, Y9
+	VBLENDVPS    Y9, Y6, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y13, Y3, Y3
+	VBLENDVPS    Y9, Y3, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y0, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y9
+	VPAND        Y9, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y4, Y12
+	VCMPPS       $0x03, Y4, Y4, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y4, Y1, Y1
+	VCMPPS       $0x1e, Y7, Y10, Y4
+	VCMPPS       $0x03, Y10, Y10, Y14
+	VORPS        Y14, Y4, Y4
+	VBLENDVPS    Y4, Y10, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y10
+	VCMPPS       $0x03, Y7, Y7, Y14
+	VORPS        Y14, Y10, Y10
+	VBLENDVPS    Y10, Y7, Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y13, Y4, Y4
+	VBLENDVPS    Y10, Y4, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y1, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y10
+	VPAND        Y10, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y2, Y5, Y12
+	VCMPPS       $0x03, Y5, Y5, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y5, Y2, Y2
+	VCMPPS       $0x1e, Y8, Y11, Y5
+	VCMPPS       $0x03, Y11, Y11, Y14
+	VORPS        Y14, Y5, Y5
+	VBLENDVPS    Y5, Y11, Y8, Y8
+	VCMPPS       $0x1e, Y2, Y8, Y11
+	VCMPPS       $0x03, Y8, Y8, Y14
+	VORPS        Y14, Y11, Y11
+	VBLENDVPS    Y11, Y8, Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VPADDD       Y13, Y5, Y5
+	VBLENDVPS    Y11, Y5, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y2, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y11
+	VPAND        Y11, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	JMP          done454
+
+values456:
+	VCMPPS    $0x1e, Y0, Y3, Y12
+	VCMPPS    $0x03, Y3, Y3, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y3, Y0, Y0
+	VCMPPS    $0x1e, Y6, Y9, Y3
+	VCMPPS    $0x03, Y9, Y9, Y14
+	VORPS     Y14, Y3, Y3
+	VBLENDVPS Y3, Y9, Y6, Y6
+	VCMPPS    $0x1e, Y0, Y6, Y9
+	VCMPPS    $0x03, Y6, Y6, Y14
+	VORPS     Y14, Y9, Y9
+	VBLENDVPS Y9, Y6, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y1, Y4, Y12
+	VCMPPS    $0x03, Y4, Y4, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y4, Y1, Y1
+	VCMPPS    $0x1e, Y7, Y10, Y4
+	VCMPPS    $0x03, Y10, Y10, Y14
+	VORPS     Y14, Y4, Y4
+	VBLENDVPS Y4, Y10, Y7, Y7
+	VCMPPS    $0x1e, Y1, Y7, Y10
+	VCMPPS    $0x03, Y7, Y7, Y14
+	VORPS     Y14, Y10, Y10
+	VBLENDVPS Y10, Y7, Y1, Y1
+	VMOVUPS   Y1, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y2, Y5, Y12
+	VCMPPS    $0x03, Y5, Y5, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y5, Y2, Y2
+	VCMPPS    $0x1e, Y8, Y11, Y5
+	VCMPPS    $0x03, Y11, Y11, Y14
+	VORPS     Y14, Y5, Y5
+	VBLENDVPS Y5, Y11, Y8, Y8
+	VCMPPS    $0x1e, Y2, Y8, Y11
+	VCMPPS    $0x03, Y8, Y8, Y14
+	VORPS     Y14, Y11, Y11
+	VBLENDVPS Y11, Y8, Y2, Y2
+	VMOVUPS   Y2, (DX)
+
+done454:
+	DECQ 184(DI)
+	JZ   again457
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half445
+
+again457:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile444
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row443
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowRunsN4J1(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN4J1(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	LEAQ (R13)(R13*2), R11
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row458:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile459:
+	MOVQ $0x00000002, 184(DI)
+
+half460:
+	CMPQ   136(DI), $+1
+	JEQ    bias463
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JMP    start465
+
+bias463:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+
+start465:
+	MOVQ 32(DI), R12
+
+run461:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      (AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      (AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      (AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      (AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	VBROADCASTSS (CX)(R13*1), Y4
+	VMOVUPS      64(AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      64(AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      64(AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      64(AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	VBROADCASTSS (CX)(R13*2), Y4
+	VMOVUPS      128(AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      128(AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      128(AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      128(AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	VBROADCASTSS (CX)(R11*1), Y4
+	VMOVUPS      192(AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      192(AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      192(AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      192(AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run461
+	CMPQ         144(DI), $+0
+	JEQ          linear466
+	VXORPS       Y4, Y4, Y4
+	VMAXPS       Y0, Y4, Y0
+
+linear466:
+	MOVQ      176(DI), DX
+	MOVQ      208(DI), R14
+	VADDPS    Y0, Y1, Y4
+	VADDPS    Y2, Y3, Y6
+	VADDPS    Y4, Y6, Y4
+	VSUBPS    Y4, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y4
+	VTESTPS   Y4, Y4
+	JNZ       nan467
+	TESTQ     R14, R14
+	JZ        values468
+	MOVQ      DX, R15
+	SUBQ      (DI), R15
+	SHRQ      $0x02, R15
+	ADDQ      R14, R15
+	MOVQ      104(DI), BX
+	SHRQ      $0x02, BX
+	CMPQ      144(DI), $+0
+	JEQ       plain470
+	VXORPS    Y15, Y15, Y15
+	VSUBPS    Y1, Y0, Y4
+	VMAXPS    Y0, Y1, Y0
+	VSUBPS    Y3, Y2, Y1
+	VMAXPS    Y2, Y3, Y2
+	VSUBPS    Y2, Y0, Y3
+	VMAXPS    Y0, Y2, Y0
+	VMOVUPS   Y0, (DX)
+	VSUBPS    Y0, Y15, Y0
+	VPACKSSDW Y4, Y4, Y4
+	VPACKSSWB Y4, Y4, Y4
+	VPACKSSDW Y1, Y1, Y1
+	VPACKSSWB Y1, Y1, Y1
+	VPACKSSDW Y3, Y3, Y3
+	VPACKSSWB Y3, Y3, Y3
+	VPACKSSDW Y0, Y0, Y0
+	VPACKSSWB Y0, Y0, Y0
+	VPXOR     Y4, Y1, Y1
+	VPAND     Y3, Y1, Y1
+	VPXOR     Y1, Y4, Y4
+	VMOVDQU   word_01010101<>+0(SB), Y2
+	VPSHUFB   Y4, Y2, Y2
+	VMOVDQU   word_02020202<>+0(SB), Y1
+	VPSHUFB   Y3, Y1, Y1
+	VPOR      Y1, Y2, Y2
+	VPXOR     word_03030303<>+0(SB), Y2, Y2
+	VMOVDQU   word_ffffffff<>+0(SB), Y3
+	VPSHUFB   Y0, Y3, Y3
+	VPOR      Y3, Y2, Y2
+	VMOVDQU   halves<>+0(SB), Y4
+	VPERMD    Y2, Y4, Y2
+	VMOVQ     X2, (R15)
+	JMP       done469
+
+plain470:
+	VPCMPEQD     Y5, Y5, Y5
+	VPADDD       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y0, Y1, Y4
+	VMAXPS       Y0, Y1, Y0
+	VCMPPS       $0x1e, Y2, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y0, Y2, Y3
+	VMAXPS       Y0, Y2, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y5, Y1, Y1
+	VBLENDVPS    Y3, Y1, Y4, Y4
+	VPABSD       Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKUSDW    X6, X4, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R15)
+	JMP          done469
+
+values468:
+	VMAXPS  Y0, Y1, Y0
+	VMAXPS  Y2, Y3, Y2
+	VMAXPS  Y0, Y2, Y0
+	VMOVUPS Y0, (DX)
+	JMP     done469
+
+nan467:
+	TESTQ        R14, R14
+	JZ           values471
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y5, Y5, Y5
+	VPADDD       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y0, Y1, Y4
+	VCMPPS       $0x03, Y1, Y1, Y6
+	VORPS        Y6, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y0, Y0
+	VCMPPS       $0x1e, Y2, Y3, Y1
+	VCMPPS       $0x03, Y3, Y3, Y6
+	VORPS        Y6, Y1, Y1
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VCMPPS       $0x1e, Y0, Y2, Y3
+	VCMPPS       $0x03, Y2, Y2, Y6
+	VORPS        Y6, Y3, Y3
+	VBLENDVPS    Y3, Y2, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y5, Y1, Y1
+	VBLENDVPS    Y3, Y1, Y4, Y4
+	VPABSD       Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x1a, Y6, Y0, Y6
+	VPSRLD       $0x18, Y6, Y6
+	VPBROADCASTD 144(DI), Y3
+	VPAND        Y3, Y6, Y6
+	VPOR         Y6, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKUSDW    X6, X4, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R15)
+	JMP          done469
+
+values471:
+	VCMPPS    $0x1e, Y0, Y1, Y4
+	VCMPPS    $0x03, Y1, Y1, Y6
+	VORPS     Y6, Y4, Y4
+	VBLENDVPS Y4, Y1, Y0, Y0
+	VCMPPS    $0x1e, Y2, Y3, Y1
+	VCMPPS    $0x03, Y3, Y3, Y6
+	VORPS     Y6, Y1, Y1
+	VBLENDVPS Y1, Y3, Y2, Y2
+	VCMPPS    $0x1e, Y0, Y2, Y3
+	VCMPPS    $0x03, Y2, Y2, Y6
+	VORPS     Y6, Y3, Y3
+	VBLENDVPS Y3, Y2, Y0, Y0
+	VMOVUPS   Y0, (DX)
+
+done469:
+	DECQ 184(DI)
+	JZ   again472
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half460
+
+again472:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile459
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row458
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowRunsN4J2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN4J2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	LEAQ (R13)(R13*2), R11
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row473:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile474:
+	MOVQ $0x00000002, 184(DI)
+
+half475:
+	CMPQ   136(DI), $+1
+	JEQ    bias478
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	JMP    start480
+
+bias478:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y4
+	VMOVAPS      Y0, Y6
+	VBROADCASTSS 4(BX), Y1
+	VMOVAPS      Y1, Y3
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y1, Y7
+
+start480:
+	MOVQ 32(DI), R12
+
+run476:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	VMOVUPS      (AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      (AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      (AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      (AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	VBROADCASTSS (CX)(R13*1), Y8
+	VBROADCASTSS 4(CX)(R13*1), Y9
+	VMOVUPS      64(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      64(AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      64(AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      64(AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	VBROADCASTSS (CX)(R13*2), Y8
+	VBROADCASTSS 4(CX)(R13*2), Y9
+	VMOVUPS      128(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      128(AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      128(AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      128(AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	VBROADCASTSS (CX)(R11*1), Y8
+	VBROADCASTSS 4(CX)(R11*1), Y9
+	VMOVUPS      192(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      192(AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      192(AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      192(AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run476
+	CMPQ         144(DI), $+0
+	JEQ          linear481
+	VXORPS       Y8, Y8, Y8
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+
+linear481:
+	MOVQ      176(DI), DX
+	MOVQ      208(DI), R14
+	VADDPS    Y0, Y2, Y8
+	VADDPS    Y4, Y6, Y10
+	VADDPS    Y8, Y10, Y8
+	VADDPS    Y1, Y3, Y9
+	VADDPS    Y5, Y7, Y10
+	VADDPS    Y9, Y10, Y9
+	VADDPS    Y9, Y8, Y8
+	VSUBPS    Y8, Y8, Y8
+	VCMPPS    $0x03, Y8, Y8, Y8
+	VTESTPS   Y8, Y8
+	JNZ       nan482
+	TESTQ     R14, R14
+	JZ        values483
+	MOVQ      DX, R15
+	SUBQ      (DI), R15
+	SHRQ      $0x02, R15
+	ADDQ      R14, R15
+	MOVQ      104(DI), BX
+	SHRQ      $0x02, BX
+	CMPQ      144(DI), $+0
+	JEQ       plain485
+	VXORPS    Y15, Y15, Y15
+	VSUBPS    Y2, Y0, Y8
+	VMAXPS    Y0, Y2, Y0
+	VSUBPS    Y6, Y4, Y2
+	VMAXPS    Y4, Y6, Y4
+	VSUBPS    Y4, Y0, Y6
+	VMAXPS    Y0, Y4, Y0
+	VMOVUPS   Y0, (DX)
+	VSUBPS    Y0, Y15, Y0
+	ADDQ      104(DI), DX
+	VSUBPS    Y3, Y1, Y9
+	VMAXPS    Y1, Y3, Y1
+	VSUBPS    Y7, Y5, Y3
+	VMAXPS    Y5, Y7, Y5
+	VSUBPS    Y5, Y1, Y7
+	VMAXPS    Y1, Y5, Y1
+	VMOVUPS   Y1, (DX)
+	VSUBPS    Y1, Y15, Y1
+	VPACKSSDW Y9, Y8, Y8
+	VPACKSSWB Y8, Y8, Y8
+	VPACKSSDW Y3, Y2, Y2
+	VPACKSSWB Y2, Y2, Y2
+	VPACKSSDW Y7, Y6, Y6
+	VPACKSSWB Y6, Y6, Y6
+	VPACKSSDW Y1, Y0, Y0
+	VPACKSSWB Y0, Y0, Y0
+	VPXOR     Y8, Y2, Y2
+	VPAND     Y6, Y2, Y2
+	VPXOR     Y2, Y8, Y8
+	VMOVDQU   word_01010101<>+0(SB), Y4
+	VPSHUFB   Y8, Y4, Y4
+	VMOVDQU   word_02020202<>+0(SB), Y2
+	VPSHUFB   Y6, Y2, Y2
+	VPOR      Y2, Y4, Y4
+	VPXOR     word_03030303<>+0(SB), Y4, Y4
+	VMOVDQU   word_ffffffff<>+0(SB), Y6
+	VPSHUFB   Y0, Y6, Y6
+	VPOR      Y6, Y4, Y4
+	VMOVDQU   halves<>+0(SB), Y8
+	VPERMD    Y4, Y8, Y4
+	VMOVQ     X4, (R15)
+	VMOVHPS   X4, (R15)(BX*1)
+	JMP       done484
+
+plain485:
+	VPCMPEQD     Y9, Y9, Y9
+	VPADDD       Y9, Y9, Y9
+	VCMPPS       $0x1e, Y0, Y2, Y8
+	VMAXPS       Y0, Y2, Y0
+	VCMPPS       $0x1e, Y4, Y6, Y2
+	VMAXPS       Y4, Y6, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y6
+	VMAXPS       Y0, Y4, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y9, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y3, Y8
+	VMAXPS       Y1, Y3, Y1
+	VCMPPS       $0x1e, Y5, Y7, Y3
+	VMAXPS       Y5, Y7, Y5
+	VCMPPS       $0x1e, Y1, Y5, Y7
+	VMAXPS       Y1, Y5, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y9, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	JMP          done484
+
+values483:
+	VMAXPS  Y0, Y2, Y0
+	VMAXPS  Y4, Y6, Y4
+	VMAXPS  Y0, Y4, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y1, Y3, Y1
+	VMAXPS  Y5, Y7, Y5
+	VMAXPS  Y1, Y5, Y1
+	VMOVUPS Y1, (DX)
+	JMP     done484
+
+nan482:
+	TESTQ        R14, R14
+	JZ           values486
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y9, Y9, Y9
+	VPADDD       Y9, Y9, Y9
+	VCMPPS       $0x1e, Y0, Y2, Y8
+	VCMPPS       $0x03, Y2, Y2, Y10
+	VORPS        Y10, Y8, Y8
+	VBLENDVPS    Y8, Y2, Y0, Y0
+	VCMPPS       $0x1e, Y4, Y6, Y2
+	VCMPPS       $0x03, Y6, Y6, Y10
+	VORPS        Y10, Y2, Y2
+	VBLENDVPS    Y2, Y6, Y4, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y6
+	VCMPPS       $0x03, Y4, Y4, Y10
+	VORPS        Y10, Y6, Y6
+	VBLENDVPS    Y6, Y4, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y9, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y8
+	VPABSD       Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x1a, Y10, Y0, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPBROADCASTD 144(DI), Y6
+	VPAND        Y6, Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y3, Y8
+	VCMPPS       $0x03, Y3, Y3, Y10
+	VORPS        Y10, Y8, Y8
+	VBLENDVPS    Y8, Y3, Y1, Y1
+	VCMPPS       $0x1e, Y5, Y7, Y3
+	VCMPPS       $0x03, Y7, Y7, Y10
+	VORPS        Y10, Y3, Y3
+	VBLENDVPS    Y3, Y7, Y5, Y5
+	VCMPPS       $0x1e, Y1, Y5, Y7
+	VCMPPS       $0x03, Y5, Y5, Y10
+	VORPS        Y10, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y9, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y8, Y8
+	VPABSD       Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x1a, Y10, Y1, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPBROADCASTD 144(DI), Y7
+	VPAND        Y7, Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	JMP          done484
+
+values486:
+	VCMPPS    $0x1e, Y0, Y2, Y8
+	VCMPPS    $0x03, Y2, Y2, Y10
+	VORPS     Y10, Y8, Y8
+	VBLENDVPS Y8, Y2, Y0, Y0
+	VCMPPS    $0x1e, Y4, Y6, Y2
+	VCMPPS    $0x03, Y6, Y6, Y10
+	VORPS     Y10, Y2, Y2
+	VBLENDVPS Y2, Y6, Y4, Y4
+	VCMPPS    $0x1e, Y0, Y4, Y6
+	VCMPPS    $0x03, Y4, Y4, Y10
+	VORPS     Y10, Y6, Y6
+	VBLENDVPS Y6, Y4, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y1, Y3, Y8
+	VCMPPS    $0x03, Y3, Y3, Y10
+	VORPS     Y10, Y8, Y8
+	VBLENDVPS Y8, Y3, Y1, Y1
+	VCMPPS    $0x1e, Y5, Y7, Y3
+	VCMPPS    $0x03, Y7, Y7, Y10
+	VORPS     Y10, Y3, Y3
+	VBLENDVPS Y3, Y7, Y5, Y5
+	VCMPPS    $0x1e, Y1, Y5, Y7
+	VCMPPS    $0x03, Y5, Y5, Y10
+	VORPS     Y10, Y7, Y7
+	VBLENDVPS Y7, Y5, Y1, Y1
+	VMOVUPS   Y1, (DX)
+
+done484:
+	DECQ 184(DI)
+	JZ   again487
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half475
+
+again487:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile474
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row473
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowRunsN4J3(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN4J3(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	LEAQ (R13)(R13*2), R11
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row488:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile489:
+	MOVQ $0x00000002, 184(DI)
+
+half490:
+	CMPQ   136(DI), $+1
+	JEQ    bias493
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	JMP    start495
+
+bias493:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y3
+	VMOVAPS      Y0, Y6
+	VMOVAPS      Y0, Y9
+	VBROADCASTSS 4(BX), Y1
+	VMOVAPS      Y1, Y4
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y1, Y10
+	VBROADCASTSS 8(BX), Y2
+	VMOVAPS      Y2, Y5
+	VMOVAPS      Y2, Y8
+	VMOVAPS      Y2, Y11
+
+start495:
+	MOVQ 32(DI), R12
+
+run491:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y12
+	VBROADCASTSS 4(CX), Y13
+	VBROADCASTSS 8(CX), Y14
+	VMOVUPS      (AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      (AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      (AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      (AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	VBROADCASTSS (CX)(R13*1), Y12
+	VBROADCASTSS 4(CX)(R13*1), Y13
+	VBROADCASTSS 8(CX)(R13*1), Y14
+	VMOVUPS      64(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      64(AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      64(AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      64(AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	VBROADCASTSS (CX)(R13*2), Y12
+	VBROADCASTSS 4(CX)(R13*2), Y13
+	VBROADCASTSS 8(CX)(R13*2), Y14
+	VMOVUPS      128(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      128(AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      128(AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      128(AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	VBROADCASTSS (CX)(R11*1), Y12
+	VBROADCASTSS 4(CX)(R11*1), Y13
+	VBROADCASTSS 8(CX)(R11*1), Y14
+	VMOVUPS      192(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      192(AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      192(AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      192(AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run491
+	CMPQ         144(DI), $+0
+	JEQ          linear496
+	VXORPS       Y12, Y12, Y12
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y12, Y2
+
+linear496:
+	MOVQ         176(DI), DX
+	MOVQ         208(DI), R14
+	VADDPS       Y0, Y3, Y12
+	VADDPS       Y6, Y9, Y14
+	VADDPS       Y12, Y14, Y12
+	VADDPS       Y1, Y4, Y13
+	VADDPS       Y7, Y10, Y14
+	VADDPS       Y13, Y14, Y13
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y2, Y5, Y13
+	VADDPS       Y8, Y11, Y14
+	VADDPS       Y13, Y14, Y13
+	VADDPS       Y13, Y12, Y12
+	VSUBPS       Y12, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y12
+	VTESTPS      Y12, Y12
+	JNZ          nan497
+	TESTQ        R14, R14
+	JZ           values498
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	CMPQ         144(DI), $+0
+	JEQ          plain500
+	VXORPS       Y15, Y15, Y15
+	VSUBPS       Y3, Y0, Y12
+	VMAXPS       Y0, Y3, Y0
+	VSUBPS       Y9, Y6, Y3
+	VMAXPS       Y6, Y9, Y6
+	VSUBPS       Y6, Y0, Y9
+	VMAXPS       Y0, Y6, Y0
+	VMOVUPS      Y0, (DX)
+	VSUBPS       Y0, Y15, Y0
+	ADDQ         104(DI), DX
+	VSUBPS       Y4, Y1, Y13
+	VMAXPS       Y1, Y4, Y1
+	VSUBPS       Y10, Y7, Y4
+	VMAXPS       Y7, Y10, Y7
+	VSUBPS       Y7, Y1, Y10
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (DX)
+	VSUBPS       Y1, Y15, Y1
+	ADDQ         104(DI), DX
+	VSUBPS       Y5, Y2, Y14
+	VMAXPS       Y2, Y5, Y2
+	VSUBPS       Y11, Y8, Y5
+	VMAXPS       Y8, Y11, Y8
+	VSUBPS       Y8, Y2, Y11
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      Y2, (DX)
+	VSUBPS       Y2, Y15, Y2
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKSSWB    Y14, Y12, Y12
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKSSDW    Y5, Y5, Y5
+	VPACKSSWB    Y5, Y3, Y3
+	VPACKSSDW    Y10, Y9, Y9
+	VPACKSSDW    Y11, Y11, Y11
+	VPACKSSWB    Y11, Y9, Y9
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPACKSSWB    Y2, Y0, Y0
+	VPXOR        Y12, Y3, Y3
+	VPAND        Y9, Y3, Y3
+	VPXOR        Y3, Y12, Y12
+	VMOVDQU      word_01010101<>+0(SB), Y6
+	VPSHUFB      Y12, Y6, Y6
+	VMOVDQU      word_02020202<>+0(SB), Y3
+	VPSHUFB      Y9, Y3, Y3
+	VPOR         Y3, Y6, Y6
+	VPXOR        word_03030303<>+0(SB), Y6, Y6
+	VMOVDQU      word_ffffffff<>+0(SB), Y9
+	VPSHUFB      Y0, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VMOVDQU      halves<>+0(SB), Y12
+	VPERMD       Y6, Y12, Y6
+	VMOVQ        X6, (R15)
+	VMOVHPS      X6, (R15)(BX*1)
+	VEXTRACTI128 $0x01, Y6, X6
+	VMOVQ        X6, (R15)(BX*2)
+	JMP          done499
+
+plain500:
+	VPCMPEQD     Y13, Y13, Y13
+	VPADDD       Y13, Y13, Y13
+	VCMPPS       $0x1e, Y0, Y3, Y12
+	VMAXPS       Y0, Y3, Y0
+	VCMPPS       $0x1e, Y6, Y9, Y3
+	VMAXPS       Y6, Y9, Y6
+	VCMPPS       $0x1e, Y0, Y6, Y9
+	VMAXPS       Y0, Y6, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y13, Y3, Y3
+	VBLENDVPS    Y9, Y3, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y4, Y12
+	VMAXPS       Y1, Y4, Y1
+	VCMPPS       $0x1e, Y7, Y10, Y4
+	VMAXPS       Y7, Y10, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y10
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y13, Y4, Y4
+	VBLENDVPS    Y10, Y4, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y2, Y5, Y12
+	VMAXPS       Y2, Y5, Y2
+	VCMPPS       $0x1e, Y8, Y11, Y5
+	VMAXPS       Y8, Y11, Y8
+	VCMPPS       $0x1e, Y2, Y8, Y11
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      Y2, (DX)
+	VPADDD       Y13, Y5, Y5
+	VBLENDVPS    Y11, Y5, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	JMP          done499
+
+values498:
+	VMAXPS  Y0, Y3, Y0
+	VMAXPS  Y6, Y9, Y6
+	VMAXPS  Y0, Y6, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y1, Y4, Y1
+	VMAXPS  Y7, Y10, Y7
+	VMAXPS  Y1, Y7, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y2, Y5, Y2
+	VMAXPS  Y8, Y11, Y8
+	VMAXPS  Y2, Y8, Y2
+	VMOVUPS Y2, (DX)
+	JMP     done499
+
+nan497:
+	TESTQ        R14, R14
+	JZ           values501
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y13, Y13, Y13
+	VPADDD       Y13, Y13, Y13
+	VCMPPS       $0x1e, Y0, Y3, Y12
+	VCMPPS       $0x03, Y3, Y3, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y3, Y0, Y0
+	VCMPPS       $0x1e, Y6, Y9, Y3
+	VCMPPS       $0x03, Y9, Y9, Y14
+	VORPS        Y14, Y3, Y3
+	VBLENDVPS    Y3, Y9, Y6, Y6
+	VCMPPS       $0x1e, Y0, Y6, Y9
+	VCMPPS       $0x03, Y6, Y6, Y14
+	VORPS        Y14, Y9, Y9
+	VBLENDVPS    Y9, Y6, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y13, Y3, Y3
+	VBLENDVPS    Y9, Y3, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y0, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y9
+	VPAND        Y9, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y4, Y12
+	VCMPPS       $0x03, Y4, Y4, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y4, Y1, Y1
+	VCMPPS       $0x1e, Y7, Y10, Y4
+	VCMPPS       $0x03, Y10, Y10, Y14
+	VORPS        Y14, Y4, Y4
+	VBLENDVPS    Y4, Y10, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y10
+	VCMPPS       $0x03, Y7, Y7, Y14
+	VORPS        Y14, Y10, Y10
+	VBLENDVPS    Y10, Y7, Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y13, Y4, Y4
+	VBLENDVPS    Y10, Y4, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y1, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y10
+	VPAND        Y10, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y2, Y5, Y12
+	VCMPPS       $0x03, Y5, Y5, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y5, Y2, Y2
+	VCMPPS       $0x1e, Y8, Y11, Y5
+	VCMPPS       $0x03, Y11, Y11, Y14
+	VORPS        Y14, Y5, Y5
+	VBLENDVPS    Y5, Y11, Y8, Y8
+	VCMPPS       $0x1e, Y2, Y8, Y11
+	VCMPPS       $0x03, Y8, Y8, Y14
+	VORPS        Y14, Y11, Y11
+	VBLENDVPS    Y11, Y8, Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VPADDD       Y13, Y5, Y5
+	VBLENDVPS    Y11, Y5, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y2, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y11
+	VPAND        Y11, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	JMP          done499
+
+values501:
+	VCMPPS    $0x1e, Y0, Y3, Y12
+	VCMPPS    $0x03, Y3, Y3, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y3, Y0, Y0
+	VCMPPS    $0x1e, Y6, Y9, Y3
+	VCMPPS    $0x03, Y9, Y9, Y14
+	VORPS     Y14, Y3, Y3
+	VBLENDVPS Y3, Y9, Y6, Y6
+	VCMPPS    $0x1e, Y0, Y6, Y9
+	VCMPPS    $0x03, Y6, Y6, Y14
+	VORPS     Y14, Y9, Y9
+	VBLENDVPS Y9, Y6, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y1, Y4, Y12
+	VCMPPS    $0x03, Y4, Y4, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y4, Y1, Y1
+	VCMPPS    $0x1e, Y7, Y10, Y4
+	VCMPPS    $0x03, Y10, Y10, Y14
+	VORPS     Y14, Y4, Y4
+	VBLENDVPS Y4, Y10, Y7, Y7
+	VCMPPS    $0x1e, Y1, Y7, Y10
+	VCMPPS    $0x03, Y7, Y7, Y14
+	VORPS     Y14, Y10, Y10
+	VBLENDVPS Y10, Y7, Y1, Y1
+	VMOVUPS   Y1, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y2, Y5, Y12
+	VCMPPS    $0x03, Y5, Y5, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y5, Y2, Y2
+	VCMPPS    $0x1e, Y8, Y11, Y5
+	VCMPPS    $0x03, Y11, Y11, Y14
+	VORPS     Y14, Y5, Y5
+	VBLENDVPS Y5, Y11, Y8, Y8
+	VCMPPS    $0x1e, Y2, Y8, Y11
+	VCMPPS    $0x03, Y8, Y8, Y14
+	VORPS     Y14, Y11, Y11
+	VBLENDVPS Y11, Y8, Y2, Y2
+	VMOVUPS   Y2, (DX)
+
+done499:
+	DECQ 184(DI)
+	JZ   again502
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half490
+
+again502:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile489
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row488
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowRunsN5J1(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN5J1(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	LEAQ (R13)(R13*2), R11
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row503:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile504:
+	MOVQ $0x00000002, 184(DI)
+
+half505:
+	CMPQ   136(DI), $+1
+	JEQ    bias508
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	JMP    start510
+
+bias508:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y1
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y3
+
+start510:
+	MOVQ 32(DI), R12
+
+run506:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y4
+	VMOVUPS      (AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      (AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      (AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      (AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	VBROADCASTSS (CX)(R13*1), Y4
+	VMOVUPS      64(AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      64(AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      64(AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      64(AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	VBROADCASTSS (CX)(R13*2), Y4
+	VMOVUPS      128(AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      128(AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      128(AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      128(AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	VBROADCASTSS (CX)(R11*1), Y4
+	VMOVUPS      192(AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      192(AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      192(AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      192(AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	VBROADCASTSS (CX)(R13*4), Y4
+	VMOVUPS      256(AX), Y5
+	VFMADD231PS  Y5, Y4, Y0
+	VMOVUPS      256(AX)(R8*1), Y6
+	VFMADD231PS  Y6, Y4, Y1
+	VMOVUPS      256(AX)(R10*1), Y7
+	VFMADD231PS  Y7, Y4, Y2
+	VMOVUPS      256(AX)(R9*1), Y8
+	VFMADD231PS  Y8, Y4, Y3
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run506
+	CMPQ         144(DI), $+0
+	JEQ          linear511
+	VXORPS       Y4, Y4, Y4
+	VMAXPS       Y0, Y4, Y0
+
+linear511:
+	MOVQ      176(DI), DX
+	MOVQ      208(DI), R14
+	VADDPS    Y0, Y1, Y4
+	VADDPS    Y2, Y3, Y6
+	VADDPS    Y4, Y6, Y4
+	VSUBPS    Y4, Y4, Y4
+	VCMPPS    $0x03, Y4, Y4, Y4
+	VTESTPS   Y4, Y4
+	JNZ       nan512
+	TESTQ     R14, R14
+	JZ        values513
+	MOVQ      DX, R15
+	SUBQ      (DI), R15
+	SHRQ      $0x02, R15
+	ADDQ      R14, R15
+	MOVQ      104(DI), BX
+	SHRQ      $0x02, BX
+	CMPQ      144(DI), $+0
+	JEQ       plain515
+	VXORPS    Y15, Y15, Y15
+	VSUBPS    Y1, Y0, Y4
+	VMAXPS    Y0, Y1, Y0
+	VSUBPS    Y3, Y2, Y1
+	VMAXPS    Y2, Y3, Y2
+	VSUBPS    Y2, Y0, Y3
+	VMAXPS    Y0, Y2, Y0
+	VMOVUPS   Y0, (DX)
+	VSUBPS    Y0, Y15, Y0
+	VPACKSSDW Y4, Y4, Y4
+	VPACKSSWB Y4, Y4, Y4
+	VPACKSSDW Y1, Y1, Y1
+	VPACKSSWB Y1, Y1, Y1
+	VPACKSSDW Y3, Y3, Y3
+	VPACKSSWB Y3, Y3, Y3
+	VPACKSSDW Y0, Y0, Y0
+	VPACKSSWB Y0, Y0, Y0
+	VPXOR     Y4, Y1, Y1
+	VPAND     Y3, Y1, Y1
+	VPXOR     Y1, Y4, Y4
+	VMOVDQU   word_01010101<>+0(SB), Y2
+	VPSHUFB   Y4, Y2, Y2
+	VMOVDQU   word_02020202<>+0(SB), Y1
+	VPSHUFB   Y3, Y1, Y1
+	VPOR      Y1, Y2, Y2
+	VPXOR     word_03030303<>+0(SB), Y2, Y2
+	VMOVDQU   word_ffffffff<>+0(SB), Y3
+	VPSHUFB   Y0, Y3, Y3
+	VPOR      Y3, Y2, Y2
+	VMOVDQU   halves<>+0(SB), Y4
+	VPERMD    Y2, Y4, Y2
+	VMOVQ     X2, (R15)
+	JMP       done514
+
+plain515:
+	VPCMPEQD     Y5, Y5, Y5
+	VPADDD       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y0, Y1, Y4
+	VMAXPS       Y0, Y1, Y0
+	VCMPPS       $0x1e, Y2, Y3, Y1
+	VMAXPS       Y2, Y3, Y2
+	VCMPPS       $0x1e, Y0, Y2, Y3
+	VMAXPS       Y0, Y2, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y5, Y1, Y1
+	VBLENDVPS    Y3, Y1, Y4, Y4
+	VPABSD       Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKUSDW    X6, X4, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R15)
+	JMP          done514
+
+values513:
+	VMAXPS  Y0, Y1, Y0
+	VMAXPS  Y2, Y3, Y2
+	VMAXPS  Y0, Y2, Y0
+	VMOVUPS Y0, (DX)
+	JMP     done514
+
+nan512:
+	TESTQ        R14, R14
+	JZ           values516
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y5, Y5, Y5
+	VPADDD       Y5, Y5, Y5
+	VCMPPS       $0x1e, Y0, Y1, Y4
+	VCMPPS       $0x03, Y1, Y1, Y6
+	VORPS        Y6, Y4, Y4
+	VBLENDVPS    Y4, Y1, Y0, Y0
+	VCMPPS       $0x1e, Y2, Y3, Y1
+	VCMPPS       $0x03, Y3, Y3, Y6
+	VORPS        Y6, Y1, Y1
+	VBLENDVPS    Y1, Y3, Y2, Y2
+	VCMPPS       $0x1e, Y0, Y2, Y3
+	VCMPPS       $0x03, Y2, Y2, Y6
+	VORPS        Y6, Y3, Y3
+	VBLENDVPS    Y3, Y2, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y5, Y1, Y1
+	VBLENDVPS    Y3, Y1, Y4, Y4
+	VPABSD       Y4, Y4
+	VXORPS       Y6, Y6, Y6
+	VCMPPS       $0x1a, Y6, Y0, Y6
+	VPSRLD       $0x18, Y6, Y6
+	VPBROADCASTD 144(DI), Y3
+	VPAND        Y3, Y6, Y6
+	VPOR         Y6, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X6
+	VPACKUSDW    X6, X4, X4
+	VPACKUSWB    X4, X4, X4
+	VMOVQ        X4, (R15)
+	JMP          done514
+
+values516:
+	VCMPPS    $0x1e, Y0, Y1, Y4
+	VCMPPS    $0x03, Y1, Y1, Y6
+	VORPS     Y6, Y4, Y4
+	VBLENDVPS Y4, Y1, Y0, Y0
+	VCMPPS    $0x1e, Y2, Y3, Y1
+	VCMPPS    $0x03, Y3, Y3, Y6
+	VORPS     Y6, Y1, Y1
+	VBLENDVPS Y1, Y3, Y2, Y2
+	VCMPPS    $0x1e, Y0, Y2, Y3
+	VCMPPS    $0x03, Y2, Y2, Y6
+	VORPS     Y6, Y3, Y3
+	VBLENDVPS Y3, Y2, Y0, Y0
+	VMOVUPS   Y0, (DX)
+
+done514:
+	DECQ 184(DI)
+	JZ   again517
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half505
+
+again517:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile504
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row503
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowRunsN5J2(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN5J2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	LEAQ (R13)(R13*2), R11
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row518:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile519:
+	MOVQ $0x00000002, 184(DI)
+
+half520:
+	CMPQ   136(DI), $+1
+	JEQ    bias523
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	JMP    start525
+
+bias523:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y2
+	VMOVAPS      Y0, Y4
+	VMOVAPS      Y0, Y6
+	VBROADCASTSS 4(BX), Y1
+	VMOVAPS      Y1, Y3
+	VMOVAPS      Y1, Y5
+	VMOVAPS      Y1, Y7
+
+start525:
+	MOVQ 32(DI), R12
+
+run521:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y8
+	VBROADCASTSS 4(CX), Y9
+	VMOVUPS      (AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      (AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      (AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      (AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	VBROADCASTSS (CX)(R13*1), Y8
+	VBROADCASTSS 4(CX)(R13*1), Y9
+	VMOVUPS      64(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      64(AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      64(AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      64(AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	VBROADCASTSS (CX)(R13*2), Y8
+	VBROADCASTSS 4(CX)(R13*2), Y9
+	VMOVUPS      128(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      128(AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      128(AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      128(AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	VBROADCASTSS (CX)(R11*1), Y8
+	VBROADCASTSS 4(CX)(R11*1), Y9
+	VMOVUPS      192(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      192(AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      192(AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      192(AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	VBROADCASTSS (CX)(R13*4), Y8
+	VBROADCASTSS 4(CX)(R13*4), Y9
+	VMOVUPS      256(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y1
+	VMOVUPS      256(AX)(R8*1), Y11
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      256(AX)(R10*1), Y12
+	VFMADD231PS  Y12, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      256(AX)(R9*1), Y13
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y13, Y9, Y7
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run521
+	CMPQ         144(DI), $+0
+	JEQ          linear526
+	VXORPS       Y8, Y8, Y8
+	VMAXPS       Y0, Y8, Y0
+	VMAXPS       Y1, Y8, Y1
+
+linear526:
+	MOVQ      176(DI), DX
+	MOVQ      208(DI), R14
+	VADDPS    Y0, Y2, Y8
+	VADDPS    Y4, Y6, Y10
+	VADDPS    Y8, Y10, Y8
+	VADDPS    Y1, Y3, Y9
+	VADDPS    Y5, Y7, Y10
+	VADDPS    Y9, Y10, Y9
+	VADDPS    Y9, Y8, Y8
+	VSUBPS    Y8, Y8, Y8
+	VCMPPS    $0x03, Y8, Y8, Y8
+	VTESTPS   Y8, Y8
+	JNZ       nan527
+	TESTQ     R14, R14
+	JZ        values528
+	MOVQ      DX, R15
+	SUBQ      (DI), R15
+	SHRQ      $0x02, R15
+	ADDQ      R14, R15
+	MOVQ      104(DI), BX
+	SHRQ      $0x02, BX
+	CMPQ      144(DI), $+0
+	JEQ       plain530
+	VXORPS    Y15, Y15, Y15
+	VSUBPS    Y2, Y0, Y8
+	VMAXPS    Y0, Y2, Y0
+	VSUBPS    Y6, Y4, Y2
+	VMAXPS    Y4, Y6, Y4
+	VSUBPS    Y4, Y0, Y6
+	VMAXPS    Y0, Y4, Y0
+	VMOVUPS   Y0, (DX)
+	VSUBPS    Y0, Y15, Y0
+	ADDQ      104(DI), DX
+	VSUBPS    Y3, Y1, Y9
+	VMAXPS    Y1, Y3, Y1
+	VSUBPS    Y7, Y5, Y3
+	VMAXPS    Y5, Y7, Y5
+	VSUBPS    Y5, Y1, Y7
+	VMAXPS    Y1, Y5, Y1
+	VMOVUPS   Y1, (DX)
+	VSUBPS    Y1, Y15, Y1
+	VPACKSSDW Y9, Y8, Y8
+	VPACKSSWB Y8, Y8, Y8
+	VPACKSSDW Y3, Y2, Y2
+	VPACKSSWB Y2, Y2, Y2
+	VPACKSSDW Y7, Y6, Y6
+	VPACKSSWB Y6, Y6, Y6
+	VPACKSSDW Y1, Y0, Y0
+	VPACKSSWB Y0, Y0, Y0
+	VPXOR     Y8, Y2, Y2
+	VPAND     Y6, Y2, Y2
+	VPXOR     Y2, Y8, Y8
+	VMOVDQU   word_01010101<>+0(SB), Y4
+	VPSHUFB   Y8, Y4, Y4
+	VMOVDQU   word_02020202<>+0(SB), Y2
+	VPSHUFB   Y6, Y2, Y2
+	VPOR      Y2, Y4, Y4
+	VPXOR     word_03030303<>+0(SB), Y4, Y4
+	VMOVDQU   word_ffffffff<>+0(SB), Y6
+	VPSHUFB   Y0, Y6, Y6
+	VPOR      Y6, Y4, Y4
+	VMOVDQU   halves<>+0(SB), Y8
+	VPERMD    Y4, Y8, Y4
+	VMOVQ     X4, (R15)
+	VMOVHPS   X4, (R15)(BX*1)
+	JMP       done529
+
+plain530:
+	VPCMPEQD     Y9, Y9, Y9
+	VPADDD       Y9, Y9, Y9
+	VCMPPS       $0x1e, Y0, Y2, Y8
+	VMAXPS       Y0, Y2, Y0
+	VCMPPS       $0x1e, Y4, Y6, Y2
+	VMAXPS       Y4, Y6, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y6
+	VMAXPS       Y0, Y4, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y9, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y3, Y8
+	VMAXPS       Y1, Y3, Y1
+	VCMPPS       $0x1e, Y5, Y7, Y3
+	VMAXPS       Y5, Y7, Y5
+	VCMPPS       $0x1e, Y1, Y5, Y7
+	VMAXPS       Y1, Y5, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y9, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y8, Y8
+	VPABSD       Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	JMP          done529
+
+values528:
+	VMAXPS  Y0, Y2, Y0
+	VMAXPS  Y4, Y6, Y4
+	VMAXPS  Y0, Y4, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y1, Y3, Y1
+	VMAXPS  Y5, Y7, Y5
+	VMAXPS  Y1, Y5, Y1
+	VMOVUPS Y1, (DX)
+	JMP     done529
+
+nan527:
+	TESTQ        R14, R14
+	JZ           values531
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y9, Y9, Y9
+	VPADDD       Y9, Y9, Y9
+	VCMPPS       $0x1e, Y0, Y2, Y8
+	VCMPPS       $0x03, Y2, Y2, Y10
+	VORPS        Y10, Y8, Y8
+	VBLENDVPS    Y8, Y2, Y0, Y0
+	VCMPPS       $0x1e, Y4, Y6, Y2
+	VCMPPS       $0x03, Y6, Y6, Y10
+	VORPS        Y10, Y2, Y2
+	VBLENDVPS    Y2, Y6, Y4, Y4
+	VCMPPS       $0x1e, Y0, Y4, Y6
+	VCMPPS       $0x03, Y4, Y4, Y10
+	VORPS        Y10, Y6, Y6
+	VBLENDVPS    Y6, Y4, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y9, Y2, Y2
+	VBLENDVPS    Y6, Y2, Y8, Y8
+	VPABSD       Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x1a, Y10, Y0, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPBROADCASTD 144(DI), Y6
+	VPAND        Y6, Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y3, Y8
+	VCMPPS       $0x03, Y3, Y3, Y10
+	VORPS        Y10, Y8, Y8
+	VBLENDVPS    Y8, Y3, Y1, Y1
+	VCMPPS       $0x1e, Y5, Y7, Y3
+	VCMPPS       $0x03, Y7, Y7, Y10
+	VORPS        Y10, Y3, Y3
+	VBLENDVPS    Y3, Y7, Y5, Y5
+	VCMPPS       $0x1e, Y1, Y5, Y7
+	VCMPPS       $0x03, Y5, Y5, Y10
+	VORPS        Y10, Y7, Y7
+	VBLENDVPS    Y7, Y5, Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y9, Y3, Y3
+	VBLENDVPS    Y7, Y3, Y8, Y8
+	VPABSD       Y8, Y8
+	VXORPS       Y10, Y10, Y10
+	VCMPPS       $0x1a, Y10, Y1, Y10
+	VPSRLD       $0x18, Y10, Y10
+	VPBROADCASTD 144(DI), Y7
+	VPAND        Y7, Y10, Y10
+	VPOR         Y10, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X10
+	VPACKUSDW    X10, X8, X8
+	VPACKUSWB    X8, X8, X8
+	VMOVQ        X8, (R15)
+	JMP          done529
+
+values531:
+	VCMPPS    $0x1e, Y0, Y2, Y8
+	VCMPPS    $0x03, Y2, Y2, Y10
+	VORPS     Y10, Y8, Y8
+	VBLENDVPS Y8, Y2, Y0, Y0
+	VCMPPS    $0x1e, Y4, Y6, Y2
+	VCMPPS    $0x03, Y6, Y6, Y10
+	VORPS     Y10, Y2, Y2
+	VBLENDVPS Y2, Y6, Y4, Y4
+	VCMPPS    $0x1e, Y0, Y4, Y6
+	VCMPPS    $0x03, Y4, Y4, Y10
+	VORPS     Y10, Y6, Y6
+	VBLENDVPS Y6, Y4, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y1, Y3, Y8
+	VCMPPS    $0x03, Y3, Y3, Y10
+	VORPS     Y10, Y8, Y8
+	VBLENDVPS Y8, Y3, Y1, Y1
+	VCMPPS    $0x1e, Y5, Y7, Y3
+	VCMPPS    $0x03, Y7, Y7, Y10
+	VORPS     Y10, Y3, Y3
+	VBLENDVPS Y3, Y7, Y5, Y5
+	VCMPPS    $0x1e, Y1, Y5, Y7
+	VCMPPS    $0x03, Y5, Y5, Y10
+	VORPS     Y10, Y7, Y7
+	VBLENDVPS Y7, Y5, Y1, Y1
+	VMOVUPS   Y1, (DX)
+
+done529:
+	DECQ 184(DI)
+	JZ   again532
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half520
+
+again532:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile519
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row518
+	VZEROUPPER
+	RET
+
+// func gemmAVX2WindowRunsN5J3(a *byte)
+// Requires: AVX, AVX2, FMA3
+TEXT ·gemmAVX2WindowRunsN5J3(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 192(DI), R8
+	MOVQ 200(DI), R10
+	LEAQ (R8)(R10*1), R9
+	MOVQ 120(DI), R13
+	LEAQ (R13)(R13*2), R11
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row533:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile534:
+	MOVQ $0x00000002, 184(DI)
+
+half535:
+	CMPQ   136(DI), $+1
+	JEQ    bias538
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	JMP    start540
+
+bias538:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Y0
+	VMOVAPS      Y0, Y3
+	VMOVAPS      Y0, Y6
+	VMOVAPS      Y0, Y9
+	VBROADCASTSS 4(BX), Y1
+	VMOVAPS      Y1, Y4
+	VMOVAPS      Y1, Y7
+	VMOVAPS      Y1, Y10
+	VBROADCASTSS 8(BX), Y2
+	VMOVAPS      Y2, Y5
+	VMOVAPS      Y2, Y8
+	VMOVAPS      Y2, Y11
+
+start540:
+	MOVQ 32(DI), R12
+
+run536:
+	MOVQ         (R12), AX
+	MOVQ         8(R12), CX
+	ADDQ         SI, AX
+	ADDQ         232(DI), CX
+	VBROADCASTSS (CX), Y12
+	VBROADCASTSS 4(CX), Y13
+	VBROADCASTSS 8(CX), Y14
+	VMOVUPS      (AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      (AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      (AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      (AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	VBROADCASTSS (CX)(R13*1), Y12
+	VBROADCASTSS 4(CX)(R13*1), Y13
+	VBROADCASTSS 8(CX)(R13*1), Y14
+	VMOVUPS      64(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      64(AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      64(AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      64(AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	VBROADCASTSS (CX)(R13*2), Y12
+	VBROADCASTSS 4(CX)(R13*2), Y13
+	VBROADCASTSS 8(CX)(R13*2), Y14
+	VMOVUPS      128(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      128(AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      128(AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      128(AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	VBROADCASTSS (CX)(R11*1), Y12
+	VBROADCASTSS 4(CX)(R11*1), Y13
+	VBROADCASTSS 8(CX)(R11*1), Y14
+	VMOVUPS      192(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      192(AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      192(AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      192(AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	VBROADCASTSS (CX)(R13*4), Y12
+	VBROADCASTSS 4(CX)(R13*4), Y13
+	VBROADCASTSS 8(CX)(R13*4), Y14
+	VMOVUPS      256(AX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      256(AX)(R8*1), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y5
+	VMOVUPS      256(AX)(R10*1), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      256(AX)(R9*1), Y15
+	VFMADD231PS  Y15, Y12, Y9
+	VFMADD231PS  Y15, Y13, Y10
+	VFMADD231PS  Y15, Y14, Y11
+	ADDQ         $+24, R12
+	CMPQ         R12, 40(DI)
+	JNE          run536
+	CMPQ         144(DI), $+0
+	JEQ          linear541
+	VXORPS       Y12, Y12, Y12
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y12, Y2
+
+linear541:
+	MOVQ         176(DI), DX
+	MOVQ         208(DI), R14
+	VADDPS       Y0, Y3, Y12
+	VADDPS       Y6, Y9, Y14
+	VADDPS       Y12, Y14, Y12
+	VADDPS       Y1, Y4, Y13
+	VADDPS       Y7, Y10, Y14
+	VADDPS       Y13, Y14, Y13
+	VADDPS       Y13, Y12, Y12
+	VADDPS       Y2, Y5, Y13
+	VADDPS       Y8, Y11, Y14
+	VADDPS       Y13, Y14, Y13
+	VADDPS       Y13, Y12, Y12
+	VSUBPS       Y12, Y12, Y12
+	VCMPPS       $0x03, Y12, Y12, Y12
+	VTESTPS      Y12, Y12
+	JNZ          nan542
+	TESTQ        R14, R14
+	JZ           values543
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	CMPQ         144(DI), $+0
+	JEQ          plain545
+	VXORPS       Y15, Y15, Y15
+	VSUBPS       Y3, Y0, Y12
+	VMAXPS       Y0, Y3, Y0
+	VSUBPS       Y9, Y6, Y3
+	VMAXPS       Y6, Y9, Y6
+	VSUBPS       Y6, Y0, Y9
+	VMAXPS       Y0, Y6, Y0
+	VMOVUPS      Y0, (DX)
+	VSUBPS       Y0, Y15, Y0
+	ADDQ         104(DI), DX
+	VSUBPS       Y4, Y1, Y13
+	VMAXPS       Y1, Y4, Y1
+	VSUBPS       Y10, Y7, Y4
+	VMAXPS       Y7, Y10, Y7
+	VSUBPS       Y7, Y1, Y10
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (DX)
+	VSUBPS       Y1, Y15, Y1
+	ADDQ         104(DI), DX
+	VSUBPS       Y5, Y2, Y14
+	VMAXPS       Y2, Y5, Y2
+	VSUBPS       Y11, Y8, Y5
+	VMAXPS       Y8, Y11, Y8
+	VSUBPS       Y8, Y2, Y11
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      Y2, (DX)
+	VSUBPS       Y2, Y15, Y2
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKSSWB    Y14, Y12, Y12
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKSSDW    Y5, Y5, Y5
+	VPACKSSWB    Y5, Y3, Y3
+	VPACKSSDW    Y10, Y9, Y9
+	VPACKSSDW    Y11, Y11, Y11
+	VPACKSSWB    Y11, Y9, Y9
+	VPACKSSDW    Y1, Y0, Y0
+	VPACKSSDW    Y2, Y2, Y2
+	VPACKSSWB    Y2, Y0, Y0
+	VPXOR        Y12, Y3, Y3
+	VPAND        Y9, Y3, Y3
+	VPXOR        Y3, Y12, Y12
+	VMOVDQU      word_01010101<>+0(SB), Y6
+	VPSHUFB      Y12, Y6, Y6
+	VMOVDQU      word_02020202<>+0(SB), Y3
+	VPSHUFB      Y9, Y3, Y3
+	VPOR         Y3, Y6, Y6
+	VPXOR        word_03030303<>+0(SB), Y6, Y6
+	VMOVDQU      word_ffffffff<>+0(SB), Y9
+	VPSHUFB      Y0, Y9, Y9
+	VPOR         Y9, Y6, Y6
+	VMOVDQU      halves<>+0(SB), Y12
+	VPERMD       Y6, Y12, Y6
+	VMOVQ        X6, (R15)
+	VMOVHPS      X6, (R15)(BX*1)
+	VEXTRACTI128 $0x01, Y6, X6
+	VMOVQ        X6, (R15)(BX*2)
+	JMP          done544
+
+plain545:
+	VPCMPEQD     Y13, Y13, Y13
+	VPADDD       Y13, Y13, Y13
+	VCMPPS       $0x1e, Y0, Y3, Y12
+	VMAXPS       Y0, Y3, Y0
+	VCMPPS       $0x1e, Y6, Y9, Y3
+	VMAXPS       Y6, Y9, Y6
+	VCMPPS       $0x1e, Y0, Y6, Y9
+	VMAXPS       Y0, Y6, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y13, Y3, Y3
+	VBLENDVPS    Y9, Y3, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y4, Y12
+	VMAXPS       Y1, Y4, Y1
+	VCMPPS       $0x1e, Y7, Y10, Y4
+	VMAXPS       Y7, Y10, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y10
+	VMAXPS       Y1, Y7, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y13, Y4, Y4
+	VBLENDVPS    Y10, Y4, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y2, Y5, Y12
+	VMAXPS       Y2, Y5, Y2
+	VCMPPS       $0x1e, Y8, Y11, Y5
+	VMAXPS       Y8, Y11, Y8
+	VCMPPS       $0x1e, Y2, Y8, Y11
+	VMAXPS       Y2, Y8, Y2
+	VMOVUPS      Y2, (DX)
+	VPADDD       Y13, Y5, Y5
+	VBLENDVPS    Y11, Y5, Y12, Y12
+	VPABSD       Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	JMP          done544
+
+values543:
+	VMAXPS  Y0, Y3, Y0
+	VMAXPS  Y6, Y9, Y6
+	VMAXPS  Y0, Y6, Y0
+	VMOVUPS Y0, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y1, Y4, Y1
+	VMAXPS  Y7, Y10, Y7
+	VMAXPS  Y1, Y7, Y1
+	VMOVUPS Y1, (DX)
+	ADDQ    104(DI), DX
+	VMAXPS  Y2, Y5, Y2
+	VMAXPS  Y8, Y11, Y8
+	VMAXPS  Y2, Y8, Y2
+	VMOVUPS Y2, (DX)
+	JMP     done544
+
+nan542:
+	TESTQ        R14, R14
+	JZ           values546
+	MOVQ         DX, R15
+	SUBQ         (DI), R15
+	SHRQ         $0x02, R15
+	ADDQ         R14, R15
+	MOVQ         104(DI), BX
+	SHRQ         $0x02, BX
+	VPCMPEQD     Y13, Y13, Y13
+	VPADDD       Y13, Y13, Y13
+	VCMPPS       $0x1e, Y0, Y3, Y12
+	VCMPPS       $0x03, Y3, Y3, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y3, Y0, Y0
+	VCMPPS       $0x1e, Y6, Y9, Y3
+	VCMPPS       $0x03, Y9, Y9, Y14
+	VORPS        Y14, Y3, Y3
+	VBLENDVPS    Y3, Y9, Y6, Y6
+	VCMPPS       $0x1e, Y0, Y6, Y9
+	VCMPPS       $0x03, Y6, Y6, Y14
+	VORPS        Y14, Y9, Y9
+	VBLENDVPS    Y9, Y6, Y0, Y0
+	VMOVUPS      Y0, (DX)
+	VPADDD       Y13, Y3, Y3
+	VBLENDVPS    Y9, Y3, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y0, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y9
+	VPAND        Y9, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y1, Y4, Y12
+	VCMPPS       $0x03, Y4, Y4, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y4, Y1, Y1
+	VCMPPS       $0x1e, Y7, Y10, Y4
+	VCMPPS       $0x03, Y10, Y10, Y14
+	VORPS        Y14, Y4, Y4
+	VBLENDVPS    Y4, Y10, Y7, Y7
+	VCMPPS       $0x1e, Y1, Y7, Y10
+	VCMPPS       $0x03, Y7, Y7, Y14
+	VORPS        Y14, Y10, Y10
+	VBLENDVPS    Y10, Y7, Y1, Y1
+	VMOVUPS      Y1, (DX)
+	VPADDD       Y13, Y4, Y4
+	VBLENDVPS    Y10, Y4, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y1, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y10
+	VPAND        Y10, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	ADDQ         104(DI), DX
+	ADDQ         BX, R15
+	VCMPPS       $0x1e, Y2, Y5, Y12
+	VCMPPS       $0x03, Y5, Y5, Y14
+	VORPS        Y14, Y12, Y12
+	VBLENDVPS    Y12, Y5, Y2, Y2
+	VCMPPS       $0x1e, Y8, Y11, Y5
+	VCMPPS       $0x03, Y11, Y11, Y14
+	VORPS        Y14, Y5, Y5
+	VBLENDVPS    Y5, Y11, Y8, Y8
+	VCMPPS       $0x1e, Y2, Y8, Y11
+	VCMPPS       $0x03, Y8, Y8, Y14
+	VORPS        Y14, Y11, Y11
+	VBLENDVPS    Y11, Y8, Y2, Y2
+	VMOVUPS      Y2, (DX)
+	VPADDD       Y13, Y5, Y5
+	VBLENDVPS    Y11, Y5, Y12, Y12
+	VPABSD       Y12, Y12
+	VXORPS       Y14, Y14, Y14
+	VCMPPS       $0x1a, Y14, Y2, Y14
+	VPSRLD       $0x18, Y14, Y14
+	VPBROADCASTD 144(DI), Y11
+	VPAND        Y11, Y14, Y14
+	VPOR         Y14, Y12, Y12
+	VEXTRACTI128 $0x01, Y12, X14
+	VPACKUSDW    X14, X12, X12
+	VPACKUSWB    X12, X12, X12
+	VMOVQ        X12, (R15)
+	JMP          done544
+
+values546:
+	VCMPPS    $0x1e, Y0, Y3, Y12
+	VCMPPS    $0x03, Y3, Y3, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y3, Y0, Y0
+	VCMPPS    $0x1e, Y6, Y9, Y3
+	VCMPPS    $0x03, Y9, Y9, Y14
+	VORPS     Y14, Y3, Y3
+	VBLENDVPS Y3, Y9, Y6, Y6
+	VCMPPS    $0x1e, Y0, Y6, Y9
+	VCMPPS    $0x03, Y6, Y6, Y14
+	VORPS     Y14, Y9, Y9
+	VBLENDVPS Y9, Y6, Y0, Y0
+	VMOVUPS   Y0, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y1, Y4, Y12
+	VCMPPS    $0x03, Y4, Y4, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y4, Y1, Y1
+	VCMPPS    $0x1e, Y7, Y10, Y4
+	VCMPPS    $0x03, Y10, Y10, Y14
+	VORPS     Y14, Y4, Y4
+	VBLENDVPS Y4, Y10, Y7, Y7
+	VCMPPS    $0x1e, Y1, Y7, Y10
+	VCMPPS    $0x03, Y7, Y7, Y14
+	VORPS     Y14, Y10, Y10
+	VBLENDVPS Y10, Y7, Y1, Y1
+	VMOVUPS   Y1, (DX)
+	ADDQ      104(DI), DX
+	VCMPPS    $0x1e, Y2, Y5, Y12
+	VCMPPS    $0x03, Y5, Y5, Y14
+	VORPS     Y14, Y12, Y12
+	VBLENDVPS Y12, Y5, Y2, Y2
+	VCMPPS    $0x1e, Y8, Y11, Y5
+	VCMPPS    $0x03, Y11, Y11, Y14
+	VORPS     Y14, Y5, Y5
+	VBLENDVPS Y5, Y11, Y8, Y8
+	VCMPPS    $0x1e, Y2, Y8, Y11
+	VCMPPS    $0x03, Y8, Y8, Y14
+	VORPS     Y14, Y11, Y11
+	VBLENDVPS Y11, Y8, Y2, Y2
+	VMOVUPS   Y2, (DX)
+
+done544:
+	DECQ 184(DI)
+	JZ   again547
+	ADDQ $+32, SI
+	ADDQ $+32, 176(DI)
+	JMP  half535
+
+again547:
+	SUBQ $+32, SI
+	SUBQ $+32, 176(DI)
+	ADDQ 80(DI), SI
+	MOVQ 112(DI), BX
+	ADDQ BX, 176(DI)
+	DECQ 168(DI)
+	JNZ  tile534
+	MOVQ 64(DI), BX
+	ADDQ BX, 152(DI)
+	MOVQ 88(DI), BX
+	ADDQ BX, 160(DI)
+	DECQ 48(DI)
+	JNZ  row533
+	VZEROUPPER
+	RET
+
+// func gemmAVX512P1J1(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·gemmAVX512P1J1(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 72(DI), R8
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row548:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile549:
+	CMPQ   136(DI), $+1
+	JEQ    bias553
+	JGT    accumulate554
+	VPXORD Z0, Z0, Z0
+	JMP    start555
+
+bias553:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Z0
+	JMP          start555
+
+accumulate554:
+	MOVQ    176(DI), DX
+	VMOVUPS (DX), Z0
+
+start555:
+	MOVQ 32(DI), R12
+
+run551:
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), R11
+	ADDQ SI, AX
+	ADDQ 232(DI), CX
+
+tap552:
+	VMOVUPS          (AX), Z1
+	VFMADD231PS.BCST (CX), Z1, Z0
+	ADDQ             $+64, AX
+	ADDQ             R13, CX
+	DECQ             R11
+	JNZ              tap552
+	ADDQ             $+24, R12
+	CMPQ             R12, 40(DI)
+	JNE              run551
+	CMPQ             144(DI), $+0
+	JEQ              store556
+	VPXORD           Z31, Z31, Z31
+	VMAXPS           Z0, Z31, Z0
+
+store556:
+	MOVQ    176(DI), DX
+	VMOVUPS Z0, (DX)
+	ADDQ    80(DI), SI
+	MOVQ    112(DI), BX
+	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
+	DECQ    168(DI)
+	JNZ     tile549
+	MOVQ    64(DI), BX
+	ADDQ    BX, 152(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 160(DI)
+	DECQ    48(DI)
+	JNZ     row548
+	VZEROUPPER
+	RET
+
+// func gemmAVX512P1J2(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·gemmAVX512P1J2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 72(DI), R8
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row557:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile558:
+	CMPQ   136(DI), $+1
+	JEQ    bias562
+	JGT    accumulate563
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	JMP    start564
+
+bias562:
+	MOVQ         240(DI), BX
+	VBROADCASTSS (BX), Z0
+	VBROADCASTSS 4(BX), Z1
+	JMP          start564
+
+accumulate563:
+	MOVQ    176(DI), DX
+	VMOVUPS (DX), Z0
+	ADDQ    104(DI), DX
+	VMOVUPS (DX), Z1
+
+start564:
+	MOVQ 32(DI), R12
+
+run560:
+	MOVQ (R12), AX
+	MOVQ 8(R12), CX
+	MOVQ 16(R12), R11
+	ADDQ SI, AX
+	ADDQ 232(DI), CX
+
+tap561:
+	VMOVUPS          (AX), Z2
+	VFMADD231PS.BCST (CX), Z2, Z0
+	VFMADD231PS.BCST 4(CX), Z2, Z1
+	ADDQ             $+64, AX
+	ADDQ             R13, CX
+	DECQ             R11
+	JNZ              tap561
+	ADDQ             $+24, R12
+	CMPQ             R12, 40(DI)
+	JNE              run560
+	CMPQ             144(DI), $+0
+	JEQ              store565
+	VPXORD           Z31, Z31, Z31
+	VMAXPS           Z0, Z31, Z0
+	VMAXPS           Z1, Z31, Z1
+
+store565:
+	MOVQ    176(DI), DX
+	VMOVUPS Z0, (DX)
+	ADDQ    104(DI), DX
+	VMOVUPS Z1, (DX)
+	ADDQ    80(DI), SI
+	MOVQ    112(DI), BX
+	ADDQ    BX, 176(DI)
+	MOVQ    216(DI), BX
+	ADDQ    BX, 232(DI)
+	MOVQ    224(DI), BX
+	ADDQ    BX, 240(DI)
+	DECQ    168(DI)
+	JNZ     tile558
+	MOVQ    64(DI), BX
+	ADDQ    BX, 152(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 160(DI)
+	DECQ    48(DI)
+	JNZ     row557
+	VZEROUPPER
+	RET
+
+// func gemmAVX512P1J3(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·gemmAVX512P1J3(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), DI
+	MOVQ 72(DI), R8
+	MOVQ 120(DI), R13
+	MOVQ 8(DI), BX
+	MOVQ BX, 152(DI)
+	MOVQ (DI), BX
+	MOVQ BX, 160(DI)
+
+row566:
+	MOVQ 152(DI), SI
+	MOVQ 160(DI), DX
+	MOVQ DX, 176(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 168(DI)
+	MOVQ 16(DI), BX
+	MOVQ BX, 232(DI)
+	MOVQ 24(DI), BX
+	MOVQ BX, 240(DI)
+
+tile567:
+	CMPQ   136(DI), $+1
+	JEQ    bias571
+	JGT    accumulate572
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	JMP    start573
+
+bias571:
+	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
-	JMP          start390
+	JMP          start573
 
-accumulate389:
+accumulate572:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -6147,17 +10656,17 @@ accumulate389:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z2
 
-start390:
+start573:
 	MOVQ 32(DI), R12
 
-run386:
+run569:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap387:
+tap570:
 	VMOVUPS          (AX), Z3
 	VFMADD231PS.BCST (CX), Z3, Z0
 	VFMADD231PS.BCST 4(CX), Z3, Z1
@@ -6165,18 +10674,18 @@ tap387:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap387
+	JNZ              tap570
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run386
+	JNE              run569
 	CMPQ             144(DI), $+0
-	JEQ              store391
+	JEQ              store574
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
 	VMAXPS           Z2, Z31, Z2
 
-store391:
+store574:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -6191,13 +10700,13 @@ store391:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile384
+	JNZ     tile567
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row383
+	JNZ     row566
 	VZEROUPPER
 	RET
 
@@ -6212,7 +10721,7 @@ TEXT ·gemmAVX512P1J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row392:
+row575:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -6223,25 +10732,25 @@ row392:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile393:
+tile576:
 	CMPQ   136(DI), $+1
-	JEQ    bias397
-	JGT    accumulate398
+	JEQ    bias580
+	JGT    accumulate581
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start399
+	JMP    start582
 
-bias397:
+bias580:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	VBROADCASTSS 12(BX), Z3
-	JMP          start399
+	JMP          start582
 
-accumulate398:
+accumulate581:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -6251,17 +10760,17 @@ accumulate398:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
 
-start399:
+start582:
 	MOVQ 32(DI), R12
 
-run395:
+run578:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap396:
+tap579:
 	VMOVUPS          (AX), Z4
 	VFMADD231PS.BCST (CX), Z4, Z0
 	VFMADD231PS.BCST 4(CX), Z4, Z1
@@ -6270,19 +10779,19 @@ tap396:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap396
+	JNZ              tap579
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run395
+	JNE              run578
 	CMPQ             144(DI), $+0
-	JEQ              store400
+	JEQ              store583
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
 	VMAXPS           Z2, Z31, Z2
 	VMAXPS           Z3, Z31, Z3
 
-store400:
+store583:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -6299,13 +10808,13 @@ store400:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile393
+	JNZ     tile576
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row392
+	JNZ     row575
 	VZEROUPPER
 	RET
 
@@ -6320,7 +10829,7 @@ TEXT ·gemmAVX512P1J5(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row401:
+row584:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -6331,27 +10840,27 @@ row401:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile402:
+tile585:
 	CMPQ   136(DI), $+1
-	JEQ    bias406
-	JGT    accumulate407
+	JEQ    bias589
+	JGT    accumulate590
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
-	JMP    start408
+	JMP    start591
 
-bias406:
+bias589:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	VBROADCASTSS 12(BX), Z3
 	VBROADCASTSS 16(BX), Z4
-	JMP          start408
+	JMP          start591
 
-accumulate407:
+accumulate590:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -6363,17 +10872,17 @@ accumulate407:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z4
 
-start408:
+start591:
 	MOVQ 32(DI), R12
 
-run404:
+run587:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap405:
+tap588:
 	VMOVUPS          (AX), Z5
 	VFMADD231PS.BCST (CX), Z5, Z0
 	VFMADD231PS.BCST 4(CX), Z5, Z1
@@ -6383,12 +10892,12 @@ tap405:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap405
+	JNZ              tap588
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run404
+	JNE              run587
 	CMPQ             144(DI), $+0
-	JEQ              store409
+	JEQ              store592
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -6396,7 +10905,7 @@ tap405:
 	VMAXPS           Z3, Z31, Z3
 	VMAXPS           Z4, Z31, Z4
 
-store409:
+store592:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -6415,13 +10924,13 @@ store409:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile402
+	JNZ     tile585
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row401
+	JNZ     row584
 	VZEROUPPER
 	RET
 
@@ -6436,7 +10945,7 @@ TEXT ·gemmAVX512P1J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row410:
+row593:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -6447,19 +10956,19 @@ row410:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile411:
+tile594:
 	CMPQ   136(DI), $+1
-	JEQ    bias415
-	JGT    accumulate416
+	JEQ    bias598
+	JGT    accumulate599
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start417
+	JMP    start600
 
-bias415:
+bias598:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -6467,9 +10976,9 @@ bias415:
 	VBROADCASTSS 12(BX), Z3
 	VBROADCASTSS 16(BX), Z4
 	VBROADCASTSS 20(BX), Z5
-	JMP          start417
+	JMP          start600
 
-accumulate416:
+accumulate599:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -6483,17 +10992,17 @@ accumulate416:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start417:
+start600:
 	MOVQ 32(DI), R12
 
-run413:
+run596:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap414:
+tap597:
 	VMOVUPS          (AX), Z6
 	VFMADD231PS.BCST (CX), Z6, Z0
 	VFMADD231PS.BCST 4(CX), Z6, Z1
@@ -6504,12 +11013,12 @@ tap414:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap414
+	JNZ              tap597
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run413
+	JNE              run596
 	CMPQ             144(DI), $+0
-	JEQ              store418
+	JEQ              store601
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -6518,7 +11027,7 @@ tap414:
 	VMAXPS           Z4, Z31, Z4
 	VMAXPS           Z5, Z31, Z5
 
-store418:
+store601:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -6539,13 +11048,13 @@ store418:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile411
+	JNZ     tile594
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row410
+	JNZ     row593
 	VZEROUPPER
 	RET
 
@@ -6560,7 +11069,7 @@ TEXT ·gemmAVX512P1J7(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row419:
+row602:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -6571,10 +11080,10 @@ row419:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile420:
+tile603:
 	CMPQ   136(DI), $+1
-	JEQ    bias424
-	JGT    accumulate425
+	JEQ    bias607
+	JGT    accumulate608
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6582,9 +11091,9 @@ tile420:
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
-	JMP    start426
+	JMP    start609
 
-bias424:
+bias607:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -6593,9 +11102,9 @@ bias424:
 	VBROADCASTSS 16(BX), Z4
 	VBROADCASTSS 20(BX), Z5
 	VBROADCASTSS 24(BX), Z6
-	JMP          start426
+	JMP          start609
 
-accumulate425:
+accumulate608:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -6611,17 +11120,17 @@ accumulate425:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z6
 
-start426:
+start609:
 	MOVQ 32(DI), R12
 
-run422:
+run605:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap423:
+tap606:
 	VMOVUPS          (AX), Z7
 	VFMADD231PS.BCST (CX), Z7, Z0
 	VFMADD231PS.BCST 4(CX), Z7, Z1
@@ -6633,12 +11142,12 @@ tap423:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap423
+	JNZ              tap606
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run422
+	JNE              run605
 	CMPQ             144(DI), $+0
-	JEQ              store427
+	JEQ              store610
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -6648,7 +11157,7 @@ tap423:
 	VMAXPS           Z5, Z31, Z5
 	VMAXPS           Z6, Z31, Z6
 
-store427:
+store610:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -6671,13 +11180,13 @@ store427:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile420
+	JNZ     tile603
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row419
+	JNZ     row602
 	VZEROUPPER
 	RET
 
@@ -6692,7 +11201,7 @@ TEXT ·gemmAVX512P1J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row428:
+row611:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -6703,10 +11212,10 @@ row428:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile429:
+tile612:
 	CMPQ   136(DI), $+1
-	JEQ    bias433
-	JGT    accumulate434
+	JEQ    bias616
+	JGT    accumulate617
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6715,9 +11224,9 @@ tile429:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start435
+	JMP    start618
 
-bias433:
+bias616:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -6727,9 +11236,9 @@ bias433:
 	VBROADCASTSS 20(BX), Z5
 	VBROADCASTSS 24(BX), Z6
 	VBROADCASTSS 28(BX), Z7
-	JMP          start435
+	JMP          start618
 
-accumulate434:
+accumulate617:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -6747,17 +11256,17 @@ accumulate434:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start435:
+start618:
 	MOVQ 32(DI), R12
 
-run431:
+run614:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap432:
+tap615:
 	VMOVUPS          (AX), Z8
 	VFMADD231PS.BCST (CX), Z8, Z0
 	VFMADD231PS.BCST 4(CX), Z8, Z1
@@ -6770,12 +11279,12 @@ tap432:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap432
+	JNZ              tap615
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run431
+	JNE              run614
 	CMPQ             144(DI), $+0
-	JEQ              store436
+	JEQ              store619
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -6786,7 +11295,7 @@ tap432:
 	VMAXPS           Z6, Z31, Z6
 	VMAXPS           Z7, Z31, Z7
 
-store436:
+store619:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -6811,13 +11320,13 @@ store436:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile429
+	JNZ     tile612
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row428
+	JNZ     row611
 	VZEROUPPER
 	RET
 
@@ -6832,7 +11341,7 @@ TEXT ·gemmAVX512P1J10(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row437:
+row620:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -6843,10 +11352,10 @@ row437:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile438:
+tile621:
 	CMPQ   136(DI), $+1
-	JEQ    bias442
-	JGT    accumulate443
+	JEQ    bias625
+	JGT    accumulate626
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -6857,9 +11366,9 @@ tile438:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	JMP    start444
+	JMP    start627
 
-bias442:
+bias625:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -6871,9 +11380,9 @@ bias442:
 	VBROADCASTSS 28(BX), Z7
 	VBROADCASTSS 32(BX), Z8
 	VBROADCASTSS 36(BX), Z9
-	JMP          start444
+	JMP          start627
 
-accumulate443:
+accumulate626:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -6895,17 +11404,17 @@ accumulate443:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
 
-start444:
+start627:
 	MOVQ 32(DI), R12
 
-run440:
+run623:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap441:
+tap624:
 	VMOVUPS          (AX), Z10
 	VFMADD231PS.BCST (CX), Z10, Z0
 	VFMADD231PS.BCST 4(CX), Z10, Z1
@@ -6920,12 +11429,12 @@ tap441:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap441
+	JNZ              tap624
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run440
+	JNE              run623
 	CMPQ             144(DI), $+0
-	JEQ              store445
+	JEQ              store628
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -6938,7 +11447,7 @@ tap441:
 	VMAXPS           Z8, Z31, Z8
 	VMAXPS           Z9, Z31, Z9
 
-store445:
+store628:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -6967,13 +11476,13 @@ store445:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile438
+	JNZ     tile621
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row437
+	JNZ     row620
 	VZEROUPPER
 	RET
 
@@ -6988,7 +11497,7 @@ TEXT ·gemmAVX512P1J12(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row446:
+row629:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -6999,10 +11508,10 @@ row446:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile447:
+tile630:
 	CMPQ   136(DI), $+1
-	JEQ    bias451
-	JGT    accumulate452
+	JEQ    bias634
+	JGT    accumulate635
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7015,9 +11524,9 @@ tile447:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start453
+	JMP    start636
 
-bias451:
+bias634:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -7031,9 +11540,9 @@ bias451:
 	VBROADCASTSS 36(BX), Z9
 	VBROADCASTSS 40(BX), Z10
 	VBROADCASTSS 44(BX), Z11
-	JMP          start453
+	JMP          start636
 
-accumulate452:
+accumulate635:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -7059,17 +11568,17 @@ accumulate452:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start453:
+start636:
 	MOVQ 32(DI), R12
 
-run449:
+run632:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap450:
+tap633:
 	VMOVUPS          (AX), Z12
 	VFMADD231PS.BCST (CX), Z12, Z0
 	VFMADD231PS.BCST 4(CX), Z12, Z1
@@ -7086,12 +11595,12 @@ tap450:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap450
+	JNZ              tap633
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run449
+	JNE              run632
 	CMPQ             144(DI), $+0
-	JEQ              store454
+	JEQ              store637
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -7106,7 +11615,7 @@ tap450:
 	VMAXPS           Z10, Z31, Z10
 	VMAXPS           Z11, Z31, Z11
 
-store454:
+store637:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -7139,13 +11648,13 @@ store454:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile447
+	JNZ     tile630
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row446
+	JNZ     row629
 	VZEROUPPER
 	RET
 
@@ -7160,7 +11669,7 @@ TEXT ·gemmAVX512P1J14(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row455:
+row638:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -7171,10 +11680,10 @@ row455:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile456:
+tile639:
 	CMPQ   136(DI), $+1
-	JEQ    bias460
-	JGT    accumulate461
+	JEQ    bias643
+	JGT    accumulate644
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7189,9 +11698,9 @@ tile456:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	JMP    start462
+	JMP    start645
 
-bias460:
+bias643:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -7207,9 +11716,9 @@ bias460:
 	VBROADCASTSS 44(BX), Z11
 	VBROADCASTSS 48(BX), Z12
 	VBROADCASTSS 52(BX), Z13
-	JMP          start462
+	JMP          start645
 
-accumulate461:
+accumulate644:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -7239,17 +11748,17 @@ accumulate461:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
 
-start462:
+start645:
 	MOVQ 32(DI), R12
 
-run458:
+run641:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap459:
+tap642:
 	VMOVUPS          (AX), Z14
 	VFMADD231PS.BCST (CX), Z14, Z0
 	VFMADD231PS.BCST 4(CX), Z14, Z1
@@ -7268,12 +11777,12 @@ tap459:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap459
+	JNZ              tap642
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run458
+	JNE              run641
 	CMPQ             144(DI), $+0
-	JEQ              store463
+	JEQ              store646
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -7290,7 +11799,7 @@ tap459:
 	VMAXPS           Z12, Z31, Z12
 	VMAXPS           Z13, Z31, Z13
 
-store463:
+store646:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -7327,13 +11836,13 @@ store463:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile456
+	JNZ     tile639
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row455
+	JNZ     row638
 	VZEROUPPER
 	RET
 
@@ -7348,7 +11857,7 @@ TEXT ·gemmAVX512P1J16(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row464:
+row647:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -7359,10 +11868,10 @@ row464:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile465:
+tile648:
 	CMPQ   136(DI), $+1
-	JEQ    bias469
-	JGT    accumulate470
+	JEQ    bias652
+	JGT    accumulate653
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7379,9 +11888,9 @@ tile465:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start471
+	JMP    start654
 
-bias469:
+bias652:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -7399,9 +11908,9 @@ bias469:
 	VBROADCASTSS 52(BX), Z13
 	VBROADCASTSS 56(BX), Z14
 	VBROADCASTSS 60(BX), Z15
-	JMP          start471
+	JMP          start654
 
-accumulate470:
+accumulate653:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -7435,17 +11944,17 @@ accumulate470:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start471:
+start654:
 	MOVQ 32(DI), R12
 
-run467:
+run650:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap468:
+tap651:
 	VMOVUPS          (AX), Z16
 	VFMADD231PS.BCST (CX), Z16, Z0
 	VFMADD231PS.BCST 4(CX), Z16, Z1
@@ -7466,12 +11975,12 @@ tap468:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap468
+	JNZ              tap651
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run467
+	JNE              run650
 	CMPQ             144(DI), $+0
-	JEQ              store472
+	JEQ              store655
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -7490,7 +11999,7 @@ tap468:
 	VMAXPS           Z14, Z31, Z14
 	VMAXPS           Z15, Z31, Z15
 
-store472:
+store655:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -7531,13 +12040,13 @@ store472:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile465
+	JNZ     tile648
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row464
+	JNZ     row647
 	VZEROUPPER
 	RET
 
@@ -7552,7 +12061,7 @@ TEXT ·gemmAVX512P1J20(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row473:
+row656:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -7563,10 +12072,10 @@ row473:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile474:
+tile657:
 	CMPQ   136(DI), $+1
-	JEQ    bias478
-	JGT    accumulate479
+	JEQ    bias661
+	JGT    accumulate662
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7587,9 +12096,9 @@ tile474:
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
-	JMP    start480
+	JMP    start663
 
-bias478:
+bias661:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -7611,9 +12120,9 @@ bias478:
 	VBROADCASTSS 68(BX), Z17
 	VBROADCASTSS 72(BX), Z18
 	VBROADCASTSS 76(BX), Z19
-	JMP          start480
+	JMP          start663
 
-accumulate479:
+accumulate662:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -7655,17 +12164,17 @@ accumulate479:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z19
 
-start480:
+start663:
 	MOVQ 32(DI), R12
 
-run476:
+run659:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap477:
+tap660:
 	VMOVUPS          (AX), Z20
 	VFMADD231PS.BCST (CX), Z20, Z0
 	VFMADD231PS.BCST 4(CX), Z20, Z1
@@ -7690,12 +12199,12 @@ tap477:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap477
+	JNZ              tap660
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run476
+	JNE              run659
 	CMPQ             144(DI), $+0
-	JEQ              store481
+	JEQ              store664
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -7718,7 +12227,7 @@ tap477:
 	VMAXPS           Z18, Z31, Z18
 	VMAXPS           Z19, Z31, Z19
 
-store481:
+store664:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -7767,13 +12276,13 @@ store481:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile474
+	JNZ     tile657
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row473
+	JNZ     row656
 	VZEROUPPER
 	RET
 
@@ -7788,7 +12297,7 @@ TEXT ·gemmAVX512P1J24(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row482:
+row665:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -7799,10 +12308,10 @@ row482:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile483:
+tile666:
 	CMPQ   136(DI), $+1
-	JEQ    bias487
-	JGT    accumulate488
+	JEQ    bias670
+	JGT    accumulate671
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -7827,9 +12336,9 @@ tile483:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start489
+	JMP    start672
 
-bias487:
+bias670:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -7855,9 +12364,9 @@ bias487:
 	VBROADCASTSS 84(BX), Z21
 	VBROADCASTSS 88(BX), Z22
 	VBROADCASTSS 92(BX), Z23
-	JMP          start489
+	JMP          start672
 
-accumulate488:
+accumulate671:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -7907,17 +12416,17 @@ accumulate488:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start489:
+start672:
 	MOVQ 32(DI), R12
 
-run485:
+run668:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap486:
+tap669:
 	VMOVUPS          (AX), Z24
 	VFMADD231PS.BCST (CX), Z24, Z0
 	VFMADD231PS.BCST 4(CX), Z24, Z1
@@ -7946,12 +12455,12 @@ tap486:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap486
+	JNZ              tap669
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run485
+	JNE              run668
 	CMPQ             144(DI), $+0
-	JEQ              store490
+	JEQ              store673
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -7978,7 +12487,7 @@ tap486:
 	VMAXPS           Z22, Z31, Z22
 	VMAXPS           Z23, Z31, Z23
 
-store490:
+store673:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -8035,13 +12544,13 @@ store490:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile483
+	JNZ     tile666
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row482
+	JNZ     row665
 	VZEROUPPER
 	RET
 
@@ -8056,7 +12565,7 @@ TEXT ·gemmAVX512P1J28(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row491:
+row674:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -8067,10 +12576,10 @@ row491:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile492:
+tile675:
 	CMPQ   136(DI), $+1
-	JEQ    bias496
-	JGT    accumulate497
+	JEQ    bias679
+	JGT    accumulate680
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8099,9 +12608,9 @@ tile492:
 	VPXORD Z25, Z25, Z25
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
-	JMP    start498
+	JMP    start681
 
-bias496:
+bias679:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -8131,9 +12640,9 @@ bias496:
 	VBROADCASTSS 100(BX), Z25
 	VBROADCASTSS 104(BX), Z26
 	VBROADCASTSS 108(BX), Z27
-	JMP          start498
+	JMP          start681
 
-accumulate497:
+accumulate680:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -8191,17 +12700,17 @@ accumulate497:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z27
 
-start498:
+start681:
 	MOVQ 32(DI), R12
 
-run494:
+run677:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap495:
+tap678:
 	VMOVUPS          (AX), Z28
 	VFMADD231PS.BCST (CX), Z28, Z0
 	VFMADD231PS.BCST 4(CX), Z28, Z1
@@ -8234,12 +12743,12 @@ tap495:
 	ADDQ             $+64, AX
 	ADDQ             R13, CX
 	DECQ             R11
-	JNZ              tap495
+	JNZ              tap678
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run494
+	JNE              run677
 	CMPQ             144(DI), $+0
-	JEQ              store499
+	JEQ              store682
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -8270,7 +12779,7 @@ tap495:
 	VMAXPS           Z26, Z31, Z26
 	VMAXPS           Z27, Z31, Z27
 
-store499:
+store682:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -8335,13 +12844,13 @@ store499:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile492
+	JNZ     tile675
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row491
+	JNZ     row674
 	VZEROUPPER
 	RET
 
@@ -8356,7 +12865,7 @@ TEXT ·gemmAVX512P2J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row500:
+row683:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -8367,21 +12876,21 @@ row500:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile501:
+tile684:
 	CMPQ   136(DI), $+1
-	JEQ    bias505
-	JGT    accumulate506
+	JEQ    bias688
+	JGT    accumulate689
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	JMP    start507
+	JMP    start690
 
-bias505:
+bias688:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
-	JMP          start507
+	JMP          start690
 
-accumulate506:
+accumulate689:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -8389,17 +12898,17 @@ accumulate506:
 	MOVQ    BX, DX
 	VMOVUPS (DX), Z1
 
-start507:
+start690:
 	MOVQ 32(DI), R12
 
-run503:
+run686:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap504:
+tap687:
 	VBROADCASTSS (CX), Z2
 	VMOVUPS      (AX), Z3
 	VFMADD231PS  Z3, Z2, Z0
@@ -8408,17 +12917,17 @@ tap504:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap504
+	JNZ          tap687
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run503
+	JNE          run686
 	CMPQ         144(DI), $+0
-	JEQ          store508
+	JEQ          store691
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 
-store508:
+store691:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -8433,13 +12942,13 @@ store508:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile501
+	JNZ     tile684
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row500
+	JNZ     row683
 	VZEROUPPER
 	RET
 
@@ -8454,7 +12963,7 @@ TEXT ·gemmAVX512P2J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row509:
+row692:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -8465,25 +12974,25 @@ row509:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile510:
+tile693:
 	CMPQ   136(DI), $+1
-	JEQ    bias514
-	JGT    accumulate515
+	JEQ    bias697
+	JGT    accumulate698
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start516
+	JMP    start699
 
-bias514:
+bias697:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VBROADCASTSS 4(BX), Z1
 	VMOVAPS      Z1, Z3
-	JMP          start516
+	JMP          start699
 
-accumulate515:
+accumulate698:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -8495,17 +13004,17 @@ accumulate515:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
 
-start516:
+start699:
 	MOVQ 32(DI), R12
 
-run512:
+run695:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap513:
+tap696:
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R8*1), Z5
 	VBROADCASTSS (CX), Z6
@@ -8517,19 +13026,19 @@ tap513:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap513
+	JNZ          tap696
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run512
+	JNE          run695
 	CMPQ         144(DI), $+0
-	JEQ          store517
+	JEQ          store700
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 	VMAXPS       Z3, Z31, Z3
 
-store517:
+store700:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -8548,13 +13057,13 @@ store517:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile510
+	JNZ     tile693
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row509
+	JNZ     row692
 	VZEROUPPER
 	RET
 
@@ -8569,7 +13078,7 @@ TEXT ·gemmAVX512P2J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row518:
+row701:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -8580,19 +13089,19 @@ row518:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile519:
+tile702:
 	CMPQ   136(DI), $+1
-	JEQ    bias523
-	JGT    accumulate524
+	JEQ    bias706
+	JGT    accumulate707
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start525
+	JMP    start708
 
-bias523:
+bias706:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -8600,9 +13109,9 @@ bias523:
 	VMOVAPS      Z1, Z4
 	VBROADCASTSS 8(BX), Z2
 	VMOVAPS      Z2, Z5
-	JMP          start525
+	JMP          start708
 
-accumulate524:
+accumulate707:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -8618,17 +13127,17 @@ accumulate524:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start525:
+start708:
 	MOVQ 32(DI), R12
 
-run521:
+run704:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap522:
+tap705:
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R8*1), Z7
 	VBROADCASTSS (CX), Z8
@@ -8643,12 +13152,12 @@ tap522:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap522
+	JNZ          tap705
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run521
+	JNE          run704
 	CMPQ         144(DI), $+0
-	JEQ          store526
+	JEQ          store709
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -8657,7 +13166,7 @@ tap522:
 	VMAXPS       Z4, Z31, Z4
 	VMAXPS       Z5, Z31, Z5
 
-store526:
+store709:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -8680,13 +13189,13 @@ store526:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile519
+	JNZ     tile702
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row518
+	JNZ     row701
 	VZEROUPPER
 	RET
 
@@ -8701,7 +13210,7 @@ TEXT ·gemmAVX512P2J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row527:
+row710:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -8712,10 +13221,10 @@ row527:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile528:
+tile711:
 	CMPQ   136(DI), $+1
-	JEQ    bias532
-	JGT    accumulate533
+	JEQ    bias715
+	JGT    accumulate716
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8724,9 +13233,9 @@ tile528:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start534
+	JMP    start717
 
-bias532:
+bias715:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -8736,9 +13245,9 @@ bias532:
 	VMOVAPS      Z2, Z6
 	VBROADCASTSS 12(BX), Z3
 	VMOVAPS      Z3, Z7
-	JMP          start534
+	JMP          start717
 
-accumulate533:
+accumulate716:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -8758,17 +13267,17 @@ accumulate533:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start534:
+start717:
 	MOVQ 32(DI), R12
 
-run530:
+run713:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap531:
+tap714:
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R8*1), Z9
 	VBROADCASTSS (CX), Z10
@@ -8786,12 +13295,12 @@ tap531:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap531
+	JNZ          tap714
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run530
+	JNE          run713
 	CMPQ         144(DI), $+0
-	JEQ          store535
+	JEQ          store718
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -8802,7 +13311,7 @@ tap531:
 	VMAXPS       Z6, Z31, Z6
 	VMAXPS       Z7, Z31, Z7
 
-store535:
+store718:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -8829,13 +13338,13 @@ store535:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile528
+	JNZ     tile711
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row527
+	JNZ     row710
 	VZEROUPPER
 	RET
 
@@ -8850,7 +13359,7 @@ TEXT ·gemmAVX512P2J5(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row536:
+row719:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -8861,10 +13370,10 @@ row536:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile537:
+tile720:
 	CMPQ   136(DI), $+1
-	JEQ    bias541
-	JGT    accumulate542
+	JEQ    bias724
+	JGT    accumulate725
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -8875,9 +13384,9 @@ tile537:
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
 	VPXORD Z9, Z9, Z9
-	JMP    start543
+	JMP    start726
 
-bias541:
+bias724:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z5
@@ -8889,9 +13398,9 @@ bias541:
 	VMOVAPS      Z3, Z8
 	VBROADCASTSS 16(BX), Z4
 	VMOVAPS      Z4, Z9
-	JMP          start543
+	JMP          start726
 
-accumulate542:
+accumulate725:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -8915,17 +13424,17 @@ accumulate542:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z9
 
-start543:
+start726:
 	MOVQ 32(DI), R12
 
-run539:
+run722:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap540:
+tap723:
 	VMOVUPS      (AX), Z10
 	VMOVUPS      (AX)(R8*1), Z11
 	VBROADCASTSS (CX), Z12
@@ -8946,12 +13455,12 @@ tap540:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap540
+	JNZ          tap723
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run539
+	JNE          run722
 	CMPQ         144(DI), $+0
-	JEQ          store544
+	JEQ          store727
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -8964,7 +13473,7 @@ tap540:
 	VMAXPS       Z8, Z31, Z8
 	VMAXPS       Z9, Z31, Z9
 
-store544:
+store727:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -8995,13 +13504,13 @@ store544:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile537
+	JNZ     tile720
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row536
+	JNZ     row719
 	VZEROUPPER
 	RET
 
@@ -9016,7 +13525,7 @@ TEXT ·gemmAVX512P2J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row545:
+row728:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -9027,10 +13536,10 @@ row545:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile546:
+tile729:
 	CMPQ   136(DI), $+1
-	JEQ    bias550
-	JGT    accumulate551
+	JEQ    bias733
+	JGT    accumulate734
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9043,9 +13552,9 @@ tile546:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start552
+	JMP    start735
 
-bias550:
+bias733:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -9059,9 +13568,9 @@ bias550:
 	VMOVAPS      Z4, Z10
 	VBROADCASTSS 20(BX), Z5
 	VMOVAPS      Z5, Z11
-	JMP          start552
+	JMP          start735
 
-accumulate551:
+accumulate734:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -9089,17 +13598,17 @@ accumulate551:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start552:
+start735:
 	MOVQ 32(DI), R12
 
-run548:
+run731:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap549:
+tap732:
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R8*1), Z13
 	VBROADCASTSS (CX), Z14
@@ -9123,12 +13632,12 @@ tap549:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap549
+	JNZ          tap732
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run548
+	JNE          run731
 	CMPQ         144(DI), $+0
-	JEQ          store553
+	JEQ          store736
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -9143,7 +13652,7 @@ tap549:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store553:
+store736:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -9178,13 +13687,13 @@ store553:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile546
+	JNZ     tile729
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row545
+	JNZ     row728
 	VZEROUPPER
 	RET
 
@@ -9199,7 +13708,7 @@ TEXT ·gemmAVX512P2J7(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row554:
+row737:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -9210,10 +13719,10 @@ row554:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile555:
+tile738:
 	CMPQ   136(DI), $+1
-	JEQ    bias559
-	JGT    accumulate560
+	JEQ    bias742
+	JGT    accumulate743
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9228,9 +13737,9 @@ tile555:
 	VPXORD Z11, Z11, Z11
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
-	JMP    start561
+	JMP    start744
 
-bias559:
+bias742:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z7
@@ -9246,9 +13755,9 @@ bias559:
 	VMOVAPS      Z5, Z12
 	VBROADCASTSS 24(BX), Z6
 	VMOVAPS      Z6, Z13
-	JMP          start561
+	JMP          start744
 
-accumulate560:
+accumulate743:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -9280,17 +13789,17 @@ accumulate560:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z13
 
-start561:
+start744:
 	MOVQ 32(DI), R12
 
-run557:
+run740:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap558:
+tap741:
 	VMOVUPS      (AX), Z14
 	VMOVUPS      (AX)(R8*1), Z15
 	VBROADCASTSS (CX), Z16
@@ -9317,12 +13826,12 @@ tap558:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap558
+	JNZ          tap741
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run557
+	JNE          run740
 	CMPQ         144(DI), $+0
-	JEQ          store562
+	JEQ          store745
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -9339,7 +13848,7 @@ tap558:
 	VMAXPS       Z12, Z31, Z12
 	VMAXPS       Z13, Z31, Z13
 
-store562:
+store745:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -9378,13 +13887,13 @@ store562:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile555
+	JNZ     tile738
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row554
+	JNZ     row737
 	VZEROUPPER
 	RET
 
@@ -9399,7 +13908,7 @@ TEXT ·gemmAVX512P2J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row563:
+row746:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -9410,10 +13919,10 @@ row563:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile564:
+tile747:
 	CMPQ   136(DI), $+1
-	JEQ    bias568
-	JGT    accumulate569
+	JEQ    bias751
+	JGT    accumulate752
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9430,9 +13939,9 @@ tile564:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start570
+	JMP    start753
 
-bias568:
+bias751:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
@@ -9450,9 +13959,9 @@ bias568:
 	VMOVAPS      Z6, Z14
 	VBROADCASTSS 28(BX), Z7
 	VMOVAPS      Z7, Z15
-	JMP          start570
+	JMP          start753
 
-accumulate569:
+accumulate752:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -9488,17 +13997,17 @@ accumulate569:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start570:
+start753:
 	MOVQ 32(DI), R12
 
-run566:
+run749:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap567:
+tap750:
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R8*1), Z17
 	VBROADCASTSS (CX), Z18
@@ -9528,12 +14037,12 @@ tap567:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap567
+	JNZ          tap750
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run566
+	JNE          run749
 	CMPQ         144(DI), $+0
-	JEQ          store571
+	JEQ          store754
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -9552,7 +14061,7 @@ tap567:
 	VMAXPS       Z14, Z31, Z14
 	VMAXPS       Z15, Z31, Z15
 
-store571:
+store754:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -9595,13 +14104,13 @@ store571:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile564
+	JNZ     tile747
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row563
+	JNZ     row746
 	VZEROUPPER
 	RET
 
@@ -9616,7 +14125,7 @@ TEXT ·gemmAVX512P2J10(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row572:
+row755:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -9627,10 +14136,10 @@ row572:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile573:
+tile756:
 	CMPQ   136(DI), $+1
-	JEQ    bias577
-	JGT    accumulate578
+	JEQ    bias760
+	JGT    accumulate761
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9651,9 +14160,9 @@ tile573:
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
-	JMP    start579
+	JMP    start762
 
-bias577:
+bias760:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z10
@@ -9675,9 +14184,9 @@ bias577:
 	VMOVAPS      Z8, Z18
 	VBROADCASTSS 36(BX), Z9
 	VMOVAPS      Z9, Z19
-	JMP          start579
+	JMP          start762
 
-accumulate578:
+accumulate761:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -9721,17 +14230,17 @@ accumulate578:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z19
 
-start579:
+start762:
 	MOVQ 32(DI), R12
 
-run575:
+run758:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap576:
+tap759:
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R8*1), Z21
 	VBROADCASTSS (CX), Z22
@@ -9767,12 +14276,12 @@ tap576:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap576
+	JNZ          tap759
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run575
+	JNE          run758
 	CMPQ         144(DI), $+0
-	JEQ          store580
+	JEQ          store763
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -9795,7 +14304,7 @@ tap576:
 	VMAXPS       Z18, Z31, Z18
 	VMAXPS       Z19, Z31, Z19
 
-store580:
+store763:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -9846,13 +14355,13 @@ store580:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile573
+	JNZ     tile756
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row572
+	JNZ     row755
 	VZEROUPPER
 	RET
 
@@ -9867,7 +14376,7 @@ TEXT ·gemmAVX512P2J12(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row581:
+row764:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -9878,10 +14387,10 @@ row581:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile582:
+tile765:
 	CMPQ   136(DI), $+1
-	JEQ    bias586
-	JGT    accumulate587
+	JEQ    bias769
+	JGT    accumulate770
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -9906,9 +14415,9 @@ tile582:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start588
+	JMP    start771
 
-bias586:
+bias769:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z12
@@ -9934,9 +14443,9 @@ bias586:
 	VMOVAPS      Z10, Z22
 	VBROADCASTSS 44(BX), Z11
 	VMOVAPS      Z11, Z23
-	JMP          start588
+	JMP          start771
 
-accumulate587:
+accumulate770:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -9988,17 +14497,17 @@ accumulate587:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start588:
+start771:
 	MOVQ 32(DI), R12
 
-run584:
+run767:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap585:
+tap768:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VBROADCASTSS (CX), Z26
@@ -10040,12 +14549,12 @@ tap585:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap585
+	JNZ          tap768
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run584
+	JNE          run767
 	CMPQ         144(DI), $+0
-	JEQ          store589
+	JEQ          store772
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -10072,7 +14581,7 @@ tap585:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store589:
+store772:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -10131,13 +14640,13 @@ store589:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile582
+	JNZ     tile765
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row581
+	JNZ     row764
 	VZEROUPPER
 	RET
 
@@ -10152,7 +14661,7 @@ TEXT ·gemmAVX512P2J14(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row590:
+row773:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -10163,10 +14672,10 @@ row590:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile591:
+tile774:
 	CMPQ   136(DI), $+1
-	JEQ    bias595
-	JGT    accumulate596
+	JEQ    bias778
+	JGT    accumulate779
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10195,9 +14704,9 @@ tile591:
 	VPXORD Z25, Z25, Z25
 	VPXORD Z26, Z26, Z26
 	VPXORD Z27, Z27, Z27
-	JMP    start597
+	JMP    start780
 
-bias595:
+bias778:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z14
@@ -10227,9 +14736,9 @@ bias595:
 	VMOVAPS      Z12, Z26
 	VBROADCASTSS 52(BX), Z13
 	VMOVAPS      Z13, Z27
-	JMP          start597
+	JMP          start780
 
-accumulate596:
+accumulate779:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -10289,17 +14798,17 @@ accumulate596:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z27
 
-start597:
+start780:
 	MOVQ 32(DI), R12
 
-run593:
+run776:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap594:
+tap777:
 	VMOVUPS      (AX), Z28
 	VMOVUPS      (AX)(R8*1), Z29
 	VBROADCASTSS (CX), Z30
@@ -10347,12 +14856,12 @@ tap594:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap594
+	JNZ          tap777
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run593
+	JNE          run776
 	CMPQ         144(DI), $+0
-	JEQ          store598
+	JEQ          store781
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -10383,7 +14892,7 @@ tap594:
 	VMAXPS       Z26, Z31, Z26
 	VMAXPS       Z27, Z31, Z27
 
-store598:
+store781:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -10450,13 +14959,13 @@ store598:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile591
+	JNZ     tile774
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row590
+	JNZ     row773
 	VZEROUPPER
 	RET
 
@@ -10471,7 +14980,7 @@ TEXT ·gemmAVX512P3J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row599:
+row782:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -10482,23 +14991,23 @@ row599:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile600:
+tile783:
 	CMPQ   136(DI), $+1
-	JEQ    bias604
-	JGT    accumulate605
+	JEQ    bias787
+	JGT    accumulate788
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	JMP    start606
+	JMP    start789
 
-bias604:
+bias787:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
-	JMP          start606
+	JMP          start789
 
-accumulate605:
+accumulate788:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -10510,17 +15019,17 @@ accumulate605:
 	MOVQ    BX, DX
 	VMOVUPS (DX), Z2
 
-start606:
+start789:
 	MOVQ 32(DI), R12
 
-run602:
+run785:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap603:
+tap786:
 	VBROADCASTSS (CX), Z3
 	VMOVUPS      (AX), Z4
 	VFMADD231PS  Z4, Z3, Z0
@@ -10531,18 +15040,18 @@ tap603:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap603
+	JNZ          tap786
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run602
+	JNE          run785
 	CMPQ         144(DI), $+0
-	JEQ          store607
+	JEQ          store790
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 
-store607:
+store790:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -10561,13 +15070,13 @@ store607:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile600
+	JNZ     tile783
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row599
+	JNZ     row782
 	VZEROUPPER
 	RET
 
@@ -10582,7 +15091,7 @@ TEXT ·gemmAVX512P3J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row608:
+row791:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -10593,19 +15102,19 @@ row608:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile609:
+tile792:
 	CMPQ   136(DI), $+1
-	JEQ    bias613
-	JGT    accumulate614
+	JEQ    bias796
+	JGT    accumulate797
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start615
+	JMP    start798
 
-bias613:
+bias796:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
@@ -10613,9 +15122,9 @@ bias613:
 	VBROADCASTSS 4(BX), Z1
 	VMOVAPS      Z1, Z3
 	VMOVAPS      Z1, Z5
-	JMP          start615
+	JMP          start798
 
-accumulate614:
+accumulate797:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -10633,17 +15142,17 @@ accumulate614:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start615:
+start798:
 	MOVQ 32(DI), R12
 
-run611:
+run794:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap612:
+tap795:
 	VBROADCASTSS (CX), Z6
 	VBROADCASTSS 4(CX), Z7
 	VMOVUPS      (AX), Z8
@@ -10658,12 +15167,12 @@ tap612:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap612
+	JNZ          tap795
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run611
+	JNE          run794
 	CMPQ         144(DI), $+0
-	JEQ          store616
+	JEQ          store799
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -10672,7 +15181,7 @@ tap612:
 	VMAXPS       Z4, Z31, Z4
 	VMAXPS       Z5, Z31, Z5
 
-store616:
+store799:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -10697,13 +15206,13 @@ store616:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile609
+	JNZ     tile792
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row608
+	JNZ     row791
 	VZEROUPPER
 	RET
 
@@ -10718,7 +15227,7 @@ TEXT ·gemmAVX512P3J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row617:
+row800:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -10729,10 +15238,10 @@ row617:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile618:
+tile801:
 	CMPQ   136(DI), $+1
-	JEQ    bias622
-	JGT    accumulate623
+	JEQ    bias805
+	JGT    accumulate806
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10742,9 +15251,9 @@ tile618:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
-	JMP    start624
+	JMP    start807
 
-bias622:
+bias805:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -10755,9 +15264,9 @@ bias622:
 	VBROADCASTSS 8(BX), Z2
 	VMOVAPS      Z2, Z5
 	VMOVAPS      Z2, Z8
-	JMP          start624
+	JMP          start807
 
-accumulate623:
+accumulate806:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -10781,17 +15290,17 @@ accumulate623:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z8
 
-start624:
+start807:
 	MOVQ 32(DI), R12
 
-run620:
+run803:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap621:
+tap804:
 	VMOVUPS      (AX), Z9
 	VMOVUPS      (AX)(R8*1), Z10
 	VMOVUPS      (AX)(R8*2), Z11
@@ -10810,12 +15319,12 @@ tap621:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap621
+	JNZ          tap804
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run620
+	JNE          run803
 	CMPQ         144(DI), $+0
-	JEQ          store625
+	JEQ          store808
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -10827,7 +15336,7 @@ tap621:
 	VMAXPS       Z7, Z31, Z7
 	VMAXPS       Z8, Z31, Z8
 
-store625:
+store808:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -10858,13 +15367,13 @@ store625:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile618
+	JNZ     tile801
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row617
+	JNZ     row800
 	VZEROUPPER
 	RET
 
@@ -10879,7 +15388,7 @@ TEXT ·gemmAVX512P3J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row626:
+row809:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -10890,10 +15399,10 @@ row626:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile627:
+tile810:
 	CMPQ   136(DI), $+1
-	JEQ    bias631
-	JGT    accumulate632
+	JEQ    bias814
+	JGT    accumulate815
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -10906,9 +15415,9 @@ tile627:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start633
+	JMP    start816
 
-bias631:
+bias814:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -10922,9 +15431,9 @@ bias631:
 	VBROADCASTSS 12(BX), Z3
 	VMOVAPS      Z3, Z7
 	VMOVAPS      Z3, Z11
-	JMP          start633
+	JMP          start816
 
-accumulate632:
+accumulate815:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -10954,17 +15463,17 @@ accumulate632:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start633:
+start816:
 	MOVQ 32(DI), R12
 
-run629:
+run812:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap630:
+tap813:
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R8*1), Z13
 	VMOVUPS      (AX)(R8*2), Z14
@@ -10987,12 +15496,12 @@ tap630:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap630
+	JNZ          tap813
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run629
+	JNE          run812
 	CMPQ         144(DI), $+0
-	JEQ          store634
+	JEQ          store817
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -11007,7 +15516,7 @@ tap630:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store634:
+store817:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -11044,13 +15553,13 @@ store634:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile627
+	JNZ     tile810
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row626
+	JNZ     row809
 	VZEROUPPER
 	RET
 
@@ -11065,7 +15574,7 @@ TEXT ·gemmAVX512P3J5(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row635:
+row818:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -11076,10 +15585,10 @@ row635:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile636:
+tile819:
 	CMPQ   136(DI), $+1
-	JEQ    bias640
-	JGT    accumulate641
+	JEQ    bias823
+	JGT    accumulate824
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11095,9 +15604,9 @@ tile636:
 	VPXORD Z12, Z12, Z12
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
-	JMP    start642
+	JMP    start825
 
-bias640:
+bias823:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z5
@@ -11114,9 +15623,9 @@ bias640:
 	VBROADCASTSS 16(BX), Z4
 	VMOVAPS      Z4, Z9
 	VMOVAPS      Z4, Z14
-	JMP          start642
+	JMP          start825
 
-accumulate641:
+accumulate824:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -11152,17 +15661,17 @@ accumulate641:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z14
 
-start642:
+start825:
 	MOVQ 32(DI), R12
 
-run638:
+run821:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap639:
+tap822:
 	VMOVUPS      (AX), Z15
 	VMOVUPS      (AX)(R8*1), Z16
 	VMOVUPS      (AX)(R8*2), Z17
@@ -11189,12 +15698,12 @@ tap639:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap639
+	JNZ          tap822
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run638
+	JNE          run821
 	CMPQ         144(DI), $+0
-	JEQ          store643
+	JEQ          store826
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -11212,7 +15721,7 @@ tap639:
 	VMAXPS       Z13, Z31, Z13
 	VMAXPS       Z14, Z31, Z14
 
-store643:
+store826:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -11255,13 +15764,13 @@ store643:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile636
+	JNZ     tile819
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row635
+	JNZ     row818
 	VZEROUPPER
 	RET
 
@@ -11276,7 +15785,7 @@ TEXT ·gemmAVX512P3J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row644:
+row827:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -11287,10 +15796,10 @@ row644:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile645:
+tile828:
 	CMPQ   136(DI), $+1
-	JEQ    bias649
-	JGT    accumulate650
+	JEQ    bias832
+	JGT    accumulate833
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11309,9 +15818,9 @@ tile645:
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
-	JMP    start651
+	JMP    start834
 
-bias649:
+bias832:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -11331,9 +15840,9 @@ bias649:
 	VBROADCASTSS 20(BX), Z5
 	VMOVAPS      Z5, Z11
 	VMOVAPS      Z5, Z17
-	JMP          start651
+	JMP          start834
 
-accumulate650:
+accumulate833:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -11375,17 +15884,17 @@ accumulate650:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
 
-start651:
+start834:
 	MOVQ 32(DI), R12
 
-run647:
+run830:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap648:
+tap831:
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R8*1), Z19
 	VMOVUPS      (AX)(R8*2), Z20
@@ -11416,12 +15925,12 @@ tap648:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap648
+	JNZ          tap831
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run647
+	JNE          run830
 	CMPQ         144(DI), $+0
-	JEQ          store652
+	JEQ          store835
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -11442,7 +15951,7 @@ tap648:
 	VMAXPS       Z16, Z31, Z16
 	VMAXPS       Z17, Z31, Z17
 
-store652:
+store835:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -11491,13 +16000,13 @@ store652:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile645
+	JNZ     tile828
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row644
+	JNZ     row827
 	VZEROUPPER
 	RET
 
@@ -11512,7 +16021,7 @@ TEXT ·gemmAVX512P3J7(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row653:
+row836:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -11523,10 +16032,10 @@ row653:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile654:
+tile837:
 	CMPQ   136(DI), $+1
-	JEQ    bias658
-	JGT    accumulate659
+	JEQ    bias841
+	JGT    accumulate842
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11548,9 +16057,9 @@ tile654:
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
 	VPXORD Z20, Z20, Z20
-	JMP    start660
+	JMP    start843
 
-bias658:
+bias841:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z7
@@ -11573,9 +16082,9 @@ bias658:
 	VBROADCASTSS 24(BX), Z6
 	VMOVAPS      Z6, Z13
 	VMOVAPS      Z6, Z20
-	JMP          start660
+	JMP          start843
 
-accumulate659:
+accumulate842:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -11623,17 +16132,17 @@ accumulate659:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z20
 
-start660:
+start843:
 	MOVQ 32(DI), R12
 
-run656:
+run839:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap657:
+tap840:
 	VMOVUPS      (AX), Z21
 	VMOVUPS      (AX)(R8*1), Z22
 	VMOVUPS      (AX)(R8*2), Z23
@@ -11668,12 +16177,12 @@ tap657:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap657
+	JNZ          tap840
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run656
+	JNE          run839
 	CMPQ         144(DI), $+0
-	JEQ          store661
+	JEQ          store844
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -11697,7 +16206,7 @@ tap657:
 	VMAXPS       Z19, Z31, Z19
 	VMAXPS       Z20, Z31, Z20
 
-store661:
+store844:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -11752,13 +16261,13 @@ store661:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile654
+	JNZ     tile837
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row653
+	JNZ     row836
 	VZEROUPPER
 	RET
 
@@ -11773,7 +16282,7 @@ TEXT ·gemmAVX512P3J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row662:
+row845:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -11784,10 +16293,10 @@ row662:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile663:
+tile846:
 	CMPQ   136(DI), $+1
-	JEQ    bias667
-	JGT    accumulate668
+	JEQ    bias850
+	JGT    accumulate851
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -11812,9 +16321,9 @@ tile663:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start669
+	JMP    start852
 
-bias667:
+bias850:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
@@ -11840,9 +16349,9 @@ bias667:
 	VBROADCASTSS 28(BX), Z7
 	VMOVAPS      Z7, Z15
 	VMOVAPS      Z7, Z23
-	JMP          start669
+	JMP          start852
 
-accumulate668:
+accumulate851:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -11896,17 +16405,17 @@ accumulate668:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start669:
+start852:
 	MOVQ 32(DI), R12
 
-run665:
+run848:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap666:
+tap849:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VMOVUPS      (AX)(R8*2), Z26
@@ -11945,12 +16454,12 @@ tap666:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap666
+	JNZ          tap849
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run665
+	JNE          run848
 	CMPQ         144(DI), $+0
-	JEQ          store670
+	JEQ          store853
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -11977,7 +16486,7 @@ tap666:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store670:
+store853:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -12038,13 +16547,13 @@ store670:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile663
+	JNZ     tile846
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row662
+	JNZ     row845
 	VZEROUPPER
 	RET
 
@@ -12059,7 +16568,7 @@ TEXT ·gemmAVX512P3J9(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row671:
+row854:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -12070,10 +16579,10 @@ row671:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile672:
+tile855:
 	CMPQ   136(DI), $+1
-	JEQ    bias676
-	JGT    accumulate677
+	JEQ    bias859
+	JGT    accumulate860
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12101,9 +16610,9 @@ tile672:
 	VPXORD Z24, Z24, Z24
 	VPXORD Z25, Z25, Z25
 	VPXORD Z26, Z26, Z26
-	JMP    start678
+	JMP    start861
 
-bias676:
+bias859:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z9
@@ -12132,9 +16641,9 @@ bias676:
 	VBROADCASTSS 32(BX), Z8
 	VMOVAPS      Z8, Z17
 	VMOVAPS      Z8, Z26
-	JMP          start678
+	JMP          start861
 
-accumulate677:
+accumulate860:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -12194,17 +16703,17 @@ accumulate677:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z26
 
-start678:
+start861:
 	MOVQ 32(DI), R12
 
-run674:
+run857:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap675:
+tap858:
 	VMOVUPS      (AX), Z27
 	VMOVUPS      (AX)(R8*1), Z28
 	VMOVUPS      (AX)(R8*2), Z29
@@ -12247,12 +16756,12 @@ tap675:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap675
+	JNZ          tap858
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run674
+	JNE          run857
 	CMPQ         144(DI), $+0
-	JEQ          store679
+	JEQ          store862
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -12282,7 +16791,7 @@ tap675:
 	VMAXPS       Z25, Z31, Z25
 	VMAXPS       Z26, Z31, Z26
 
-store679:
+store862:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -12349,13 +16858,13 @@ store679:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile672
+	JNZ     tile855
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row671
+	JNZ     row854
 	VZEROUPPER
 	RET
 
@@ -12371,7 +16880,7 @@ TEXT ·gemmAVX512P4J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row680:
+row863:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -12382,25 +16891,25 @@ row680:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile681:
+tile864:
 	CMPQ   136(DI), $+1
-	JEQ    bias685
-	JGT    accumulate686
+	JEQ    bias868
+	JGT    accumulate869
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start687
+	JMP    start870
 
-bias685:
+bias868:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z3
-	JMP          start687
+	JMP          start870
 
-accumulate686:
+accumulate869:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -12416,17 +16925,17 @@ accumulate686:
 	MOVQ    BX, DX
 	VMOVUPS (DX), Z3
 
-start687:
+start870:
 	MOVQ 32(DI), R12
 
-run683:
+run866:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap684:
+tap867:
 	VBROADCASTSS (CX), Z4
 	VMOVUPS      (AX), Z5
 	VFMADD231PS  Z5, Z4, Z0
@@ -12439,19 +16948,19 @@ tap684:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap684
+	JNZ          tap867
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run683
+	JNE          run866
 	CMPQ         144(DI), $+0
-	JEQ          store688
+	JEQ          store871
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 	VMAXPS       Z3, Z31, Z3
 
-store688:
+store871:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -12474,13 +16983,13 @@ store688:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile681
+	JNZ     tile864
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row680
+	JNZ     row863
 	VZEROUPPER
 	RET
 
@@ -12496,7 +17005,7 @@ TEXT ·gemmAVX512P4J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row689:
+row872:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -12507,10 +17016,10 @@ row689:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile690:
+tile873:
 	CMPQ   136(DI), $+1
-	JEQ    bias694
-	JGT    accumulate695
+	JEQ    bias877
+	JGT    accumulate878
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12519,9 +17028,9 @@ tile690:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start696
+	JMP    start879
 
-bias694:
+bias877:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
@@ -12531,9 +17040,9 @@ bias694:
 	VMOVAPS      Z1, Z3
 	VMOVAPS      Z1, Z5
 	VMOVAPS      Z1, Z7
-	JMP          start696
+	JMP          start879
 
-accumulate695:
+accumulate878:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -12557,17 +17066,17 @@ accumulate695:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start696:
+start879:
 	MOVQ 32(DI), R12
 
-run692:
+run875:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap693:
+tap876:
 	VBROADCASTSS (CX), Z8
 	VBROADCASTSS 4(CX), Z9
 	VMOVUPS      (AX), Z10
@@ -12585,12 +17094,12 @@ tap693:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap693
+	JNZ          tap876
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run692
+	JNE          run875
 	CMPQ         144(DI), $+0
-	JEQ          store697
+	JEQ          store880
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -12601,7 +17110,7 @@ tap693:
 	VMAXPS       Z6, Z31, Z6
 	VMAXPS       Z7, Z31, Z7
 
-store697:
+store880:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -12632,13 +17141,13 @@ store697:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile690
+	JNZ     tile873
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row689
+	JNZ     row872
 	VZEROUPPER
 	RET
 
@@ -12654,7 +17163,7 @@ TEXT ·gemmAVX512P4J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row698:
+row881:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -12665,10 +17174,10 @@ row698:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile699:
+tile882:
 	CMPQ   136(DI), $+1
-	JEQ    bias703
-	JGT    accumulate704
+	JEQ    bias886
+	JGT    accumulate887
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12681,9 +17190,9 @@ tile699:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start705
+	JMP    start888
 
-bias703:
+bias886:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -12697,9 +17206,9 @@ bias703:
 	VMOVAPS      Z2, Z5
 	VMOVAPS      Z2, Z8
 	VMOVAPS      Z2, Z11
-	JMP          start705
+	JMP          start888
 
-accumulate704:
+accumulate887:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -12731,17 +17240,17 @@ accumulate704:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start705:
+start888:
 	MOVQ 32(DI), R12
 
-run701:
+run884:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap702:
+tap885:
 	VBROADCASTSS (CX), Z12
 	VBROADCASTSS 4(CX), Z13
 	VBROADCASTSS 8(CX), Z14
@@ -12764,12 +17273,12 @@ tap702:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap702
+	JNZ          tap885
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run701
+	JNE          run884
 	CMPQ         144(DI), $+0
-	JEQ          store706
+	JEQ          store889
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -12784,7 +17293,7 @@ tap702:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store706:
+store889:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -12823,13 +17332,13 @@ store706:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile699
+	JNZ     tile882
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row698
+	JNZ     row881
 	VZEROUPPER
 	RET
 
@@ -12845,7 +17354,7 @@ TEXT ·gemmAVX512P4J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row707:
+row890:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -12856,10 +17365,10 @@ row707:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile708:
+tile891:
 	CMPQ   136(DI), $+1
-	JEQ    bias712
-	JGT    accumulate713
+	JEQ    bias895
+	JGT    accumulate896
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -12876,9 +17385,9 @@ tile708:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start714
+	JMP    start897
 
-bias712:
+bias895:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -12896,9 +17405,9 @@ bias712:
 	VMOVAPS      Z3, Z7
 	VMOVAPS      Z3, Z11
 	VMOVAPS      Z3, Z15
-	JMP          start714
+	JMP          start897
 
-accumulate713:
+accumulate896:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -12938,17 +17447,17 @@ accumulate713:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start714:
+start897:
 	MOVQ 32(DI), R12
 
-run710:
+run893:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap711:
+tap894:
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R8*1), Z17
 	VMOVUPS      (AX)(R8*2), Z18
@@ -12976,12 +17485,12 @@ tap711:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap711
+	JNZ          tap894
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run710
+	JNE          run893
 	CMPQ         144(DI), $+0
-	JEQ          store715
+	JEQ          store898
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -13000,7 +17509,7 @@ tap711:
 	VMAXPS       Z14, Z31, Z14
 	VMAXPS       Z15, Z31, Z15
 
-store715:
+store898:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -13047,13 +17556,13 @@ store715:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile708
+	JNZ     tile891
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row707
+	JNZ     row890
 	VZEROUPPER
 	RET
 
@@ -13069,7 +17578,7 @@ TEXT ·gemmAVX512P4J5(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row716:
+row899:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -13080,10 +17589,10 @@ row716:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile717:
+tile900:
 	CMPQ   136(DI), $+1
-	JEQ    bias721
-	JGT    accumulate722
+	JEQ    bias904
+	JGT    accumulate905
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13104,9 +17613,9 @@ tile717:
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
-	JMP    start723
+	JMP    start906
 
-bias721:
+bias904:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z5
@@ -13128,9 +17637,9 @@ bias721:
 	VMOVAPS      Z4, Z9
 	VMOVAPS      Z4, Z14
 	VMOVAPS      Z4, Z19
-	JMP          start723
+	JMP          start906
 
-accumulate722:
+accumulate905:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -13178,17 +17687,17 @@ accumulate722:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z19
 
-start723:
+start906:
 	MOVQ 32(DI), R12
 
-run719:
+run902:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap720:
+tap903:
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R8*1), Z21
 	VMOVUPS      (AX)(R8*2), Z22
@@ -13221,12 +17730,12 @@ tap720:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap720
+	JNZ          tap903
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run719
+	JNE          run902
 	CMPQ         144(DI), $+0
-	JEQ          store724
+	JEQ          store907
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -13249,7 +17758,7 @@ tap720:
 	VMAXPS       Z18, Z31, Z18
 	VMAXPS       Z19, Z31, Z19
 
-store724:
+store907:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -13304,13 +17813,13 @@ store724:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile717
+	JNZ     tile900
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row716
+	JNZ     row899
 	VZEROUPPER
 	RET
 
@@ -13326,7 +17835,7 @@ TEXT ·gemmAVX512P4J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row725:
+row908:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -13337,10 +17846,10 @@ row725:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile726:
+tile909:
 	CMPQ   136(DI), $+1
-	JEQ    bias730
-	JGT    accumulate731
+	JEQ    bias913
+	JGT    accumulate914
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13365,9 +17874,9 @@ tile726:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start732
+	JMP    start915
 
-bias730:
+bias913:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -13393,9 +17902,9 @@ bias730:
 	VMOVAPS      Z5, Z11
 	VMOVAPS      Z5, Z17
 	VMOVAPS      Z5, Z23
-	JMP          start732
+	JMP          start915
 
-accumulate731:
+accumulate914:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -13451,17 +17960,17 @@ accumulate731:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start732:
+start915:
 	MOVQ 32(DI), R12
 
-run728:
+run911:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap729:
+tap912:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VMOVUPS      (AX)(R8*2), Z26
@@ -13499,12 +18008,12 @@ tap729:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap729
+	JNZ          tap912
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run728
+	JNE          run911
 	CMPQ         144(DI), $+0
-	JEQ          store733
+	JEQ          store916
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -13531,7 +18040,7 @@ tap729:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store733:
+store916:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -13594,13 +18103,13 @@ store733:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile726
+	JNZ     tile909
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row725
+	JNZ     row908
 	VZEROUPPER
 	RET
 
@@ -13617,7 +18126,7 @@ TEXT ·gemmAVX512P6J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row734:
+row917:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -13628,19 +18137,19 @@ row734:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile735:
+tile918:
 	CMPQ   136(DI), $+1
-	JEQ    bias739
-	JGT    accumulate740
+	JEQ    bias922
+	JGT    accumulate923
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start741
+	JMP    start924
 
-bias739:
+bias922:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
@@ -13648,9 +18157,9 @@ bias739:
 	VMOVAPS      Z0, Z3
 	VMOVAPS      Z0, Z4
 	VMOVAPS      Z0, Z5
-	JMP          start741
+	JMP          start924
 
-accumulate740:
+accumulate923:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -13674,17 +18183,17 @@ accumulate740:
 	MOVQ    BX, DX
 	VMOVUPS (DX), Z5
 
-start741:
+start924:
 	MOVQ 32(DI), R12
 
-run737:
+run920:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap738:
+tap921:
 	VBROADCASTSS (CX), Z6
 	VMOVUPS      (AX), Z7
 	VFMADD231PS  Z7, Z6, Z0
@@ -13701,12 +18210,12 @@ tap738:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap738
+	JNZ          tap921
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run737
+	JNE          run920
 	CMPQ         144(DI), $+0
-	JEQ          store742
+	JEQ          store925
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -13715,7 +18224,7 @@ tap738:
 	VMAXPS       Z4, Z31, Z4
 	VMAXPS       Z5, Z31, Z5
 
-store742:
+store925:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -13746,13 +18255,13 @@ store742:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile735
+	JNZ     tile918
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row734
+	JNZ     row917
 	VZEROUPPER
 	RET
 
@@ -13769,7 +18278,7 @@ TEXT ·gemmAVX512P6J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row743:
+row926:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -13780,10 +18289,10 @@ row743:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile744:
+tile927:
 	CMPQ   136(DI), $+1
-	JEQ    bias748
-	JGT    accumulate749
+	JEQ    bias931
+	JGT    accumulate932
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -13796,9 +18305,9 @@ tile744:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start750
+	JMP    start933
 
-bias748:
+bias931:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
@@ -13812,9 +18321,9 @@ bias748:
 	VMOVAPS      Z1, Z7
 	VMOVAPS      Z1, Z9
 	VMOVAPS      Z1, Z11
-	JMP          start750
+	JMP          start933
 
-accumulate749:
+accumulate932:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -13850,17 +18359,17 @@ accumulate749:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start750:
+start933:
 	MOVQ 32(DI), R12
 
-run746:
+run929:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap747:
+tap930:
 	VBROADCASTSS (CX), Z12
 	VBROADCASTSS 4(CX), Z13
 	VMOVUPS      (AX), Z14
@@ -13884,12 +18393,12 @@ tap747:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap747
+	JNZ          tap930
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run746
+	JNE          run929
 	CMPQ         144(DI), $+0
-	JEQ          store751
+	JEQ          store934
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -13904,7 +18413,7 @@ tap747:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store751:
+store934:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -13947,13 +18456,13 @@ store751:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile744
+	JNZ     tile927
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row743
+	JNZ     row926
 	VZEROUPPER
 	RET
 
@@ -13970,7 +18479,7 @@ TEXT ·gemmAVX512P6J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row752:
+row935:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -13981,10 +18490,10 @@ row752:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile753:
+tile936:
 	CMPQ   136(DI), $+1
-	JEQ    bias757
-	JGT    accumulate758
+	JEQ    bias940
+	JGT    accumulate941
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14003,9 +18512,9 @@ tile753:
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
-	JMP    start759
+	JMP    start942
 
-bias757:
+bias940:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -14025,9 +18534,9 @@ bias757:
 	VMOVAPS      Z2, Z11
 	VMOVAPS      Z2, Z14
 	VMOVAPS      Z2, Z17
-	JMP          start759
+	JMP          start942
 
-accumulate758:
+accumulate941:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -14075,17 +18584,17 @@ accumulate758:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
 
-start759:
+start942:
 	MOVQ 32(DI), R12
 
-run755:
+run938:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap756:
+tap939:
 	VBROADCASTSS (CX), Z18
 	VBROADCASTSS 4(CX), Z19
 	VBROADCASTSS 8(CX), Z20
@@ -14116,12 +18625,12 @@ tap756:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap756
+	JNZ          tap939
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run755
+	JNE          run938
 	CMPQ         144(DI), $+0
-	JEQ          store760
+	JEQ          store943
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -14142,7 +18651,7 @@ tap756:
 	VMAXPS       Z16, Z31, Z16
 	VMAXPS       Z17, Z31, Z17
 
-store760:
+store943:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -14197,13 +18706,13 @@ store760:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile753
+	JNZ     tile936
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row752
+	JNZ     row935
 	VZEROUPPER
 	RET
 
@@ -14220,7 +18729,7 @@ TEXT ·gemmAVX512P6J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row761:
+row944:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -14231,10 +18740,10 @@ row761:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile762:
+tile945:
 	CMPQ   136(DI), $+1
-	JEQ    bias766
-	JGT    accumulate767
+	JEQ    bias949
+	JGT    accumulate950
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -14259,9 +18768,9 @@ tile762:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start768
+	JMP    start951
 
-bias766:
+bias949:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -14287,9 +18796,9 @@ bias766:
 	VMOVAPS      Z3, Z15
 	VMOVAPS      Z3, Z19
 	VMOVAPS      Z3, Z23
-	JMP          start768
+	JMP          start951
 
-accumulate767:
+accumulate950:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -14349,17 +18858,17 @@ accumulate767:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start768:
+start951:
 	MOVQ 32(DI), R12
 
-run764:
+run947:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap765:
+tap948:
 	VBROADCASTSS (CX), Z24
 	VBROADCASTSS 4(CX), Z25
 	VBROADCASTSS 8(CX), Z26
@@ -14397,12 +18906,12 @@ tap765:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap765
+	JNZ          tap948
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run764
+	JNE          run947
 	CMPQ         144(DI), $+0
-	JEQ          store769
+	JEQ          store952
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -14429,7 +18938,7 @@ tap765:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store769:
+store952:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -14496,13 +19005,13 @@ store769:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile762
+	JNZ     tile945
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row761
+	JNZ     row944
 	VZEROUPPER
 	RET
 
@@ -14520,7 +19029,7 @@ TEXT ·gemmAVX512StridedP1J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row770:
+row953:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -14531,48 +19040,48 @@ row770:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile771:
+tile954:
 	CMPQ   136(DI), $+1
-	JEQ    bias775
-	JGT    accumulate776
+	JEQ    bias958
+	JGT    accumulate959
 	VPXORD Z0, Z0, Z0
-	JMP    start777
+	JMP    start960
 
-bias775:
+bias958:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
-	JMP          start777
+	JMP          start960
 
-accumulate776:
+accumulate959:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 
-start777:
+start960:
 	MOVQ 32(DI), R12
 
-run773:
+run956:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap774:
+tap957:
 	VMOVUPS          (AX), Z1
 	VFMADD231PS.BCST (CX), Z1, Z0
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap774
+	JNZ              tap957
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run773
+	JNE              run956
 	CMPQ             144(DI), $+0
-	JEQ              store778
+	JEQ              store961
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 
-store778:
+store961:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    80(DI), SI
@@ -14583,13 +19092,13 @@ store778:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile771
+	JNZ     tile954
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row770
+	JNZ     row953
 	VZEROUPPER
 	RET
 
@@ -14607,7 +19116,7 @@ TEXT ·gemmAVX512StridedP1J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row779:
+row962:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -14618,54 +19127,54 @@ row779:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile780:
+tile963:
 	CMPQ   136(DI), $+1
-	JEQ    bias784
-	JGT    accumulate785
+	JEQ    bias967
+	JGT    accumulate968
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	JMP    start786
+	JMP    start969
 
-bias784:
+bias967:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
-	JMP          start786
+	JMP          start969
 
-accumulate785:
+accumulate968:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z1
 
-start786:
+start969:
 	MOVQ 32(DI), R12
 
-run782:
+run965:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap783:
+tap966:
 	VMOVUPS          (AX), Z2
 	VFMADD231PS.BCST (CX), Z2, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z2, Z1
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap783
+	JNZ              tap966
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run782
+	JNE              run965
 	CMPQ             144(DI), $+0
-	JEQ              store787
+	JEQ              store970
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
 
-store787:
+store970:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -14678,13 +19187,13 @@ store787:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile780
+	JNZ     tile963
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row779
+	JNZ     row962
 	VZEROUPPER
 	RET
 
@@ -14702,7 +19211,7 @@ TEXT ·gemmAVX512StridedP1J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row788:
+row971:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -14713,23 +19222,23 @@ row788:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile789:
+tile972:
 	CMPQ   136(DI), $+1
-	JEQ    bias793
-	JGT    accumulate794
+	JEQ    bias976
+	JGT    accumulate977
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	JMP    start795
+	JMP    start978
 
-bias793:
+bias976:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
-	JMP          start795
+	JMP          start978
 
-accumulate794:
+accumulate977:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -14737,17 +19246,17 @@ accumulate794:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z2
 
-start795:
+start978:
 	MOVQ 32(DI), R12
 
-run791:
+run974:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap792:
+tap975:
 	VMOVUPS          (AX), Z3
 	VFMADD231PS.BCST (CX), Z3, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z3, Z1
@@ -14755,18 +19264,18 @@ tap792:
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap792
+	JNZ              tap975
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run791
+	JNE              run974
 	CMPQ             144(DI), $+0
-	JEQ              store796
+	JEQ              store979
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
 	VMAXPS           Z2, Z31, Z2
 
-store796:
+store979:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -14781,13 +19290,13 @@ store796:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile789
+	JNZ     tile972
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row788
+	JNZ     row971
 	VZEROUPPER
 	RET
 
@@ -14805,7 +19314,7 @@ TEXT ·gemmAVX512StridedP1J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row797:
+row980:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -14816,25 +19325,25 @@ row797:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile798:
+tile981:
 	CMPQ   136(DI), $+1
-	JEQ    bias802
-	JGT    accumulate803
+	JEQ    bias985
+	JGT    accumulate986
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start804
+	JMP    start987
 
-bias802:
+bias985:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
 	VBROADCASTSS 8(BX), Z2
 	VBROADCASTSS 12(BX), Z3
-	JMP          start804
+	JMP          start987
 
-accumulate803:
+accumulate986:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -14844,17 +19353,17 @@ accumulate803:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
 
-start804:
+start987:
 	MOVQ 32(DI), R12
 
-run800:
+run983:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap801:
+tap984:
 	VMOVUPS          (AX), Z4
 	VFMADD231PS.BCST (CX), Z4, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z4, Z1
@@ -14863,19 +19372,19 @@ tap801:
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap801
+	JNZ              tap984
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run800
+	JNE              run983
 	CMPQ             144(DI), $+0
-	JEQ              store805
+	JEQ              store988
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
 	VMAXPS           Z2, Z31, Z2
 	VMAXPS           Z3, Z31, Z3
 
-store805:
+store988:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -14892,13 +19401,13 @@ store805:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile798
+	JNZ     tile981
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row797
+	JNZ     row980
 	VZEROUPPER
 	RET
 
@@ -14916,7 +19425,7 @@ TEXT ·gemmAVX512StridedP1J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row806:
+row989:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -14927,19 +19436,19 @@ row806:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile807:
+tile990:
 	CMPQ   136(DI), $+1
-	JEQ    bias811
-	JGT    accumulate812
+	JEQ    bias994
+	JGT    accumulate995
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start813
+	JMP    start996
 
-bias811:
+bias994:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -14947,9 +19456,9 @@ bias811:
 	VBROADCASTSS 12(BX), Z3
 	VBROADCASTSS 16(BX), Z4
 	VBROADCASTSS 20(BX), Z5
-	JMP          start813
+	JMP          start996
 
-accumulate812:
+accumulate995:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -14963,17 +19472,17 @@ accumulate812:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start813:
+start996:
 	MOVQ 32(DI), R12
 
-run809:
+run992:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap810:
+tap993:
 	VMOVUPS          (AX), Z6
 	VFMADD231PS.BCST (CX), Z6, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z6, Z1
@@ -14984,12 +19493,12 @@ tap810:
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap810
+	JNZ              tap993
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run809
+	JNE              run992
 	CMPQ             144(DI), $+0
-	JEQ              store814
+	JEQ              store997
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -14998,7 +19507,7 @@ tap810:
 	VMAXPS           Z4, Z31, Z4
 	VMAXPS           Z5, Z31, Z5
 
-store814:
+store997:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -15019,13 +19528,13 @@ store814:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile807
+	JNZ     tile990
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row806
+	JNZ     row989
 	VZEROUPPER
 	RET
 
@@ -15043,7 +19552,7 @@ TEXT ·gemmAVX512StridedP1J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row815:
+row998:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -15054,10 +19563,10 @@ row815:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile816:
+tile999:
 	CMPQ   136(DI), $+1
-	JEQ    bias820
-	JGT    accumulate821
+	JEQ    bias1003
+	JGT    accumulate1004
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15066,9 +19575,9 @@ tile816:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start822
+	JMP    start1005
 
-bias820:
+bias1003:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -15078,9 +19587,9 @@ bias820:
 	VBROADCASTSS 20(BX), Z5
 	VBROADCASTSS 24(BX), Z6
 	VBROADCASTSS 28(BX), Z7
-	JMP          start822
+	JMP          start1005
 
-accumulate821:
+accumulate1004:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -15098,17 +19607,17 @@ accumulate821:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start822:
+start1005:
 	MOVQ 32(DI), R12
 
-run818:
+run1001:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap819:
+tap1002:
 	VMOVUPS          (AX), Z8
 	VFMADD231PS.BCST (CX), Z8, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z8, Z1
@@ -15121,12 +19630,12 @@ tap819:
 	ADDQ             $+64, AX
 	ADDQ             120(DI), CX
 	DECQ             R11
-	JNZ              tap819
+	JNZ              tap1002
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run818
+	JNE              run1001
 	CMPQ             144(DI), $+0
-	JEQ              store823
+	JEQ              store1006
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -15137,7 +19646,7 @@ tap819:
 	VMAXPS           Z6, Z31, Z6
 	VMAXPS           Z7, Z31, Z7
 
-store823:
+store1006:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -15162,13 +19671,13 @@ store823:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile816
+	JNZ     tile999
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row815
+	JNZ     row998
 	VZEROUPPER
 	RET
 
@@ -15186,7 +19695,7 @@ TEXT ·gemmAVX512StridedP1J12(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row824:
+row1007:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -15197,10 +19706,10 @@ row824:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile825:
+tile1008:
 	CMPQ   136(DI), $+1
-	JEQ    bias829
-	JGT    accumulate830
+	JEQ    bias1012
+	JGT    accumulate1013
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15213,9 +19722,9 @@ tile825:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start831
+	JMP    start1014
 
-bias829:
+bias1012:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -15229,9 +19738,9 @@ bias829:
 	VBROADCASTSS 36(BX), Z9
 	VBROADCASTSS 40(BX), Z10
 	VBROADCASTSS 44(BX), Z11
-	JMP          start831
+	JMP          start1014
 
-accumulate830:
+accumulate1013:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -15257,10 +19766,10 @@ accumulate830:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start831:
+start1014:
 	MOVQ 32(DI), R12
 
-run827:
+run1010:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
@@ -15268,7 +19777,7 @@ run827:
 	ADDQ 232(DI), CX
 	LEAQ (CX)(R10*8), BX
 
-tap828:
+tap1011:
 	VMOVUPS          (AX), Z12
 	VFMADD231PS.BCST (CX), Z12, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z12, Z1
@@ -15286,12 +19795,12 @@ tap828:
 	ADDQ             120(DI), CX
 	ADDQ             120(DI), BX
 	DECQ             R11
-	JNZ              tap828
+	JNZ              tap1011
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run827
+	JNE              run1010
 	CMPQ             144(DI), $+0
-	JEQ              store832
+	JEQ              store1015
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -15306,7 +19815,7 @@ tap828:
 	VMAXPS           Z10, Z31, Z10
 	VMAXPS           Z11, Z31, Z11
 
-store832:
+store1015:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -15339,13 +19848,13 @@ store832:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile825
+	JNZ     tile1008
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row824
+	JNZ     row1007
 	VZEROUPPER
 	RET
 
@@ -15363,7 +19872,7 @@ TEXT ·gemmAVX512StridedP1J16(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row833:
+row1016:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -15374,10 +19883,10 @@ row833:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile834:
+tile1017:
 	CMPQ   136(DI), $+1
-	JEQ    bias838
-	JGT    accumulate839
+	JEQ    bias1021
+	JGT    accumulate1022
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15394,9 +19903,9 @@ tile834:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start840
+	JMP    start1023
 
-bias838:
+bias1021:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -15414,9 +19923,9 @@ bias838:
 	VBROADCASTSS 52(BX), Z13
 	VBROADCASTSS 56(BX), Z14
 	VBROADCASTSS 60(BX), Z15
-	JMP          start840
+	JMP          start1023
 
-accumulate839:
+accumulate1022:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -15450,10 +19959,10 @@ accumulate839:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start840:
+start1023:
 	MOVQ 32(DI), R12
 
-run836:
+run1019:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
@@ -15461,7 +19970,7 @@ run836:
 	ADDQ 232(DI), CX
 	LEAQ (CX)(R10*8), BX
 
-tap837:
+tap1020:
 	VMOVUPS          (AX), Z16
 	VFMADD231PS.BCST (CX), Z16, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z16, Z1
@@ -15483,12 +19992,12 @@ tap837:
 	ADDQ             120(DI), CX
 	ADDQ             120(DI), BX
 	DECQ             R11
-	JNZ              tap837
+	JNZ              tap1020
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run836
+	JNE              run1019
 	CMPQ             144(DI), $+0
-	JEQ              store841
+	JEQ              store1024
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -15507,7 +20016,7 @@ tap837:
 	VMAXPS           Z14, Z31, Z14
 	VMAXPS           Z15, Z31, Z15
 
-store841:
+store1024:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -15548,13 +20057,13 @@ store841:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile834
+	JNZ     tile1017
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row833
+	JNZ     row1016
 	VZEROUPPER
 	RET
 
@@ -15572,7 +20081,7 @@ TEXT ·gemmAVX512StridedP1J24(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row842:
+row1025:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -15583,10 +20092,10 @@ row842:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile843:
+tile1026:
 	CMPQ   136(DI), $+1
-	JEQ    bias847
-	JGT    accumulate848
+	JEQ    bias1030
+	JGT    accumulate1031
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -15611,9 +20120,9 @@ tile843:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start849
+	JMP    start1032
 
-bias847:
+bias1030:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VBROADCASTSS 4(BX), Z1
@@ -15639,9 +20148,9 @@ bias847:
 	VBROADCASTSS 84(BX), Z21
 	VBROADCASTSS 88(BX), Z22
 	VBROADCASTSS 92(BX), Z23
-	JMP          start849
+	JMP          start1032
 
-accumulate848:
+accumulate1031:
 	MOVQ    176(DI), DX
 	VMOVUPS (DX), Z0
 	ADDQ    104(DI), DX
@@ -15691,10 +20200,10 @@ accumulate848:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start849:
+start1032:
 	MOVQ 32(DI), R12
 
-run845:
+run1028:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
@@ -15703,7 +20212,7 @@ run845:
 	LEAQ (CX)(R10*8), BX
 	LEAQ (BX)(R10*8), DX
 
-tap846:
+tap1029:
 	VMOVUPS          (AX), Z24
 	VFMADD231PS.BCST (CX), Z24, Z0
 	VFMADD231PS.BCST (CX)(R10*1), Z24, Z1
@@ -15734,12 +20243,12 @@ tap846:
 	ADDQ             120(DI), BX
 	ADDQ             120(DI), DX
 	DECQ             R11
-	JNZ              tap846
+	JNZ              tap1029
 	ADDQ             $+24, R12
 	CMPQ             R12, 40(DI)
-	JNE              run845
+	JNE              run1028
 	CMPQ             144(DI), $+0
-	JEQ              store850
+	JEQ              store1033
 	VPXORD           Z31, Z31, Z31
 	VMAXPS           Z0, Z31, Z0
 	VMAXPS           Z1, Z31, Z1
@@ -15766,7 +20275,7 @@ tap846:
 	VMAXPS           Z22, Z31, Z22
 	VMAXPS           Z23, Z31, Z23
 
-store850:
+store1033:
 	MOVQ    176(DI), DX
 	VMOVUPS Z0, (DX)
 	ADDQ    104(DI), DX
@@ -15823,13 +20332,13 @@ store850:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile843
+	JNZ     tile1026
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row842
+	JNZ     row1025
 	VZEROUPPER
 	RET
 
@@ -15847,7 +20356,7 @@ TEXT ·gemmAVX512StridedP2J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row851:
+row1034:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -15858,21 +20367,21 @@ row851:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile852:
+tile1035:
 	CMPQ   136(DI), $+1
-	JEQ    bias856
-	JGT    accumulate857
+	JEQ    bias1039
+	JGT    accumulate1040
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
-	JMP    start858
+	JMP    start1041
 
-bias856:
+bias1039:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
-	JMP          start858
+	JMP          start1041
 
-accumulate857:
+accumulate1040:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -15880,17 +20389,17 @@ accumulate857:
 	MOVQ    BX, DX
 	VMOVUPS (DX), Z1
 
-start858:
+start1041:
 	MOVQ 32(DI), R12
 
-run854:
+run1037:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap855:
+tap1038:
 	VBROADCASTSS (CX), Z2
 	VMOVUPS      (AX), Z3
 	VFMADD231PS  Z3, Z2, Z0
@@ -15899,17 +20408,17 @@ tap855:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap855
+	JNZ          tap1038
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run854
+	JNE          run1037
 	CMPQ         144(DI), $+0
-	JEQ          store859
+	JEQ          store1042
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 
-store859:
+store1042:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -15924,13 +20433,13 @@ store859:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile852
+	JNZ     tile1035
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row851
+	JNZ     row1034
 	VZEROUPPER
 	RET
 
@@ -15948,7 +20457,7 @@ TEXT ·gemmAVX512StridedP2J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row860:
+row1043:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -15959,25 +20468,25 @@ row860:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile861:
+tile1044:
 	CMPQ   136(DI), $+1
-	JEQ    bias865
-	JGT    accumulate866
+	JEQ    bias1048
+	JGT    accumulate1049
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start867
+	JMP    start1050
 
-bias865:
+bias1048:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
 	VBROADCASTSS 4(BX), Z1
 	VMOVAPS      Z1, Z3
-	JMP          start867
+	JMP          start1050
 
-accumulate866:
+accumulate1049:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -15989,17 +20498,17 @@ accumulate866:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z3
 
-start867:
+start1050:
 	MOVQ 32(DI), R12
 
-run863:
+run1046:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap864:
+tap1047:
 	VMOVUPS      (AX), Z4
 	VMOVUPS      (AX)(R8*1), Z5
 	VBROADCASTSS (CX), Z6
@@ -16011,19 +20520,19 @@ tap864:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap864
+	JNZ          tap1047
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run863
+	JNE          run1046
 	CMPQ         144(DI), $+0
-	JEQ          store868
+	JEQ          store1051
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 	VMAXPS       Z3, Z31, Z3
 
-store868:
+store1051:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -16042,13 +20551,13 @@ store868:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile861
+	JNZ     tile1044
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row860
+	JNZ     row1043
 	VZEROUPPER
 	RET
 
@@ -16066,7 +20575,7 @@ TEXT ·gemmAVX512StridedP2J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row869:
+row1052:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -16077,19 +20586,19 @@ row869:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile870:
+tile1053:
 	CMPQ   136(DI), $+1
-	JEQ    bias874
-	JGT    accumulate875
+	JEQ    bias1057
+	JGT    accumulate1058
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start876
+	JMP    start1059
 
-bias874:
+bias1057:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -16097,9 +20606,9 @@ bias874:
 	VMOVAPS      Z1, Z4
 	VBROADCASTSS 8(BX), Z2
 	VMOVAPS      Z2, Z5
-	JMP          start876
+	JMP          start1059
 
-accumulate875:
+accumulate1058:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -16115,17 +20624,17 @@ accumulate875:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start876:
+start1059:
 	MOVQ 32(DI), R12
 
-run872:
+run1055:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap873:
+tap1056:
 	VMOVUPS      (AX), Z6
 	VMOVUPS      (AX)(R8*1), Z7
 	VBROADCASTSS (CX), Z8
@@ -16140,12 +20649,12 @@ tap873:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap873
+	JNZ          tap1056
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run872
+	JNE          run1055
 	CMPQ         144(DI), $+0
-	JEQ          store877
+	JEQ          store1060
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -16154,7 +20663,7 @@ tap873:
 	VMAXPS       Z4, Z31, Z4
 	VMAXPS       Z5, Z31, Z5
 
-store877:
+store1060:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -16177,13 +20686,13 @@ store877:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile870
+	JNZ     tile1053
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row869
+	JNZ     row1052
 	VZEROUPPER
 	RET
 
@@ -16201,7 +20710,7 @@ TEXT ·gemmAVX512StridedP2J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row878:
+row1061:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -16212,10 +20721,10 @@ row878:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile879:
+tile1062:
 	CMPQ   136(DI), $+1
-	JEQ    bias883
-	JGT    accumulate884
+	JEQ    bias1066
+	JGT    accumulate1067
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -16224,9 +20733,9 @@ tile879:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start885
+	JMP    start1068
 
-bias883:
+bias1066:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -16236,9 +20745,9 @@ bias883:
 	VMOVAPS      Z2, Z6
 	VBROADCASTSS 12(BX), Z3
 	VMOVAPS      Z3, Z7
-	JMP          start885
+	JMP          start1068
 
-accumulate884:
+accumulate1067:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -16258,17 +20767,17 @@ accumulate884:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start885:
+start1068:
 	MOVQ 32(DI), R12
 
-run881:
+run1064:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap882:
+tap1065:
 	VMOVUPS      (AX), Z8
 	VMOVUPS      (AX)(R8*1), Z9
 	VBROADCASTSS (CX), Z10
@@ -16286,12 +20795,12 @@ tap882:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap882
+	JNZ          tap1065
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run881
+	JNE          run1064
 	CMPQ         144(DI), $+0
-	JEQ          store886
+	JEQ          store1069
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -16302,7 +20811,7 @@ tap882:
 	VMAXPS       Z6, Z31, Z6
 	VMAXPS       Z7, Z31, Z7
 
-store886:
+store1069:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -16329,13 +20838,13 @@ store886:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile879
+	JNZ     tile1062
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row878
+	JNZ     row1061
 	VZEROUPPER
 	RET
 
@@ -16353,7 +20862,7 @@ TEXT ·gemmAVX512StridedP2J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row887:
+row1070:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -16364,10 +20873,10 @@ row887:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile888:
+tile1071:
 	CMPQ   136(DI), $+1
-	JEQ    bias892
-	JGT    accumulate893
+	JEQ    bias1075
+	JGT    accumulate1076
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -16380,9 +20889,9 @@ tile888:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start894
+	JMP    start1077
 
-bias892:
+bias1075:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -16396,9 +20905,9 @@ bias892:
 	VMOVAPS      Z4, Z10
 	VBROADCASTSS 20(BX), Z5
 	VMOVAPS      Z5, Z11
-	JMP          start894
+	JMP          start1077
 
-accumulate893:
+accumulate1076:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -16426,17 +20935,17 @@ accumulate893:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start894:
+start1077:
 	MOVQ 32(DI), R12
 
-run890:
+run1073:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap891:
+tap1074:
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R8*1), Z13
 	VBROADCASTSS (CX), Z14
@@ -16460,12 +20969,12 @@ tap891:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap891
+	JNZ          tap1074
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run890
+	JNE          run1073
 	CMPQ         144(DI), $+0
-	JEQ          store895
+	JEQ          store1078
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -16480,7 +20989,7 @@ tap891:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store895:
+store1078:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -16515,13 +21024,13 @@ store895:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile888
+	JNZ     tile1071
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row887
+	JNZ     row1070
 	VZEROUPPER
 	RET
 
@@ -16539,7 +21048,7 @@ TEXT ·gemmAVX512StridedP2J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row896:
+row1079:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -16550,10 +21059,10 @@ row896:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile897:
+tile1080:
 	CMPQ   136(DI), $+1
-	JEQ    bias901
-	JGT    accumulate902
+	JEQ    bias1084
+	JGT    accumulate1085
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -16570,9 +21079,9 @@ tile897:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start903
+	JMP    start1086
 
-bias901:
+bias1084:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
@@ -16590,9 +21099,9 @@ bias901:
 	VMOVAPS      Z6, Z14
 	VBROADCASTSS 28(BX), Z7
 	VMOVAPS      Z7, Z15
-	JMP          start903
+	JMP          start1086
 
-accumulate902:
+accumulate1085:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -16628,17 +21137,17 @@ accumulate902:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start903:
+start1086:
 	MOVQ 32(DI), R12
 
-run899:
+run1082:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap900:
+tap1083:
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R8*1), Z17
 	VBROADCASTSS (CX), Z18
@@ -16668,12 +21177,12 @@ tap900:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap900
+	JNZ          tap1083
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run899
+	JNE          run1082
 	CMPQ         144(DI), $+0
-	JEQ          store904
+	JEQ          store1087
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -16692,7 +21201,7 @@ tap900:
 	VMAXPS       Z14, Z31, Z14
 	VMAXPS       Z15, Z31, Z15
 
-store904:
+store1087:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -16735,13 +21244,13 @@ store904:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile897
+	JNZ     tile1080
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row896
+	JNZ     row1079
 	VZEROUPPER
 	RET
 
@@ -16759,7 +21268,7 @@ TEXT ·gemmAVX512StridedP2J12(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row905:
+row1088:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -16770,10 +21279,10 @@ row905:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile906:
+tile1089:
 	CMPQ   136(DI), $+1
-	JEQ    bias910
-	JGT    accumulate911
+	JEQ    bias1093
+	JGT    accumulate1094
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -16798,9 +21307,9 @@ tile906:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start912
+	JMP    start1095
 
-bias910:
+bias1093:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z12
@@ -16826,9 +21335,9 @@ bias910:
 	VMOVAPS      Z10, Z22
 	VBROADCASTSS 44(BX), Z11
 	VMOVAPS      Z11, Z23
-	JMP          start912
+	JMP          start1095
 
-accumulate911:
+accumulate1094:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -16880,10 +21389,10 @@ accumulate911:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start912:
+start1095:
 	MOVQ 32(DI), R12
 
-run908:
+run1091:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
@@ -16891,7 +21400,7 @@ run908:
 	ADDQ 232(DI), CX
 	LEAQ (CX)(R10*8), BX
 
-tap909:
+tap1092:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VBROADCASTSS (CX), Z26
@@ -16934,12 +21443,12 @@ tap909:
 	ADDQ         120(DI), CX
 	ADDQ         120(DI), BX
 	DECQ         R11
-	JNZ          tap909
+	JNZ          tap1092
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run908
+	JNE          run1091
 	CMPQ         144(DI), $+0
-	JEQ          store913
+	JEQ          store1096
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -16966,7 +21475,7 @@ tap909:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store913:
+store1096:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -17025,13 +21534,13 @@ store913:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile906
+	JNZ     tile1089
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row905
+	JNZ     row1088
 	VZEROUPPER
 	RET
 
@@ -17049,7 +21558,7 @@ TEXT ·gemmAVX512StridedP3J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row914:
+row1097:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -17060,23 +21569,23 @@ row914:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile915:
+tile1098:
 	CMPQ   136(DI), $+1
-	JEQ    bias919
-	JGT    accumulate920
+	JEQ    bias1102
+	JGT    accumulate1103
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	JMP    start921
+	JMP    start1104
 
-bias919:
+bias1102:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
-	JMP          start921
+	JMP          start1104
 
-accumulate920:
+accumulate1103:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -17088,17 +21597,17 @@ accumulate920:
 	MOVQ    BX, DX
 	VMOVUPS (DX), Z2
 
-start921:
+start1104:
 	MOVQ 32(DI), R12
 
-run917:
+run1100:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap918:
+tap1101:
 	VBROADCASTSS (CX), Z3
 	VMOVUPS      (AX), Z4
 	VFMADD231PS  Z4, Z3, Z0
@@ -17109,18 +21618,18 @@ tap918:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap918
+	JNZ          tap1101
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run917
+	JNE          run1100
 	CMPQ         144(DI), $+0
-	JEQ          store922
+	JEQ          store1105
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 
-store922:
+store1105:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -17139,13 +21648,13 @@ store922:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile915
+	JNZ     tile1098
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row914
+	JNZ     row1097
 	VZEROUPPER
 	RET
 
@@ -17163,7 +21672,7 @@ TEXT ·gemmAVX512StridedP3J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row923:
+row1106:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -17174,19 +21683,19 @@ row923:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile924:
+tile1107:
 	CMPQ   136(DI), $+1
-	JEQ    bias928
-	JGT    accumulate929
+	JEQ    bias1111
+	JGT    accumulate1112
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
-	JMP    start930
+	JMP    start1113
 
-bias928:
+bias1111:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
@@ -17194,9 +21703,9 @@ bias928:
 	VBROADCASTSS 4(BX), Z1
 	VMOVAPS      Z1, Z3
 	VMOVAPS      Z1, Z5
-	JMP          start930
+	JMP          start1113
 
-accumulate929:
+accumulate1112:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -17214,17 +21723,17 @@ accumulate929:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z5
 
-start930:
+start1113:
 	MOVQ 32(DI), R12
 
-run926:
+run1109:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap927:
+tap1110:
 	VBROADCASTSS (CX), Z6
 	VBROADCASTSS (CX)(R10*1), Z7
 	VMOVUPS      (AX), Z8
@@ -17239,12 +21748,12 @@ tap927:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap927
+	JNZ          tap1110
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run926
+	JNE          run1109
 	CMPQ         144(DI), $+0
-	JEQ          store931
+	JEQ          store1114
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -17253,7 +21762,7 @@ tap927:
 	VMAXPS       Z4, Z31, Z4
 	VMAXPS       Z5, Z31, Z5
 
-store931:
+store1114:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -17278,13 +21787,13 @@ store931:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile924
+	JNZ     tile1107
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row923
+	JNZ     row1106
 	VZEROUPPER
 	RET
 
@@ -17302,7 +21811,7 @@ TEXT ·gemmAVX512StridedP3J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row932:
+row1115:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -17313,10 +21822,10 @@ row932:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile933:
+tile1116:
 	CMPQ   136(DI), $+1
-	JEQ    bias937
-	JGT    accumulate938
+	JEQ    bias1120
+	JGT    accumulate1121
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -17326,9 +21835,9 @@ tile933:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	VPXORD Z8, Z8, Z8
-	JMP    start939
+	JMP    start1122
 
-bias937:
+bias1120:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -17339,9 +21848,9 @@ bias937:
 	VBROADCASTSS 8(BX), Z2
 	VMOVAPS      Z2, Z5
 	VMOVAPS      Z2, Z8
-	JMP          start939
+	JMP          start1122
 
-accumulate938:
+accumulate1121:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -17365,17 +21874,17 @@ accumulate938:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z8
 
-start939:
+start1122:
 	MOVQ 32(DI), R12
 
-run935:
+run1118:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap936:
+tap1119:
 	VMOVUPS      (AX), Z9
 	VMOVUPS      (AX)(R8*1), Z10
 	VMOVUPS      (AX)(R8*2), Z11
@@ -17394,12 +21903,12 @@ tap936:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap936
+	JNZ          tap1119
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run935
+	JNE          run1118
 	CMPQ         144(DI), $+0
-	JEQ          store940
+	JEQ          store1123
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -17411,7 +21920,7 @@ tap936:
 	VMAXPS       Z7, Z31, Z7
 	VMAXPS       Z8, Z31, Z8
 
-store940:
+store1123:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -17442,13 +21951,13 @@ store940:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile933
+	JNZ     tile1116
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row932
+	JNZ     row1115
 	VZEROUPPER
 	RET
 
@@ -17466,7 +21975,7 @@ TEXT ·gemmAVX512StridedP3J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row941:
+row1124:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -17477,10 +21986,10 @@ row941:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile942:
+tile1125:
 	CMPQ   136(DI), $+1
-	JEQ    bias946
-	JGT    accumulate947
+	JEQ    bias1129
+	JGT    accumulate1130
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -17493,9 +22002,9 @@ tile942:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start948
+	JMP    start1131
 
-bias946:
+bias1129:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -17509,9 +22018,9 @@ bias946:
 	VBROADCASTSS 12(BX), Z3
 	VMOVAPS      Z3, Z7
 	VMOVAPS      Z3, Z11
-	JMP          start948
+	JMP          start1131
 
-accumulate947:
+accumulate1130:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -17541,17 +22050,17 @@ accumulate947:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start948:
+start1131:
 	MOVQ 32(DI), R12
 
-run944:
+run1127:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap945:
+tap1128:
 	VMOVUPS      (AX), Z12
 	VMOVUPS      (AX)(R8*1), Z13
 	VMOVUPS      (AX)(R8*2), Z14
@@ -17574,12 +22083,12 @@ tap945:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap945
+	JNZ          tap1128
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run944
+	JNE          run1127
 	CMPQ         144(DI), $+0
-	JEQ          store949
+	JEQ          store1132
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -17594,7 +22103,7 @@ tap945:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store949:
+store1132:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -17631,13 +22140,13 @@ store949:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile942
+	JNZ     tile1125
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row941
+	JNZ     row1124
 	VZEROUPPER
 	RET
 
@@ -17655,7 +22164,7 @@ TEXT ·gemmAVX512StridedP3J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row950:
+row1133:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -17666,10 +22175,10 @@ row950:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile951:
+tile1134:
 	CMPQ   136(DI), $+1
-	JEQ    bias955
-	JGT    accumulate956
+	JEQ    bias1138
+	JGT    accumulate1139
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -17688,9 +22197,9 @@ tile951:
 	VPXORD Z15, Z15, Z15
 	VPXORD Z16, Z16, Z16
 	VPXORD Z17, Z17, Z17
-	JMP    start957
+	JMP    start1140
 
-bias955:
+bias1138:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -17710,9 +22219,9 @@ bias955:
 	VBROADCASTSS 20(BX), Z5
 	VMOVAPS      Z5, Z11
 	VMOVAPS      Z5, Z17
-	JMP          start957
+	JMP          start1140
 
-accumulate956:
+accumulate1139:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -17754,17 +22263,17 @@ accumulate956:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z17
 
-start957:
+start1140:
 	MOVQ 32(DI), R12
 
-run953:
+run1136:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap954:
+tap1137:
 	VMOVUPS      (AX), Z18
 	VMOVUPS      (AX)(R8*1), Z19
 	VMOVUPS      (AX)(R8*2), Z20
@@ -17795,12 +22304,12 @@ tap954:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap954
+	JNZ          tap1137
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run953
+	JNE          run1136
 	CMPQ         144(DI), $+0
-	JEQ          store958
+	JEQ          store1141
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -17821,7 +22330,7 @@ tap954:
 	VMAXPS       Z16, Z31, Z16
 	VMAXPS       Z17, Z31, Z17
 
-store958:
+store1141:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -17870,13 +22379,13 @@ store958:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile951
+	JNZ     tile1134
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row950
+	JNZ     row1133
 	VZEROUPPER
 	RET
 
@@ -17894,7 +22403,7 @@ TEXT ·gemmAVX512StridedP3J8(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row959:
+row1142:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -17905,10 +22414,10 @@ row959:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile960:
+tile1143:
 	CMPQ   136(DI), $+1
-	JEQ    bias964
-	JGT    accumulate965
+	JEQ    bias1147
+	JGT    accumulate1148
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -17933,9 +22442,9 @@ tile960:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start966
+	JMP    start1149
 
-bias964:
+bias1147:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z8
@@ -17961,9 +22470,9 @@ bias964:
 	VBROADCASTSS 28(BX), Z7
 	VMOVAPS      Z7, Z15
 	VMOVAPS      Z7, Z23
-	JMP          start966
+	JMP          start1149
 
-accumulate965:
+accumulate1148:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -18017,17 +22526,17 @@ accumulate965:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start966:
+start1149:
 	MOVQ 32(DI), R12
 
-run962:
+run1145:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap963:
+tap1146:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VMOVUPS      (AX)(R8*2), Z26
@@ -18066,12 +22575,12 @@ tap963:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap963
+	JNZ          tap1146
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run962
+	JNE          run1145
 	CMPQ         144(DI), $+0
-	JEQ          store967
+	JEQ          store1150
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -18098,7 +22607,7 @@ tap963:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store967:
+store1150:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -18159,13 +22668,13 @@ store967:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile960
+	JNZ     tile1143
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row959
+	JNZ     row1142
 	VZEROUPPER
 	RET
 
@@ -18184,7 +22693,7 @@ TEXT ·gemmAVX512StridedP4J1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row968:
+row1151:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -18195,25 +22704,25 @@ row968:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile969:
+tile1152:
 	CMPQ   136(DI), $+1
-	JEQ    bias973
-	JGT    accumulate974
+	JEQ    bias1156
+	JGT    accumulate1157
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start975
+	JMP    start1158
 
-bias973:
+bias1156:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z3
-	JMP          start975
+	JMP          start1158
 
-accumulate974:
+accumulate1157:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -18229,17 +22738,17 @@ accumulate974:
 	MOVQ    BX, DX
 	VMOVUPS (DX), Z3
 
-start975:
+start1158:
 	MOVQ 32(DI), R12
 
-run971:
+run1154:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap972:
+tap1155:
 	VBROADCASTSS (CX), Z4
 	VMOVUPS      (AX), Z5
 	VFMADD231PS  Z5, Z4, Z0
@@ -18252,19 +22761,19 @@ tap972:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap972
+	JNZ          tap1155
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run971
+	JNE          run1154
 	CMPQ         144(DI), $+0
-	JEQ          store976
+	JEQ          store1159
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
 	VMAXPS       Z2, Z31, Z2
 	VMAXPS       Z3, Z31, Z3
 
-store976:
+store1159:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -18287,13 +22796,13 @@ store976:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile969
+	JNZ     tile1152
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row968
+	JNZ     row1151
 	VZEROUPPER
 	RET
 
@@ -18312,7 +22821,7 @@ TEXT ·gemmAVX512StridedP4J2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row977:
+row1160:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -18323,10 +22832,10 @@ row977:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile978:
+tile1161:
 	CMPQ   136(DI), $+1
-	JEQ    bias982
-	JGT    accumulate983
+	JEQ    bias1165
+	JGT    accumulate1166
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -18335,9 +22844,9 @@ tile978:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start984
+	JMP    start1167
 
-bias982:
+bias1165:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
@@ -18347,9 +22856,9 @@ bias982:
 	VMOVAPS      Z1, Z3
 	VMOVAPS      Z1, Z5
 	VMOVAPS      Z1, Z7
-	JMP          start984
+	JMP          start1167
 
-accumulate983:
+accumulate1166:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -18373,17 +22882,17 @@ accumulate983:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z7
 
-start984:
+start1167:
 	MOVQ 32(DI), R12
 
-run980:
+run1163:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap981:
+tap1164:
 	VBROADCASTSS (CX), Z8
 	VBROADCASTSS (CX)(R10*1), Z9
 	VMOVUPS      (AX), Z10
@@ -18401,12 +22910,12 @@ tap981:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap981
+	JNZ          tap1164
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run980
+	JNE          run1163
 	CMPQ         144(DI), $+0
-	JEQ          store985
+	JEQ          store1168
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -18417,7 +22926,7 @@ tap981:
 	VMAXPS       Z6, Z31, Z6
 	VMAXPS       Z7, Z31, Z7
 
-store985:
+store1168:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -18448,13 +22957,13 @@ store985:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile978
+	JNZ     tile1161
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row977
+	JNZ     row1160
 	VZEROUPPER
 	RET
 
@@ -18473,7 +22982,7 @@ TEXT ·gemmAVX512StridedP4J3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row986:
+row1169:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -18484,10 +22993,10 @@ row986:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile987:
+tile1170:
 	CMPQ   136(DI), $+1
-	JEQ    bias991
-	JGT    accumulate992
+	JEQ    bias1174
+	JGT    accumulate1175
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -18500,9 +23009,9 @@ tile987:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start993
+	JMP    start1176
 
-bias991:
+bias1174:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -18516,9 +23025,9 @@ bias991:
 	VMOVAPS      Z2, Z5
 	VMOVAPS      Z2, Z8
 	VMOVAPS      Z2, Z11
-	JMP          start993
+	JMP          start1176
 
-accumulate992:
+accumulate1175:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -18550,17 +23059,17 @@ accumulate992:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z11
 
-start993:
+start1176:
 	MOVQ 32(DI), R12
 
-run989:
+run1172:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap990:
+tap1173:
 	VBROADCASTSS (CX), Z12
 	VBROADCASTSS (CX)(R10*1), Z13
 	VBROADCASTSS (CX)(R10*2), Z14
@@ -18583,12 +23092,12 @@ tap990:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap990
+	JNZ          tap1173
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run989
+	JNE          run1172
 	CMPQ         144(DI), $+0
-	JEQ          store994
+	JEQ          store1177
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -18603,7 +23112,7 @@ tap990:
 	VMAXPS       Z10, Z31, Z10
 	VMAXPS       Z11, Z31, Z11
 
-store994:
+store1177:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -18642,13 +23151,13 @@ store994:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile987
+	JNZ     tile1170
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row986
+	JNZ     row1169
 	VZEROUPPER
 	RET
 
@@ -18667,7 +23176,7 @@ TEXT ·gemmAVX512StridedP4J4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row995:
+row1178:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -18678,10 +23187,10 @@ row995:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile996:
+tile1179:
 	CMPQ   136(DI), $+1
-	JEQ    bias1000
-	JGT    accumulate1001
+	JEQ    bias1183
+	JGT    accumulate1184
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -18698,9 +23207,9 @@ tile996:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start1002
+	JMP    start1185
 
-bias1000:
+bias1183:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -18718,9 +23227,9 @@ bias1000:
 	VMOVAPS      Z3, Z7
 	VMOVAPS      Z3, Z11
 	VMOVAPS      Z3, Z15
-	JMP          start1002
+	JMP          start1185
 
-accumulate1001:
+accumulate1184:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -18760,17 +23269,17 @@ accumulate1001:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z15
 
-start1002:
+start1185:
 	MOVQ 32(DI), R12
 
-run998:
+run1181:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap999:
+tap1182:
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R8*1), Z17
 	VMOVUPS      (AX)(R8*2), Z18
@@ -18798,12 +23307,12 @@ tap999:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap999
+	JNZ          tap1182
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run998
+	JNE          run1181
 	CMPQ         144(DI), $+0
-	JEQ          store1003
+	JEQ          store1186
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -18822,7 +23331,7 @@ tap999:
 	VMAXPS       Z14, Z31, Z14
 	VMAXPS       Z15, Z31, Z15
 
-store1003:
+store1186:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -18869,13 +23378,13 @@ store1003:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile996
+	JNZ     tile1179
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row995
+	JNZ     row1178
 	VZEROUPPER
 	RET
 
@@ -18894,7 +23403,7 @@ TEXT ·gemmAVX512StridedP4J6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row1004:
+row1187:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -18905,10 +23414,10 @@ row1004:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile1005:
+tile1188:
 	CMPQ   136(DI), $+1
-	JEQ    bias1009
-	JGT    accumulate1010
+	JEQ    bias1192
+	JGT    accumulate1193
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -18933,9 +23442,9 @@ tile1005:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start1011
+	JMP    start1194
 
-bias1009:
+bias1192:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -18961,9 +23470,9 @@ bias1009:
 	VMOVAPS      Z5, Z11
 	VMOVAPS      Z5, Z17
 	VMOVAPS      Z5, Z23
-	JMP          start1011
+	JMP          start1194
 
-accumulate1010:
+accumulate1193:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -19019,17 +23528,17 @@ accumulate1010:
 	ADDQ    104(DI), DX
 	VMOVUPS (DX), Z23
 
-start1011:
+start1194:
 	MOVQ 32(DI), R12
 
-run1007:
+run1190:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap1008:
+tap1191:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VMOVUPS      (AX)(R8*2), Z26
@@ -19067,12 +23576,12 @@ tap1008:
 	ADDQ         $+64, AX
 	ADDQ         120(DI), CX
 	DECQ         R11
-	JNZ          tap1008
+	JNZ          tap1191
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run1007
+	JNE          run1190
 	CMPQ         144(DI), $+0
-	JEQ          store1012
+	JEQ          store1195
 	VPXORD       Z31, Z31, Z31
 	VMAXPS       Z0, Z31, Z0
 	VMAXPS       Z1, Z31, Z1
@@ -19099,7 +23608,7 @@ tap1008:
 	VMAXPS       Z22, Z31, Z22
 	VMAXPS       Z23, Z31, Z23
 
-store1012:
+store1195:
 	MOVQ    176(DI), DX
 	MOVQ    DX, BX
 	ADDQ    96(DI), BX
@@ -19162,13 +23671,13 @@ store1012:
 	MOVQ    224(DI), BX
 	ADDQ    BX, 240(DI)
 	DECQ    168(DI)
-	JNZ     tile1005
+	JNZ     tile1188
 	MOVQ    64(DI), BX
 	ADDQ    BX, 152(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 160(DI)
 	DECQ    48(DI)
-	JNZ     row1004
+	JNZ     row1187
 	VZEROUPPER
 	RET
 
@@ -19185,7 +23694,7 @@ TEXT ·gemmAVX512WindowJ1(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row1013:
+row1196:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -19196,33 +23705,33 @@ row1013:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile1014:
+tile1197:
 	CMPQ   136(DI), $+1
-	JEQ    bias1018
+	JEQ    bias1201
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	JMP    start1020
+	JMP    start1203
 
-bias1018:
+bias1201:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z1
 	VMOVAPS      Z0, Z2
 	VMOVAPS      Z0, Z3
 
-start1020:
+start1203:
 	MOVQ 32(DI), R12
 
-run1016:
+run1199:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap1017:
+tap1200:
 	VBROADCASTSS (CX), Z4
 	VMOVUPS      (AX), Z5
 	VFMADD231PS  Z5, Z4, Z0
@@ -19235,16 +23744,16 @@ tap1017:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap1017
+	JNZ          tap1200
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run1016
+	JNE          run1199
 	CMPQ         144(DI), $+0
-	JEQ          linear1021
+	JEQ          linear1204
 	VPXORD       Z4, Z4, Z4
 	VMAXPS       Z0, Z4, Z0
 
-linear1021:
+linear1204:
 	MOVQ       176(DI), DX
 	MOVQ       208(DI), R14
 	KXNORW     K4, K4, K4
@@ -19253,19 +23762,21 @@ linear1021:
 	VCMPPS     $0x07, Z2, Z3, K5, K5
 	KANDW      K4, K5, K4
 	KORTESTW   K4, K4
-	JCC        nan1022
+	JCC        nan1205
 	TESTQ      R14, R14
-	JZ         values1023
+	JZ         values1206
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X5, X5, X5
-	VPABSB     X5, X5
+	VPTERNLOGD $0xff, X9, X9, X9
+	VPABSB     X9, X5
 	VPADDB     X5, X5, X6
 	VPADDB     X5, X6, X7
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z1, K1
 	VMAXPS     Z0, Z1, Z0
 	VCMPPS     $0x1e, Z2, Z3, K2
@@ -19273,32 +23784,36 @@ linear1021:
 	VCMPPS     $0x1e, Z0, Z2, K3
 	VMAXPS     Z0, Z2, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X5, K1, X4
 	VPBLENDMB  X7, X6, K2, X8
 	VMOVDQU8   X8, K3, X4
+	VMOVDQU8   X9, K6, X4
 	VMOVDQU8   X4, (R15)
-	JMP        done1024
+	JMP        done1207
 
-values1023:
+values1206:
 	VMAXPS  Z0, Z1, Z0
 	VMAXPS  Z2, Z3, Z2
 	VMAXPS  Z0, Z2, Z0
 	VMOVUPS Z0, (DX)
-	JMP     done1024
+	JMP     done1207
 
-nan1022:
+nan1205:
 	TESTQ      R14, R14
-	JZ         values1025
+	JZ         values1208
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X5, X5, X5
-	VPABSB     X5, X5
+	VPTERNLOGD $0xff, X9, X9, X9
+	VPABSB     X9, X5
 	VPADDB     X5, X5, X6
 	VPADDB     X5, X6, X7
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z1, K1
 	VCMPPS     $0x03, Z1, Z1, K6
 	KORW       K1, K6, K1
@@ -19312,13 +23827,15 @@ nan1022:
 	KORW       K3, K6, K3
 	VMOVAPS    Z2, K3, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X5, K1, X4
 	VPBLENDMB  X7, X6, K2, X8
 	VMOVDQU8   X8, K3, X4
+	VMOVDQU8   X9, K6, X4
 	VMOVDQU8   X4, (R15)
-	JMP        done1024
+	JMP        done1207
 
-values1025:
+values1208:
 	VCMPPS  $0x1e, Z0, Z1, K1
 	VCMPPS  $0x03, Z1, Z1, K6
 	KORW    K1, K6, K1
@@ -19333,18 +23850,18 @@ values1025:
 	VMOVAPS Z2, K3, Z0
 	VMOVUPS Z0, (DX)
 
-done1024:
+done1207:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	DECQ 168(DI)
-	JNZ  tile1014
+	JNZ  tile1197
 	MOVQ 64(DI), BX
 	ADDQ BX, 152(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 160(DI)
 	DECQ 48(DI)
-	JNZ  row1013
+	JNZ  row1196
 	VZEROUPPER
 	RET
 
@@ -19361,7 +23878,7 @@ TEXT ·gemmAVX512WindowJ2(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row1026:
+row1209:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -19372,9 +23889,9 @@ row1026:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile1027:
+tile1210:
 	CMPQ   136(DI), $+1
-	JEQ    bias1031
+	JEQ    bias1214
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -19383,9 +23900,9 @@ tile1027:
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
-	JMP    start1033
+	JMP    start1216
 
-bias1031:
+bias1214:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z2
@@ -19396,17 +23913,17 @@ bias1031:
 	VMOVAPS      Z1, Z5
 	VMOVAPS      Z1, Z7
 
-start1033:
+start1216:
 	MOVQ 32(DI), R12
 
-run1029:
+run1212:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap1030:
+tap1213:
 	VBROADCASTSS (CX), Z8
 	VBROADCASTSS 4(CX), Z9
 	VMOVUPS      (AX), Z10
@@ -19424,17 +23941,17 @@ tap1030:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap1030
+	JNZ          tap1213
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run1029
+	JNE          run1212
 	CMPQ         144(DI), $+0
-	JEQ          linear1034
+	JEQ          linear1217
 	VPXORD       Z8, Z8, Z8
 	VMAXPS       Z0, Z8, Z0
 	VMAXPS       Z1, Z8, Z1
 
-linear1034:
+linear1217:
 	MOVQ       176(DI), DX
 	MOVQ       208(DI), R14
 	KXNORW     K4, K4, K4
@@ -19445,19 +23962,21 @@ linear1034:
 	VCMPPS     $0x07, Z5, Z7, K5, K5
 	KANDW      K4, K5, K4
 	KORTESTW   K4, K4
-	JCC        nan1035
+	JCC        nan1218
 	TESTQ      R14, R14
-	JZ         values1036
+	JZ         values1219
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X9, X9, X9
-	VPABSB     X9, X9
+	VPTERNLOGD $0xff, X13, X13, X13
+	VPABSB     X13, X9
 	VPADDB     X9, X9, X10
 	VPADDB     X9, X10, X11
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z2, K1
 	VMAXPS     Z0, Z2, Z0
 	VCMPPS     $0x1e, Z4, Z6, K2
@@ -19465,9 +23984,11 @@ linear1034:
 	VCMPPS     $0x1e, Z0, Z4, K3
 	VMAXPS     Z0, Z4, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X9, K1, X8
 	VPBLENDMB  X11, X10, K2, X12
 	VMOVDQU8   X12, K3, X8
+	VMOVDQU8   X13, K6, X8
 	VMOVDQU8   X8, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -19478,13 +23999,15 @@ linear1034:
 	VCMPPS     $0x1e, Z1, Z5, K3
 	VMAXPS     Z1, Z5, Z1
 	VMOVUPS    Z1, (DX)
+	VCMPPS     $0x1a, Z31, Z1, K7, K6
 	VMOVDQU8.Z X9, K1, X8
 	VPBLENDMB  X11, X10, K2, X12
 	VMOVDQU8   X12, K3, X8
+	VMOVDQU8   X13, K6, X8
 	VMOVDQU8   X8, (R15)
-	JMP        done1037
+	JMP        done1220
 
-values1036:
+values1219:
 	VMAXPS  Z0, Z2, Z0
 	VMAXPS  Z4, Z6, Z4
 	VMAXPS  Z0, Z4, Z0
@@ -19494,21 +24017,23 @@ values1036:
 	VMAXPS  Z5, Z7, Z5
 	VMAXPS  Z1, Z5, Z1
 	VMOVUPS Z1, (DX)
-	JMP     done1037
+	JMP     done1220
 
-nan1035:
+nan1218:
 	TESTQ      R14, R14
-	JZ         values1038
+	JZ         values1221
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X9, X9, X9
-	VPABSB     X9, X9
+	VPTERNLOGD $0xff, X13, X13, X13
+	VPABSB     X13, X9
 	VPADDB     X9, X9, X10
 	VPADDB     X9, X10, X11
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z2, K1
 	VCMPPS     $0x03, Z2, Z2, K6
 	KORW       K1, K6, K1
@@ -19522,9 +24047,11 @@ nan1035:
 	KORW       K3, K6, K3
 	VMOVAPS    Z4, K3, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X9, K1, X8
 	VPBLENDMB  X11, X10, K2, X12
 	VMOVDQU8   X12, K3, X8
+	VMOVDQU8   X13, K6, X8
 	VMOVDQU8   X8, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -19541,13 +24068,15 @@ nan1035:
 	KORW       K3, K6, K3
 	VMOVAPS    Z5, K3, Z1
 	VMOVUPS    Z1, (DX)
+	VCMPPS     $0x1a, Z31, Z1, K7, K6
 	VMOVDQU8.Z X9, K1, X8
 	VPBLENDMB  X11, X10, K2, X12
 	VMOVDQU8   X12, K3, X8
+	VMOVDQU8   X13, K6, X8
 	VMOVDQU8   X8, (R15)
-	JMP        done1037
+	JMP        done1220
 
-values1038:
+values1221:
 	VCMPPS  $0x1e, Z0, Z2, K1
 	VCMPPS  $0x03, Z2, Z2, K6
 	KORW    K1, K6, K1
@@ -19576,18 +24105,18 @@ values1038:
 	VMOVAPS Z5, K3, Z1
 	VMOVUPS Z1, (DX)
 
-done1037:
+done1220:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	DECQ 168(DI)
-	JNZ  tile1027
+	JNZ  tile1210
 	MOVQ 64(DI), BX
 	ADDQ BX, 152(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 160(DI)
 	DECQ 48(DI)
-	JNZ  row1026
+	JNZ  row1209
 	VZEROUPPER
 	RET
 
@@ -19604,7 +24133,7 @@ TEXT ·gemmAVX512WindowJ3(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row1039:
+row1222:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -19615,9 +24144,9 @@ row1039:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile1040:
+tile1223:
 	CMPQ   136(DI), $+1
-	JEQ    bias1044
+	JEQ    bias1227
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -19630,9 +24159,9 @@ tile1040:
 	VPXORD Z9, Z9, Z9
 	VPXORD Z10, Z10, Z10
 	VPXORD Z11, Z11, Z11
-	JMP    start1046
+	JMP    start1229
 
-bias1044:
+bias1227:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z3
@@ -19647,17 +24176,17 @@ bias1044:
 	VMOVAPS      Z2, Z8
 	VMOVAPS      Z2, Z11
 
-start1046:
+start1229:
 	MOVQ 32(DI), R12
 
-run1042:
+run1225:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap1043:
+tap1226:
 	VBROADCASTSS (CX), Z12
 	VBROADCASTSS 4(CX), Z13
 	VBROADCASTSS 8(CX), Z14
@@ -19680,18 +24209,18 @@ tap1043:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap1043
+	JNZ          tap1226
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run1042
+	JNE          run1225
 	CMPQ         144(DI), $+0
-	JEQ          linear1047
+	JEQ          linear1230
 	VPXORD       Z12, Z12, Z12
 	VMAXPS       Z0, Z12, Z0
 	VMAXPS       Z1, Z12, Z1
 	VMAXPS       Z2, Z12, Z2
 
-linear1047:
+linear1230:
 	MOVQ       176(DI), DX
 	MOVQ       208(DI), R14
 	KXNORW     K4, K4, K4
@@ -19704,19 +24233,21 @@ linear1047:
 	VCMPPS     $0x07, Z8, Z11, K5, K5
 	KANDW      K4, K5, K4
 	KORTESTW   K4, K4
-	JCC        nan1048
+	JCC        nan1231
 	TESTQ      R14, R14
-	JZ         values1049
+	JZ         values1232
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X13, X13, X13
-	VPABSB     X13, X13
+	VPTERNLOGD $0xff, X17, X17, X17
+	VPABSB     X17, X13
 	VPADDB     X13, X13, X14
 	VPADDB     X13, X14, X15
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z3, K1
 	VMAXPS     Z0, Z3, Z0
 	VCMPPS     $0x1e, Z6, Z9, K2
@@ -19724,9 +24255,11 @@ linear1047:
 	VCMPPS     $0x1e, Z0, Z6, K3
 	VMAXPS     Z0, Z6, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X13, K1, X12
 	VPBLENDMB  X15, X14, K2, X16
 	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X17, K6, X12
 	VMOVDQU8   X12, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -19737,9 +24270,11 @@ linear1047:
 	VCMPPS     $0x1e, Z1, Z7, K3
 	VMAXPS     Z1, Z7, Z1
 	VMOVUPS    Z1, (DX)
+	VCMPPS     $0x1a, Z31, Z1, K7, K6
 	VMOVDQU8.Z X13, K1, X12
 	VPBLENDMB  X15, X14, K2, X16
 	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X17, K6, X12
 	VMOVDQU8   X12, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -19750,13 +24285,15 @@ linear1047:
 	VCMPPS     $0x1e, Z2, Z8, K3
 	VMAXPS     Z2, Z8, Z2
 	VMOVUPS    Z2, (DX)
+	VCMPPS     $0x1a, Z31, Z2, K7, K6
 	VMOVDQU8.Z X13, K1, X12
 	VPBLENDMB  X15, X14, K2, X16
 	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X17, K6, X12
 	VMOVDQU8   X12, (R15)
-	JMP        done1050
+	JMP        done1233
 
-values1049:
+values1232:
 	VMAXPS  Z0, Z3, Z0
 	VMAXPS  Z6, Z9, Z6
 	VMAXPS  Z0, Z6, Z0
@@ -19771,21 +24308,23 @@ values1049:
 	VMAXPS  Z8, Z11, Z8
 	VMAXPS  Z2, Z8, Z2
 	VMOVUPS Z2, (DX)
-	JMP     done1050
+	JMP     done1233
 
-nan1048:
+nan1231:
 	TESTQ      R14, R14
-	JZ         values1051
+	JZ         values1234
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X13, X13, X13
-	VPABSB     X13, X13
+	VPTERNLOGD $0xff, X17, X17, X17
+	VPABSB     X17, X13
 	VPADDB     X13, X13, X14
 	VPADDB     X13, X14, X15
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z3, K1
 	VCMPPS     $0x03, Z3, Z3, K6
 	KORW       K1, K6, K1
@@ -19799,9 +24338,11 @@ nan1048:
 	KORW       K3, K6, K3
 	VMOVAPS    Z6, K3, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X13, K1, X12
 	VPBLENDMB  X15, X14, K2, X16
 	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X17, K6, X12
 	VMOVDQU8   X12, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -19818,9 +24359,11 @@ nan1048:
 	KORW       K3, K6, K3
 	VMOVAPS    Z7, K3, Z1
 	VMOVUPS    Z1, (DX)
+	VCMPPS     $0x1a, Z31, Z1, K7, K6
 	VMOVDQU8.Z X13, K1, X12
 	VPBLENDMB  X15, X14, K2, X16
 	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X17, K6, X12
 	VMOVDQU8   X12, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -19837,13 +24380,15 @@ nan1048:
 	KORW       K3, K6, K3
 	VMOVAPS    Z8, K3, Z2
 	VMOVUPS    Z2, (DX)
+	VCMPPS     $0x1a, Z31, Z2, K7, K6
 	VMOVDQU8.Z X13, K1, X12
 	VPBLENDMB  X15, X14, K2, X16
 	VMOVDQU8   X16, K3, X12
+	VMOVDQU8   X17, K6, X12
 	VMOVDQU8   X12, (R15)
-	JMP        done1050
+	JMP        done1233
 
-values1051:
+values1234:
 	VCMPPS  $0x1e, Z0, Z3, K1
 	VCMPPS  $0x03, Z3, Z3, K6
 	KORW    K1, K6, K1
@@ -19886,18 +24431,18 @@ values1051:
 	VMOVAPS Z8, K3, Z2
 	VMOVUPS Z2, (DX)
 
-done1050:
+done1233:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	DECQ 168(DI)
-	JNZ  tile1040
+	JNZ  tile1223
 	MOVQ 64(DI), BX
 	ADDQ BX, 152(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 160(DI)
 	DECQ 48(DI)
-	JNZ  row1039
+	JNZ  row1222
 	VZEROUPPER
 	RET
 
@@ -19914,7 +24459,7 @@ TEXT ·gemmAVX512WindowJ4(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row1052:
+row1235:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -19925,9 +24470,9 @@ row1052:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile1053:
+tile1236:
 	CMPQ   136(DI), $+1
-	JEQ    bias1057
+	JEQ    bias1240
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -19944,9 +24489,9 @@ tile1053:
 	VPXORD Z13, Z13, Z13
 	VPXORD Z14, Z14, Z14
 	VPXORD Z15, Z15, Z15
-	JMP    start1059
+	JMP    start1242
 
-bias1057:
+bias1240:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z4
@@ -19965,17 +24510,17 @@ bias1057:
 	VMOVAPS      Z3, Z11
 	VMOVAPS      Z3, Z15
 
-start1059:
+start1242:
 	MOVQ 32(DI), R12
 
-run1055:
+run1238:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap1056:
+tap1239:
 	VMOVUPS      (AX), Z16
 	VMOVUPS      (AX)(R8*1), Z17
 	VMOVUPS      (AX)(R10*1), Z18
@@ -20003,19 +24548,19 @@ tap1056:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap1056
+	JNZ          tap1239
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run1055
+	JNE          run1238
 	CMPQ         144(DI), $+0
-	JEQ          linear1060
+	JEQ          linear1243
 	VPXORD       Z16, Z16, Z16
 	VMAXPS       Z0, Z16, Z0
 	VMAXPS       Z1, Z16, Z1
 	VMAXPS       Z2, Z16, Z2
 	VMAXPS       Z3, Z16, Z3
 
-linear1060:
+linear1243:
 	MOVQ       176(DI), DX
 	MOVQ       208(DI), R14
 	KXNORW     K4, K4, K4
@@ -20030,19 +24575,21 @@ linear1060:
 	VCMPPS     $0x07, Z11, Z15, K5, K5
 	KANDW      K4, K5, K4
 	KORTESTW   K4, K4
-	JCC        nan1061
+	JCC        nan1244
 	TESTQ      R14, R14
-	JZ         values1062
+	JZ         values1245
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X17, X17, X17
-	VPABSB     X17, X17
+	VPTERNLOGD $0xff, X21, X21, X21
+	VPABSB     X21, X17
 	VPADDB     X17, X17, X18
 	VPADDB     X17, X18, X19
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z4, K1
 	VMAXPS     Z0, Z4, Z0
 	VCMPPS     $0x1e, Z8, Z12, K2
@@ -20050,9 +24597,11 @@ linear1060:
 	VCMPPS     $0x1e, Z0, Z8, K3
 	VMAXPS     Z0, Z8, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X17, K1, X16
 	VPBLENDMB  X19, X18, K2, X20
 	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X21, K6, X16
 	VMOVDQU8   X16, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20063,9 +24612,11 @@ linear1060:
 	VCMPPS     $0x1e, Z1, Z9, K3
 	VMAXPS     Z1, Z9, Z1
 	VMOVUPS    Z1, (DX)
+	VCMPPS     $0x1a, Z31, Z1, K7, K6
 	VMOVDQU8.Z X17, K1, X16
 	VPBLENDMB  X19, X18, K2, X20
 	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X21, K6, X16
 	VMOVDQU8   X16, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20076,9 +24627,11 @@ linear1060:
 	VCMPPS     $0x1e, Z2, Z10, K3
 	VMAXPS     Z2, Z10, Z2
 	VMOVUPS    Z2, (DX)
+	VCMPPS     $0x1a, Z31, Z2, K7, K6
 	VMOVDQU8.Z X17, K1, X16
 	VPBLENDMB  X19, X18, K2, X20
 	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X21, K6, X16
 	VMOVDQU8   X16, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20089,13 +24642,15 @@ linear1060:
 	VCMPPS     $0x1e, Z3, Z11, K3
 	VMAXPS     Z3, Z11, Z3
 	VMOVUPS    Z3, (DX)
+	VCMPPS     $0x1a, Z31, Z3, K7, K6
 	VMOVDQU8.Z X17, K1, X16
 	VPBLENDMB  X19, X18, K2, X20
 	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X21, K6, X16
 	VMOVDQU8   X16, (R15)
-	JMP        done1063
+	JMP        done1246
 
-values1062:
+values1245:
 	VMAXPS  Z0, Z4, Z0
 	VMAXPS  Z8, Z12, Z8
 	VMAXPS  Z0, Z8, Z0
@@ -20115,21 +24670,23 @@ values1062:
 	VMAXPS  Z11, Z15, Z11
 	VMAXPS  Z3, Z11, Z3
 	VMOVUPS Z3, (DX)
-	JMP     done1063
+	JMP     done1246
 
-nan1061:
+nan1244:
 	TESTQ      R14, R14
-	JZ         values1064
+	JZ         values1247
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X17, X17, X17
-	VPABSB     X17, X17
+	VPTERNLOGD $0xff, X21, X21, X21
+	VPABSB     X21, X17
 	VPADDB     X17, X17, X18
 	VPADDB     X17, X18, X19
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z4, K1
 	VCMPPS     $0x03, Z4, Z4, K6
 	KORW       K1, K6, K1
@@ -20143,9 +24700,11 @@ nan1061:
 	KORW       K3, K6, K3
 	VMOVAPS    Z8, K3, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X17, K1, X16
 	VPBLENDMB  X19, X18, K2, X20
 	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X21, K6, X16
 	VMOVDQU8   X16, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20162,9 +24721,11 @@ nan1061:
 	KORW       K3, K6, K3
 	VMOVAPS    Z9, K3, Z1
 	VMOVUPS    Z1, (DX)
+	VCMPPS     $0x1a, Z31, Z1, K7, K6
 	VMOVDQU8.Z X17, K1, X16
 	VPBLENDMB  X19, X18, K2, X20
 	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X21, K6, X16
 	VMOVDQU8   X16, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20181,9 +24742,11 @@ nan1061:
 	KORW       K3, K6, K3
 	VMOVAPS    Z10, K3, Z2
 	VMOVUPS    Z2, (DX)
+	VCMPPS     $0x1a, Z31, Z2, K7, K6
 	VMOVDQU8.Z X17, K1, X16
 	VPBLENDMB  X19, X18, K2, X20
 	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X21, K6, X16
 	VMOVDQU8   X16, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20200,13 +24763,15 @@ nan1061:
 	KORW       K3, K6, K3
 	VMOVAPS    Z11, K3, Z3
 	VMOVUPS    Z3, (DX)
+	VCMPPS     $0x1a, Z31, Z3, K7, K6
 	VMOVDQU8.Z X17, K1, X16
 	VPBLENDMB  X19, X18, K2, X20
 	VMOVDQU8   X20, K3, X16
+	VMOVDQU8   X21, K6, X16
 	VMOVDQU8   X16, (R15)
-	JMP        done1063
+	JMP        done1246
 
-values1064:
+values1247:
 	VCMPPS  $0x1e, Z0, Z4, K1
 	VCMPPS  $0x03, Z4, Z4, K6
 	KORW    K1, K6, K1
@@ -20263,18 +24828,18 @@ values1064:
 	VMOVAPS Z11, K3, Z3
 	VMOVUPS Z3, (DX)
 
-done1063:
+done1246:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	DECQ 168(DI)
-	JNZ  tile1053
+	JNZ  tile1236
 	MOVQ 64(DI), BX
 	ADDQ BX, 152(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 160(DI)
 	DECQ 48(DI)
-	JNZ  row1052
+	JNZ  row1235
 	VZEROUPPER
 	RET
 
@@ -20291,7 +24856,7 @@ TEXT ·gemmAVX512WindowJ5(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row1065:
+row1248:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -20302,9 +24867,9 @@ row1065:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile1066:
+tile1249:
 	CMPQ   136(DI), $+1
-	JEQ    bias1070
+	JEQ    bias1253
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -20325,9 +24890,9 @@ tile1066:
 	VPXORD Z17, Z17, Z17
 	VPXORD Z18, Z18, Z18
 	VPXORD Z19, Z19, Z19
-	JMP    start1072
+	JMP    start1255
 
-bias1070:
+bias1253:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z5
@@ -20350,17 +24915,17 @@ bias1070:
 	VMOVAPS      Z4, Z14
 	VMOVAPS      Z4, Z19
 
-start1072:
+start1255:
 	MOVQ 32(DI), R12
 
-run1068:
+run1251:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap1069:
+tap1252:
 	VMOVUPS      (AX), Z20
 	VMOVUPS      (AX)(R8*1), Z21
 	VMOVUPS      (AX)(R10*1), Z22
@@ -20393,12 +24958,12 @@ tap1069:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap1069
+	JNZ          tap1252
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run1068
+	JNE          run1251
 	CMPQ         144(DI), $+0
-	JEQ          linear1073
+	JEQ          linear1256
 	VPXORD       Z20, Z20, Z20
 	VMAXPS       Z0, Z20, Z0
 	VMAXPS       Z1, Z20, Z1
@@ -20406,7 +24971,7 @@ tap1069:
 	VMAXPS       Z3, Z20, Z3
 	VMAXPS       Z4, Z20, Z4
 
-linear1073:
+linear1256:
 	MOVQ       176(DI), DX
 	MOVQ       208(DI), R14
 	KXNORW     K4, K4, K4
@@ -20423,19 +24988,21 @@ linear1073:
 	VCMPPS     $0x07, Z14, Z19, K5, K5
 	KANDW      K4, K5, K4
 	KORTESTW   K4, K4
-	JCC        nan1074
+	JCC        nan1257
 	TESTQ      R14, R14
-	JZ         values1075
+	JZ         values1258
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X21, X21, X21
-	VPABSB     X21, X21
+	VPTERNLOGD $0xff, X25, X25, X25
+	VPABSB     X25, X21
 	VPADDB     X21, X21, X22
 	VPADDB     X21, X22, X23
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z5, K1
 	VMAXPS     Z0, Z5, Z0
 	VCMPPS     $0x1e, Z10, Z15, K2
@@ -20443,9 +25010,11 @@ linear1073:
 	VCMPPS     $0x1e, Z0, Z10, K3
 	VMAXPS     Z0, Z10, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X21, K1, X20
 	VPBLENDMB  X23, X22, K2, X24
 	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X25, K6, X20
 	VMOVDQU8   X20, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20456,9 +25025,11 @@ linear1073:
 	VCMPPS     $0x1e, Z1, Z11, K3
 	VMAXPS     Z1, Z11, Z1
 	VMOVUPS    Z1, (DX)
+	VCMPPS     $0x1a, Z31, Z1, K7, K6
 	VMOVDQU8.Z X21, K1, X20
 	VPBLENDMB  X23, X22, K2, X24
 	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X25, K6, X20
 	VMOVDQU8   X20, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20469,9 +25040,11 @@ linear1073:
 	VCMPPS     $0x1e, Z2, Z12, K3
 	VMAXPS     Z2, Z12, Z2
 	VMOVUPS    Z2, (DX)
+	VCMPPS     $0x1a, Z31, Z2, K7, K6
 	VMOVDQU8.Z X21, K1, X20
 	VPBLENDMB  X23, X22, K2, X24
 	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X25, K6, X20
 	VMOVDQU8   X20, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20482,9 +25055,11 @@ linear1073:
 	VCMPPS     $0x1e, Z3, Z13, K3
 	VMAXPS     Z3, Z13, Z3
 	VMOVUPS    Z3, (DX)
+	VCMPPS     $0x1a, Z31, Z3, K7, K6
 	VMOVDQU8.Z X21, K1, X20
 	VPBLENDMB  X23, X22, K2, X24
 	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X25, K6, X20
 	VMOVDQU8   X20, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20495,13 +25070,15 @@ linear1073:
 	VCMPPS     $0x1e, Z4, Z14, K3
 	VMAXPS     Z4, Z14, Z4
 	VMOVUPS    Z4, (DX)
+	VCMPPS     $0x1a, Z31, Z4, K7, K6
 	VMOVDQU8.Z X21, K1, X20
 	VPBLENDMB  X23, X22, K2, X24
 	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X25, K6, X20
 	VMOVDQU8   X20, (R15)
-	JMP        done1076
+	JMP        done1259
 
-values1075:
+values1258:
 	VMAXPS  Z0, Z5, Z0
 	VMAXPS  Z10, Z15, Z10
 	VMAXPS  Z0, Z10, Z0
@@ -20526,21 +25103,23 @@ values1075:
 	VMAXPS  Z14, Z19, Z14
 	VMAXPS  Z4, Z14, Z4
 	VMOVUPS Z4, (DX)
-	JMP     done1076
+	JMP     done1259
 
-nan1074:
+nan1257:
 	TESTQ      R14, R14
-	JZ         values1077
+	JZ         values1260
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X21, X21, X21
-	VPABSB     X21, X21
+	VPTERNLOGD $0xff, X25, X25, X25
+	VPABSB     X25, X21
 	VPADDB     X21, X21, X22
 	VPADDB     X21, X22, X23
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z5, K1
 	VCMPPS     $0x03, Z5, Z5, K6
 	KORW       K1, K6, K1
@@ -20554,9 +25133,11 @@ nan1074:
 	KORW       K3, K6, K3
 	VMOVAPS    Z10, K3, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X21, K1, X20
 	VPBLENDMB  X23, X22, K2, X24
 	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X25, K6, X20
 	VMOVDQU8   X20, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20573,9 +25154,11 @@ nan1074:
 	KORW       K3, K6, K3
 	VMOVAPS    Z11, K3, Z1
 	VMOVUPS    Z1, (DX)
+	VCMPPS     $0x1a, Z31, Z1, K7, K6
 	VMOVDQU8.Z X21, K1, X20
 	VPBLENDMB  X23, X22, K2, X24
 	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X25, K6, X20
 	VMOVDQU8   X20, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20592,9 +25175,11 @@ nan1074:
 	KORW       K3, K6, K3
 	VMOVAPS    Z12, K3, Z2
 	VMOVUPS    Z2, (DX)
+	VCMPPS     $0x1a, Z31, Z2, K7, K6
 	VMOVDQU8.Z X21, K1, X20
 	VPBLENDMB  X23, X22, K2, X24
 	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X25, K6, X20
 	VMOVDQU8   X20, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20611,9 +25196,11 @@ nan1074:
 	KORW       K3, K6, K3
 	VMOVAPS    Z13, K3, Z3
 	VMOVUPS    Z3, (DX)
+	VCMPPS     $0x1a, Z31, Z3, K7, K6
 	VMOVDQU8.Z X21, K1, X20
 	VPBLENDMB  X23, X22, K2, X24
 	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X25, K6, X20
 	VMOVDQU8   X20, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20630,13 +25217,15 @@ nan1074:
 	KORW       K3, K6, K3
 	VMOVAPS    Z14, K3, Z4
 	VMOVUPS    Z4, (DX)
+	VCMPPS     $0x1a, Z31, Z4, K7, K6
 	VMOVDQU8.Z X21, K1, X20
 	VPBLENDMB  X23, X22, K2, X24
 	VMOVDQU8   X24, K3, X20
+	VMOVDQU8   X25, K6, X20
 	VMOVDQU8   X20, (R15)
-	JMP        done1076
+	JMP        done1259
 
-values1077:
+values1260:
 	VCMPPS  $0x1e, Z0, Z5, K1
 	VCMPPS  $0x03, Z5, Z5, K6
 	KORW    K1, K6, K1
@@ -20707,18 +25296,18 @@ values1077:
 	VMOVAPS Z14, K3, Z4
 	VMOVUPS Z4, (DX)
 
-done1076:
+done1259:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	DECQ 168(DI)
-	JNZ  tile1066
+	JNZ  tile1249
 	MOVQ 64(DI), BX
 	ADDQ BX, 152(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 160(DI)
 	DECQ 48(DI)
-	JNZ  row1065
+	JNZ  row1248
 	VZEROUPPER
 	RET
 
@@ -20735,7 +25324,7 @@ TEXT ·gemmAVX512WindowJ6(SB), NOSPLIT, $0-8
 	MOVQ (DI), BX
 	MOVQ BX, 160(DI)
 
-row1078:
+row1261:
 	MOVQ 152(DI), SI
 	MOVQ 160(DI), DX
 	MOVQ DX, 176(DI)
@@ -20746,9 +25335,9 @@ row1078:
 	MOVQ 24(DI), BX
 	MOVQ BX, 240(DI)
 
-tile1079:
+tile1262:
 	CMPQ   136(DI), $+1
-	JEQ    bias1083
+	JEQ    bias1266
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
@@ -20773,9 +25362,9 @@ tile1079:
 	VPXORD Z21, Z21, Z21
 	VPXORD Z22, Z22, Z22
 	VPXORD Z23, Z23, Z23
-	JMP    start1085
+	JMP    start1268
 
-bias1083:
+bias1266:
 	MOVQ         240(DI), BX
 	VBROADCASTSS (BX), Z0
 	VMOVAPS      Z0, Z6
@@ -20802,17 +25391,17 @@ bias1083:
 	VMOVAPS      Z5, Z17
 	VMOVAPS      Z5, Z23
 
-start1085:
+start1268:
 	MOVQ 32(DI), R12
 
-run1081:
+run1264:
 	MOVQ (R12), AX
 	MOVQ 8(R12), CX
 	MOVQ 16(R12), R11
 	ADDQ SI, AX
 	ADDQ 232(DI), CX
 
-tap1082:
+tap1265:
 	VMOVUPS      (AX), Z24
 	VMOVUPS      (AX)(R8*1), Z25
 	VMOVUPS      (AX)(R10*1), Z26
@@ -20850,12 +25439,12 @@ tap1082:
 	ADDQ         $+64, AX
 	ADDQ         R13, CX
 	DECQ         R11
-	JNZ          tap1082
+	JNZ          tap1265
 	ADDQ         $+24, R12
 	CMPQ         R12, 40(DI)
-	JNE          run1081
+	JNE          run1264
 	CMPQ         144(DI), $+0
-	JEQ          linear1086
+	JEQ          linear1269
 	VPXORD       Z24, Z24, Z24
 	VMAXPS       Z0, Z24, Z0
 	VMAXPS       Z1, Z24, Z1
@@ -20864,7 +25453,7 @@ tap1082:
 	VMAXPS       Z4, Z24, Z4
 	VMAXPS       Z5, Z24, Z5
 
-linear1086:
+linear1269:
 	MOVQ       176(DI), DX
 	MOVQ       208(DI), R14
 	KXNORW     K4, K4, K4
@@ -20883,19 +25472,21 @@ linear1086:
 	VCMPPS     $0x07, Z17, Z23, K5, K5
 	KANDW      K4, K5, K4
 	KORTESTW   K4, K4
-	JCC        nan1087
+	JCC        nan1270
 	TESTQ      R14, R14
-	JZ         values1088
+	JZ         values1271
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X25, X25, X25
-	VPABSB     X25, X25
+	VPTERNLOGD $0xff, X29, X29, X29
+	VPABSB     X29, X25
 	VPADDB     X25, X25, X26
 	VPADDB     X25, X26, X27
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z6, K1
 	VMAXPS     Z0, Z6, Z0
 	VCMPPS     $0x1e, Z12, Z18, K2
@@ -20903,9 +25494,11 @@ linear1086:
 	VCMPPS     $0x1e, Z0, Z12, K3
 	VMAXPS     Z0, Z12, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20916,9 +25509,11 @@ linear1086:
 	VCMPPS     $0x1e, Z1, Z13, K3
 	VMAXPS     Z1, Z13, Z1
 	VMOVUPS    Z1, (DX)
+	VCMPPS     $0x1a, Z31, Z1, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20929,9 +25524,11 @@ linear1086:
 	VCMPPS     $0x1e, Z2, Z14, K3
 	VMAXPS     Z2, Z14, Z2
 	VMOVUPS    Z2, (DX)
+	VCMPPS     $0x1a, Z31, Z2, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20942,9 +25539,11 @@ linear1086:
 	VCMPPS     $0x1e, Z3, Z15, K3
 	VMAXPS     Z3, Z15, Z3
 	VMOVUPS    Z3, (DX)
+	VCMPPS     $0x1a, Z31, Z3, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20955,9 +25554,11 @@ linear1086:
 	VCMPPS     $0x1e, Z4, Z16, K3
 	VMAXPS     Z4, Z16, Z4
 	VMOVUPS    Z4, (DX)
+	VCMPPS     $0x1a, Z31, Z4, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -20968,13 +25569,15 @@ linear1086:
 	VCMPPS     $0x1e, Z5, Z17, K3
 	VMAXPS     Z5, Z17, Z5
 	VMOVUPS    Z5, (DX)
+	VCMPPS     $0x1a, Z31, Z5, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
-	JMP        done1089
+	JMP        done1272
 
-values1088:
+values1271:
 	VMAXPS  Z0, Z6, Z0
 	VMAXPS  Z12, Z18, Z12
 	VMAXPS  Z0, Z12, Z0
@@ -21004,21 +25607,23 @@ values1088:
 	VMAXPS  Z17, Z23, Z17
 	VMAXPS  Z5, Z17, Z5
 	VMOVUPS Z5, (DX)
-	JMP     done1089
+	JMP     done1272
 
-nan1087:
+nan1270:
 	TESTQ      R14, R14
-	JZ         values1090
+	JZ         values1273
 	MOVQ       DX, R15
 	SUBQ       (DI), R15
 	SHRQ       $0x02, R15
 	ADDQ       R14, R15
 	MOVQ       104(DI), BX
 	SHRQ       $0x02, BX
-	VPTERNLOGD $0xff, X25, X25, X25
-	VPABSB     X25, X25
+	VPTERNLOGD $0xff, X29, X29, X29
+	VPABSB     X29, X25
 	VPADDB     X25, X25, X26
 	VPADDB     X25, X26, X27
+	VPXORD     Z31, Z31, Z31
+	KMOVW      144(DI), K7
 	VCMPPS     $0x1e, Z0, Z6, K1
 	VCMPPS     $0x03, Z6, Z6, K6
 	KORW       K1, K6, K1
@@ -21032,9 +25637,11 @@ nan1087:
 	KORW       K3, K6, K3
 	VMOVAPS    Z12, K3, Z0
 	VMOVUPS    Z0, (DX)
+	VCMPPS     $0x1a, Z31, Z0, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -21051,9 +25658,11 @@ nan1087:
 	KORW       K3, K6, K3
 	VMOVAPS    Z13, K3, Z1
 	VMOVUPS    Z1, (DX)
+	VCMPPS     $0x1a, Z31, Z1, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -21070,9 +25679,11 @@ nan1087:
 	KORW       K3, K6, K3
 	VMOVAPS    Z14, K3, Z2
 	VMOVUPS    Z2, (DX)
+	VCMPPS     $0x1a, Z31, Z2, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -21089,9 +25700,11 @@ nan1087:
 	KORW       K3, K6, K3
 	VMOVAPS    Z15, K3, Z3
 	VMOVUPS    Z3, (DX)
+	VCMPPS     $0x1a, Z31, Z3, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -21108,9 +25721,11 @@ nan1087:
 	KORW       K3, K6, K3
 	VMOVAPS    Z16, K3, Z4
 	VMOVUPS    Z4, (DX)
+	VCMPPS     $0x1a, Z31, Z4, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
 	ADDQ       104(DI), DX
 	ADDQ       BX, R15
@@ -21127,13 +25742,15 @@ nan1087:
 	KORW       K3, K6, K3
 	VMOVAPS    Z17, K3, Z5
 	VMOVUPS    Z5, (DX)
+	VCMPPS     $0x1a, Z31, Z5, K7, K6
 	VMOVDQU8.Z X25, K1, X24
 	VPBLENDMB  X27, X26, K2, X28
 	VMOVDQU8   X28, K3, X24
+	VMOVDQU8   X29, K6, X24
 	VMOVDQU8   X24, (R15)
-	JMP        done1089
+	JMP        done1272
 
-values1090:
+values1273:
 	VCMPPS  $0x1e, Z0, Z6, K1
 	VCMPPS  $0x03, Z6, Z6, K6
 	KORW    K1, K6, K1
@@ -21218,17 +25835,17 @@ values1090:
 	VMOVAPS Z17, K3, Z5
 	VMOVUPS Z5, (DX)
 
-done1089:
+done1272:
 	ADDQ 80(DI), SI
 	MOVQ 112(DI), BX
 	ADDQ BX, 176(DI)
 	DECQ 168(DI)
-	JNZ  tile1079
+	JNZ  tile1262
 	MOVQ 64(DI), BX
 	ADDQ BX, 152(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 160(DI)
 	DECQ 48(DI)
-	JNZ  row1078
+	JNZ  row1261
 	VZEROUPPER
 	RET

@@ -18,7 +18,7 @@ type gemmArgs struct {
 	yrow, ycol, yout int
 	ytile            int
 	wtap, wout       int
-	init, relu       int
+	init, relu       int    // relu is 0 or, in all bits, 1
 	_                [5]int // the assembly's own
 	right, down      int    // of a window
 	argmax           unsafe.Pointer
@@ -267,7 +267,7 @@ func (c *gemmCaller) stage(first, last bool, runs []gemmRun) {
 		c.a.init = int(c.g.Init)
 	}
 	if last && c.g.ReLU {
-		c.a.relu = 1
+		c.a.relu = -1
 	}
 	c.a.runs = unsafe.Pointer(unsafe.SliceData(runs))
 	c.a.runsEnd = uintptr(c.a.runs) + uintptr(len(runs))*unsafe.Sizeof(gemmRun{})

@@ -8,7 +8,7 @@ type implementation struct {
 	planGemm       func(g *Gemm) gemmPlan
 	window         func(w *Window, y []float32, arg []uint8, x, weights, bias []float32, rows int)
 	planWindow     func(g *Gemm) gemmPlan // nil where windows have no kernels of their own
-	windowGrad     func(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, relu []float32, rows int)
+	windowGrad     func(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, rows int)
 	planWindowGrad func(g *WindowGrad) windowGradPlan // nil where it has no kernels of its own
 	outputs        func(o *Outputs) outputsFunc
 	depthwise      func(d *Depthwise) outputsFunc

@@ -12,7 +12,11 @@ type PoolSpec struct {
 	Grid
 	Channels int
 	Taps     []PoolTap // in row-major order of the window
+	ReLU     bool      // x is the output of a ReLU: a maximum that is not above 0, where no gradient passes, has the byte index Closed
 }
+
+// Closed is the index of a maximum that a ReLU holds back. It is that of no tap.
+const Closed = 255
 
 // PoolTap is an element of the window.
 type PoolTap struct {
@@ -38,6 +42,9 @@ func (k *Kernels) NewPool(s PoolSpec) (*Pool, error) {
 		if t.X < 0 || t.Index < 0 {
 			return nil, fmt.Errorf("%w: tap %d is %+v; offsets and indices are at least 0", ErrSpec, i, t)
 		}
+		if s.ReLU && t.Index >= Closed {
+			return nil, fmt.Errorf("%w: tap %d has index %d; behind a ReLU indices are below %d", ErrSpec, i, t.Index, Closed)
+		}
 		p.x = max(p.x, int(t.X)+s.Channels)
 	}
 	p.aux = k.impl.planPool(p)
@@ -48,7 +55,7 @@ func (k *Kernels) NewPool(s PoolSpec) (*Pool, error) {
 type ArgIndex interface{ uint8 | int32 }
 
 // Max computes y = max over the taps and, where arg is not nil, which tap: one index for each float of y, at the same place. Of equal
-// values the first wins; a NaN wins over numbers.
+// values the first wins; a NaN wins over numbers. With ReLU the index of a maximum that is not above 0 is Closed.
 func (p *Pool) Max(y []float32, arg []uint8, x []float32, rows int) {
 	if rows <= 0 {
 		return
@@ -170,6 +177,13 @@ func maxPoolPortable[I ArgIndex](p *Pool, y []float32, arg []I, x []float32, row
 				}
 				*vec(y, yi) = best
 				if arg != nil {
+					if p.ReLU {
+						for l, v := range best {
+							if !(v > 0) {
+								at[l] = Closed
+							}
+						}
+					}
 					*(*[Lanes]I)(arg[yi : yi+Lanes]) = at
 				}
 			}

@@ -4,7 +4,7 @@
 
 package kernel
 
-// poolMaxAVX2 computes max pooling and, where there is room for them, the indices of the maxima.
+// poolMaxAVX2 computes max pooling and, where there is room for them, the indices of the maxima; those not above 0 are closed behind a ReLU.
 //
 //go:noescape
 func poolMaxAVX2(a *byte)
@@ -59,7 +59,7 @@ func poolAverageGradOfTanhAVX2(a *byte)
 //go:noescape
 func poolAverageGradOfSigmoidAVX2(a *byte)
 
-// poolMaxAVX512 computes max pooling and, where there is room for them, the indices of the maxima.
+// poolMaxAVX512 computes max pooling and, where there is room for them, the indices of the maxima; those not above 0 are closed behind a ReLU.
 //
 //go:noescape
 func poolMaxAVX512(a *byte)

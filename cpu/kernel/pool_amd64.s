@@ -68,10 +68,21 @@ tap5:
 	JNE          tap5
 
 taps6:
-	VMOVUPS      Y0, (R8)(DX*1)
-	VMOVUPS      Y1, 32(R8)(DX*1)
-	TESTQ        R9, R9
-	JZ           done7
+	VMOVUPS Y0, (R8)(DX*1)
+	VMOVUPS Y1, 32(R8)(DX*1)
+	TESTQ   R9, R9
+	JZ      done7
+	TESTQ   R10, R10
+	JZ      open8
+	VXORPS  Y5, Y5, Y5
+	VCMPPS  $0x1a, Y5, Y0, Y6
+	VPAND   word_000000ff<>+0(SB), Y6, Y6
+	VPOR    Y6, Y2, Y2
+	VCMPPS  $0x1a, Y5, Y1, Y6
+	VPAND   word_000000ff<>+0(SB), Y6, Y6
+	VPOR    Y6, Y3, Y3
+
+open8:
 	MOVQ         DX, R13
 	SHRQ         $0x02, R13
 	VPACKUSDW    Y3, Y2, Y2
@@ -114,7 +125,7 @@ four1:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row8:
+row9:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -122,58 +133,69 @@ row8:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col9:
+col10:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel10:
-	VMOVUPS      (SI)(AX*1), Y0
-	VMOVAPS      Y11, Y2
-	VMOVUPS      (SI)(CX*1), Y6
-	VCMPPS       $0x1e, Y0, Y6, Y7
-	VCMPPS       $0x03, Y6, Y6, Y8
-	VORPS        Y8, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y0, Y0
-	VBLENDVPS    Y7, Y12, Y2, Y2
-	VMOVUPS      (SI)(R12*1), Y4
-	VMOVAPS      Y13, Y5
-	VMOVUPS      (SI)(R15*1), Y6
-	VCMPPS       $0x1e, Y4, Y6, Y7
-	VCMPPS       $0x03, Y6, Y6, Y8
-	VORPS        Y8, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y4, Y4
-	VBLENDVPS    Y7, Y14, Y5, Y5
-	VCMPPS       $0x1e, Y0, Y4, Y7
-	VCMPPS       $0x03, Y4, Y4, Y8
-	VORPS        Y8, Y7, Y7
-	VBLENDVPS    Y7, Y4, Y0, Y0
-	VBLENDVPS    Y7, Y5, Y2, Y2
-	VMOVUPS      32(SI)(AX*1), Y1
-	VMOVAPS      Y11, Y3
-	VMOVUPS      32(SI)(CX*1), Y6
-	VCMPPS       $0x1e, Y1, Y6, Y7
-	VCMPPS       $0x03, Y6, Y6, Y8
-	VORPS        Y8, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y1, Y1
-	VBLENDVPS    Y7, Y12, Y3, Y3
-	VMOVUPS      32(SI)(R12*1), Y4
-	VMOVAPS      Y13, Y5
-	VMOVUPS      32(SI)(R15*1), Y6
-	VCMPPS       $0x1e, Y4, Y6, Y7
-	VCMPPS       $0x03, Y6, Y6, Y8
-	VORPS        Y8, Y7, Y7
-	VBLENDVPS    Y7, Y6, Y4, Y4
-	VBLENDVPS    Y7, Y14, Y5, Y5
-	VCMPPS       $0x1e, Y1, Y4, Y7
-	VCMPPS       $0x03, Y4, Y4, Y8
-	VORPS        Y8, Y7, Y7
-	VBLENDVPS    Y7, Y4, Y1, Y1
-	VBLENDVPS    Y7, Y5, Y3, Y3
-	VMOVUPS      Y0, (R8)(DX*1)
-	VMOVUPS      Y1, 32(R8)(DX*1)
-	TESTQ        R9, R9
-	JZ           done11
+channel11:
+	VMOVUPS   (SI)(AX*1), Y0
+	VMOVAPS   Y11, Y2
+	VMOVUPS   (SI)(CX*1), Y6
+	VCMPPS    $0x1e, Y0, Y6, Y7
+	VCMPPS    $0x03, Y6, Y6, Y8
+	VORPS     Y8, Y7, Y7
+	VBLENDVPS Y7, Y6, Y0, Y0
+	VBLENDVPS Y7, Y12, Y2, Y2
+	VMOVUPS   (SI)(R12*1), Y4
+	VMOVAPS   Y13, Y5
+	VMOVUPS   (SI)(R15*1), Y6
+	VCMPPS    $0x1e, Y4, Y6, Y7
+	VCMPPS    $0x03, Y6, Y6, Y8
+	VORPS     Y8, Y7, Y7
+	VBLENDVPS Y7, Y6, Y4, Y4
+	VBLENDVPS Y7, Y14, Y5, Y5
+	VCMPPS    $0x1e, Y0, Y4, Y7
+	VCMPPS    $0x03, Y4, Y4, Y8
+	VORPS     Y8, Y7, Y7
+	VBLENDVPS Y7, Y4, Y0, Y0
+	VBLENDVPS Y7, Y5, Y2, Y2
+	VMOVUPS   32(SI)(AX*1), Y1
+	VMOVAPS   Y11, Y3
+	VMOVUPS   32(SI)(CX*1), Y6
+	VCMPPS    $0x1e, Y1, Y6, Y7
+	VCMPPS    $0x03, Y6, Y6, Y8
+	VORPS     Y8, Y7, Y7
+	VBLENDVPS Y7, Y6, Y1, Y1
+	VBLENDVPS Y7, Y12, Y3, Y3
+	VMOVUPS   32(SI)(R12*1), Y4
+	VMOVAPS   Y13, Y5
+	VMOVUPS   32(SI)(R15*1), Y6
+	VCMPPS    $0x1e, Y4, Y6, Y7
+	VCMPPS    $0x03, Y6, Y6, Y8
+	VORPS     Y8, Y7, Y7
+	VBLENDVPS Y7, Y6, Y4, Y4
+	VBLENDVPS Y7, Y14, Y5, Y5
+	VCMPPS    $0x1e, Y1, Y4, Y7
+	VCMPPS    $0x03, Y4, Y4, Y8
+	VORPS     Y8, Y7, Y7
+	VBLENDVPS Y7, Y4, Y1, Y1
+	VBLENDVPS Y7, Y5, Y3, Y3
+	VMOVUPS   Y0, (R8)(DX*1)
+	VMOVUPS   Y1, 32(R8)(DX*1)
+	TESTQ     R9, R9
+	JZ        done12
+	TESTQ     R10, R10
+	JZ        open13
+	VXORPS    Y5, Y5, Y5
+	VCMPPS    $0x1a, Y5, Y0, Y6
+	VPAND     word_000000ff<>+0(SB), Y6, Y6
+	VPOR      Y6, Y2, Y2
+	VCMPPS    $0x1a, Y5, Y1, Y6
+	VPAND     word_000000ff<>+0(SB), Y6, Y6
+	VPOR      Y6, Y3, Y3
+
+open13:
 	MOVQ         DX, R13
 	SHRQ         $0x02, R13
 	VPACKUSDW    Y3, Y2, Y2
@@ -182,25 +204,35 @@ channel10:
 	VPACKUSWB    X5, X2, X2
 	VMOVDQU      X2, (R9)(R13*1)
 
-done11:
+done12:
 	ADDQ $+64, SI
 	ADDQ $+64, DX
 	DECQ R11
-	JNZ  channel10
+	JNZ  channel11
 	MOVQ 80(DI), BX
 	ADDQ BX, 120(DI)
 	MOVQ 96(DI), BX
 	ADDQ BX, 136(DI)
 	DECQ 104(DI)
-	JNZ  col9
+	JNZ  col10
 	MOVQ 72(DI), BX
 	ADDQ BX, 112(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 128(DI)
 	DECQ 48(DI)
-	JNZ  row8
+	JNZ  row9
 	VZEROUPPER
 	RET
+
+DATA word_000000ff<>+0(SB)/4, $0x000000ff
+DATA word_000000ff<>+4(SB)/4, $0x000000ff
+DATA word_000000ff<>+8(SB)/4, $0x000000ff
+DATA word_000000ff<>+12(SB)/4, $0x000000ff
+DATA word_000000ff<>+16(SB)/4, $0x000000ff
+DATA word_000000ff<>+20(SB)/4, $0x000000ff
+DATA word_000000ff<>+24(SB)/4, $0x000000ff
+DATA word_000000ff<>+28(SB)/4, $0x000000ff
+GLOBL word_000000ff<>(SB), RODATA|NOPTR, $32
 
 // func poolMaxGradAVX2(a *byte)
 // Requires: AVX, AVX2
@@ -215,12 +247,12 @@ TEXT ·poolMaxGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ   R12, BX
 	SUBQ   CX, BX
 	CMPQ   BX, $+64
-	JEQ    four12
+	JEQ    four14
 	MOVQ   (DI), BX
 	MOVQ   BX, 112(DI)
 	MOVQ   $0x00000000, 128(DI)
 
-row13:
+row15:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -228,12 +260,12 @@ row13:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col14:
+col16:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel15:
+channel17:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Y0
@@ -241,7 +273,7 @@ channel15:
 	VMOVUPS   32(R8)(DX*1), Y1
 	VPMOVZXBD 8(R9)(R13*1), Y3
 	TESTQ     R10, R10
-	JZ        free16
+	JZ        free18
 	VMOVUPS   (R10)(DX*1), Y4
 	VCMPPS    $0x1e, Y15, Y4, Y5
 	VANDPS    Y0, Y5, Y0
@@ -249,10 +281,10 @@ channel15:
 	VCMPPS    $0x1e, Y15, Y4, Y5
 	VANDPS    Y1, Y5, Y1
 
-free16:
+free18:
 	MOVQ 32(DI), CX
 
-tap17:
+tap19:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Y4
@@ -264,27 +296,27 @@ tap17:
 	VMOVUPS      Y5, 32(AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap17
+	JNE          tap19
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel15
+	JNZ          channel17
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col14
+	JNZ          col16
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row13
+	JNZ          row15
 	VZEROUPPER
 	RET
 
-four12:
+four14:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -298,7 +330,7 @@ four12:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row19:
+row21:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -306,12 +338,12 @@ row19:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col20:
+col22:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel21:
+channel23:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Y0
@@ -319,7 +351,7 @@ channel21:
 	VMOVUPS   32(R8)(DX*1), Y1
 	VPMOVZXBD 8(R9)(R13*1), Y3
 	TESTQ     R10, R10
-	JZ        free22
+	JZ        free24
 	VMOVUPS   (R10)(DX*1), Y4
 	VCMPPS    $0x1e, Y15, Y4, Y5
 	VANDPS    Y0, Y5, Y0
@@ -327,7 +359,7 @@ channel21:
 	VCMPPS    $0x1e, Y15, Y4, Y5
 	VANDPS    Y1, Y5, Y1
 
-free22:
+free24:
 	VPCMPEQD Y11, Y2, Y5
 	VANDPS   Y0, Y5, Y5
 	VMOVUPS  Y5, (SI)(AX*1)
@@ -355,19 +387,19 @@ free22:
 	ADDQ     $+64, SI
 	ADDQ     $+64, DX
 	DECQ     R11
-	JNZ      channel21
+	JNZ      channel23
 	MOVQ     80(DI), BX
 	ADDQ     BX, 120(DI)
 	MOVQ     96(DI), BX
 	ADDQ     BX, 136(DI)
 	DECQ     104(DI)
-	JNZ      col20
+	JNZ      col22
 	MOVQ     72(DI), BX
 	ADDQ     BX, 112(DI)
 	MOVQ     88(DI), BX
 	ADDQ     BX, 128(DI)
 	DECQ     48(DI)
-	JNZ      row19
+	JNZ      row21
 	VZEROUPPER
 	RET
 
@@ -384,12 +416,12 @@ TEXT ·poolMaxGradAddAVX2(SB), NOSPLIT, $0-8
 	MOVQ   R12, BX
 	SUBQ   CX, BX
 	CMPQ   BX, $+64
-	JEQ    four23
+	JEQ    four25
 	MOVQ   (DI), BX
 	MOVQ   BX, 112(DI)
 	MOVQ   $0x00000000, 128(DI)
 
-row24:
+row26:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -397,12 +429,12 @@ row24:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col25:
+col27:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel26:
+channel28:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Y0
@@ -410,7 +442,7 @@ channel26:
 	VMOVUPS   32(R8)(DX*1), Y1
 	VPMOVZXBD 8(R9)(R13*1), Y3
 	TESTQ     R10, R10
-	JZ        free27
+	JZ        free29
 	VMOVUPS   (R10)(DX*1), Y4
 	VCMPPS    $0x1e, Y15, Y4, Y5
 	VANDPS    Y0, Y5, Y0
@@ -418,10 +450,10 @@ channel26:
 	VCMPPS    $0x1e, Y15, Y4, Y5
 	VANDPS    Y1, Y5, Y1
 
-free27:
+free29:
 	MOVQ 32(DI), CX
 
-tap28:
+tap30:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Y4
@@ -435,27 +467,27 @@ tap28:
 	VMOVUPS      Y5, 32(AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap28
+	JNE          tap30
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel26
+	JNZ          channel28
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col25
+	JNZ          col27
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row24
+	JNZ          row26
 	VZEROUPPER
 	RET
 
-four23:
+four25:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -469,7 +501,7 @@ four23:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row30:
+row32:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -477,12 +509,12 @@ row30:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col31:
+col33:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel32:
+channel34:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Y0
@@ -490,7 +522,7 @@ channel32:
 	VMOVUPS   32(R8)(DX*1), Y1
 	VPMOVZXBD 8(R9)(R13*1), Y3
 	TESTQ     R10, R10
-	JZ        free33
+	JZ        free35
 	VMOVUPS   (R10)(DX*1), Y4
 	VCMPPS    $0x1e, Y15, Y4, Y5
 	VANDPS    Y0, Y5, Y0
@@ -498,7 +530,7 @@ channel32:
 	VCMPPS    $0x1e, Y15, Y4, Y5
 	VANDPS    Y1, Y5, Y1
 
-free33:
+free35:
 	VPCMPEQD Y11, Y2, Y5
 	VANDPS   Y0, Y5, Y5
 	VADDPS   (SI)(AX*1), Y5, Y5
@@ -534,19 +566,19 @@ free33:
 	ADDQ     $+64, SI
 	ADDQ     $+64, DX
 	DECQ     R11
-	JNZ      channel32
+	JNZ      channel34
 	MOVQ     80(DI), BX
 	ADDQ     BX, 120(DI)
 	MOVQ     96(DI), BX
 	ADDQ     BX, 136(DI)
 	DECQ     104(DI)
-	JNZ      col31
+	JNZ      col33
 	MOVQ     72(DI), BX
 	ADDQ     BX, 112(DI)
 	MOVQ     88(DI), BX
 	ADDQ     BX, 128(DI)
 	DECQ     48(DI)
-	JNZ      row30
+	JNZ      row32
 	VZEROUPPER
 	RET
 
@@ -563,12 +595,12 @@ TEXT ·poolAverageAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four34
+	JEQ          four36
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row35:
+row37:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -576,12 +608,12 @@ row35:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col36:
+col38:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel37:
+channel39:
 	MOVQ    32(DI), CX
 	MOVQ    (CX), AX
 	VMOVUPS (SI)(AX*1), Y0
@@ -589,18 +621,18 @@ channel37:
 	MOVQ    32(DI), CX
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JEQ     taps39
+	JEQ     taps41
 
-tap38:
+tap40:
 	MOVQ   (CX), AX
 	ADDQ   SI, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 	ADDQ   $+16, CX
 	CMPQ   CX, R12
-	JNE    tap38
+	JNE    tap40
 
-taps39:
+taps41:
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS Y0, (R8)(DX*1)
 	VDIVPS  Y15, Y1, Y1
@@ -608,23 +640,23 @@ taps39:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel37
+	JNZ     channel39
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col36
+	JNZ     col38
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row35
+	JNZ     row37
 	VZEROUPPER
 	RET
 
-four34:
+four36:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -638,7 +670,7 @@ four34:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row40:
+row42:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -646,12 +678,12 @@ row40:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col41:
+col43:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel42:
+channel44:
 	VMOVUPS (SI)(AX*1), Y0
 	VMOVUPS 32(SI)(AX*1), Y1
 	VADDPS  (SI)(CX*1), Y0, Y0
@@ -667,19 +699,19 @@ channel42:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel42
+	JNZ     channel44
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col41
+	JNZ     col43
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row40
+	JNZ     row42
 	VZEROUPPER
 	RET
 
@@ -706,12 +738,12 @@ TEXT ·poolAverageGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four43
+	JEQ          four45
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row44:
+row46:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -719,46 +751,46 @@ row44:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col45:
+col47:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel46:
+channel48:
 	VMOVUPS (R8)(DX*1), Y0
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
 	VDIVPS  Y15, Y1, Y1
 	MOVQ    32(DI), CX
 
-tap47:
+tap49:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap47
+	JNE     tap49
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel46
+	JNZ     channel48
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col45
+	JNZ     col47
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row44
+	JNZ     row46
 	VZEROUPPER
 	RET
 
-four43:
+four45:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -772,7 +804,7 @@ four43:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row49:
+row51:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -780,12 +812,12 @@ row49:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col50:
+col52:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel51:
+channel53:
 	VMOVUPS (R8)(DX*1), Y0
 	VMULPS  word_3e800000<>+0(SB), Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
@@ -801,19 +833,19 @@ channel51:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel51
+	JNZ     channel53
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col50
+	JNZ     col52
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row49
+	JNZ     row51
 	VZEROUPPER
 	RET
 
@@ -830,12 +862,12 @@ TEXT ·poolAverageGradAddAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four52
+	JEQ          four54
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row53:
+row55:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -843,19 +875,19 @@ row53:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col54:
+col56:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel55:
+channel57:
 	VMOVUPS (R8)(DX*1), Y0
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
 	VDIVPS  Y15, Y1, Y1
 	MOVQ    32(DI), CX
 
-tap56:
+tap58:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VADDPS  (AX), Y0, Y2
@@ -864,27 +896,27 @@ tap56:
 	VMOVUPS Y3, 32(AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap56
+	JNE     tap58
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel55
+	JNZ     channel57
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col54
+	JNZ     col56
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row53
+	JNZ     row55
 	VZEROUPPER
 	RET
 
-four52:
+four54:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -898,7 +930,7 @@ four52:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row58:
+row60:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -906,12 +938,12 @@ row58:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col59:
+col61:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel60:
+channel62:
 	VMOVUPS (R8)(DX*1), Y0
 	VMULPS  word_3e800000<>+0(SB), Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
@@ -935,19 +967,19 @@ channel60:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel60
+	JNZ     channel62
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col59
+	JNZ     col61
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row58
+	JNZ     row60
 	VZEROUPPER
 	RET
 
@@ -964,12 +996,12 @@ TEXT ·poolAverageOfTanhAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four61
+	JEQ          four63
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row62:
+row64:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -977,12 +1009,12 @@ row62:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col63:
+col65:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel64:
+channel66:
 	MOVQ        32(DI), CX
 	MOVQ        (CX), AX
 	VMOVUPS     (SI)(AX*1), Y2
@@ -1040,9 +1072,9 @@ channel64:
 	MOVQ        32(DI), CX
 	ADDQ        $+16, CX
 	CMPQ        CX, R12
-	JEQ         taps66
+	JEQ         taps68
 
-tap65:
+tap67:
 	MOVQ        (CX), AX
 	ADDQ        SI, AX
 	VMOVUPS     (AX), Y2
@@ -1099,9 +1131,9 @@ tap65:
 	VADDPS      Y2, Y1, Y1
 	ADDQ        $+16, CX
 	CMPQ        CX, R12
-	JNE         tap65
+	JNE         tap67
 
-taps66:
+taps68:
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS Y0, (R8)(DX*1)
 	VDIVPS  Y15, Y1, Y1
@@ -1109,23 +1141,23 @@ taps66:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel64
+	JNZ     channel66
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col63
+	JNZ     col65
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row62
+	JNZ     row64
 	VZEROUPPER
 	RET
 
-four61:
+four63:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -1139,7 +1171,7 @@ four61:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row67:
+row69:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1147,12 +1179,12 @@ row67:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col68:
+col70:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel69:
+channel71:
 	VMOVUPS     (SI)(AX*1), Y2
 	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
 	VMOVUPS     word_411051ec<>+0(SB), Y4
@@ -1368,19 +1400,19 @@ channel69:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel69
+	JNZ         channel71
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col68
+	JNZ         col70
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row67
+	JNZ         row69
 	VZEROUPPER
 	RET
 
@@ -1527,12 +1559,12 @@ TEXT ·poolAverageOfSigmoidAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four70
+	JEQ          four72
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row71:
+row73:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1540,12 +1572,12 @@ row71:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col72:
+col74:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel73:
+channel75:
 	MOVQ         32(DI), CX
 	MOVQ         (CX), AX
 	VMOVUPS      (SI)(AX*1), Y2
@@ -1623,9 +1655,9 @@ channel73:
 	MOVQ         32(DI), CX
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JEQ          taps75
+	JEQ          taps77
 
-tap74:
+tap76:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VMOVUPS      (AX), Y2
@@ -1702,9 +1734,9 @@ tap74:
 	VADDPS       Y2, Y1, Y1
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap74
+	JNE          tap76
 
-taps75:
+taps77:
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS Y0, (R8)(DX*1)
 	VDIVPS  Y15, Y1, Y1
@@ -1712,23 +1744,23 @@ taps75:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel73
+	JNZ     channel75
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col72
+	JNZ     col74
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row71
+	JNZ     row73
 	VZEROUPPER
 	RET
 
-four70:
+four72:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -1742,7 +1774,7 @@ four70:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row76:
+row78:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1750,12 +1782,12 @@ row76:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col77:
+col79:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel78:
+channel80:
 	VMOVUPS      (SI)(AX*1), Y2
 	VXORPS       word_80000000<>+0(SB), Y2, Y2
 	VMOVUPS      word_42b20000<>+0(SB), Y3
@@ -2051,19 +2083,19 @@ channel78:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel78
+	JNZ          channel80
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col77
+	JNZ          col79
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row76
+	JNZ          row78
 	VZEROUPPER
 	RET
 
@@ -2201,12 +2233,12 @@ TEXT ·poolAverageGradOfReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four79
+	JEQ          four81
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row80:
+row82:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2214,19 +2246,19 @@ row80:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col81:
+col83:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel82:
+channel84:
 	VMOVUPS (R8)(DX*1), Y0
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
 	VDIVPS  Y15, Y1, Y1
 	MOVQ    32(DI), CX
 
-tap83:
+tap85:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VMOVUPS (AX)(R10*1), Y3
@@ -2243,27 +2275,27 @@ tap83:
 	VMOVUPS Y2, 32(AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap83
+	JNE     tap85
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel82
+	JNZ     channel84
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col81
+	JNZ     col83
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row80
+	JNZ     row82
 	VZEROUPPER
 	RET
 
-four79:
+four81:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -2277,7 +2309,7 @@ four79:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row85:
+row87:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2285,12 +2317,12 @@ row85:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col86:
+col88:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel87:
+channel89:
 	VMOVUPS (R8)(DX*1), Y0
 	VMULPS  word_3e800000<>+0(SB), Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
@@ -2347,19 +2379,19 @@ channel87:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel87
+	JNZ     channel89
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col86
+	JNZ     col88
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row85
+	JNZ     row87
 	VZEROUPPER
 	RET
 
@@ -2377,12 +2409,12 @@ TEXT ·poolAverageGradOfTanhAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four88
+	JEQ          four90
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row89:
+row91:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2390,19 +2422,19 @@ row89:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col90:
+col92:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel91:
+channel93:
 	VMOVUPS (R8)(DX*1), Y0
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
 	VDIVPS  Y15, Y1, Y1
 	MOVQ    32(DI), CX
 
-tap92:
+tap94:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VMOVUPS      (AX)(R10*1), Y3
@@ -2419,27 +2451,27 @@ tap92:
 	VMOVUPS      Y2, 32(AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap92
+	JNE          tap94
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel91
+	JNZ          channel93
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col90
+	JNZ          col92
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row89
+	JNZ          row91
 	VZEROUPPER
 	RET
 
-four88:
+four90:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -2453,7 +2485,7 @@ four88:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row94:
+row96:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2461,12 +2493,12 @@ row94:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col95:
+col97:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel96:
+channel98:
 	VMOVUPS      (R8)(DX*1), Y0
 	VMULPS       word_3e800000<>+0(SB), Y0, Y0
 	VMOVUPS      32(R8)(DX*1), Y1
@@ -2523,19 +2555,19 @@ channel96:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel96
+	JNZ          channel98
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col95
+	JNZ          col97
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row94
+	JNZ          row96
 	VZEROUPPER
 	RET
 
@@ -2553,12 +2585,12 @@ TEXT ·poolAverageGradOfSigmoidAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four97
+	JEQ          four99
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row98:
+row100:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2566,19 +2598,19 @@ row98:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col99:
+col101:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel100:
+channel102:
 	VMOVUPS (R8)(DX*1), Y0
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
 	VDIVPS  Y15, Y1, Y1
 	MOVQ    32(DI), CX
 
-tap101:
+tap103:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VMOVUPS (AX)(R10*1), Y3
@@ -2597,27 +2629,27 @@ tap101:
 	VMOVUPS Y2, 32(AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap101
+	JNE     tap103
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel100
+	JNZ     channel102
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col99
+	JNZ     col101
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row98
+	JNZ     row100
 	VZEROUPPER
 	RET
 
-four97:
+four99:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -2631,7 +2663,7 @@ four97:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row103:
+row105:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2639,12 +2671,12 @@ row103:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col104:
+col106:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel105:
+channel107:
 	VMOVUPS (R8)(DX*1), Y0
 	VMULPS  word_3e800000<>+0(SB), Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
@@ -2709,19 +2741,19 @@ channel105:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel105
+	JNZ     channel107
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col104
+	JNZ     col106
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row103
+	JNZ     row105
 	VZEROUPPER
 	RET
 
@@ -2737,12 +2769,12 @@ TEXT ·poolMaxAVX512(SB), NOSPLIT, $0-8
 	MOVQ R12, BX
 	SUBQ CX, BX
 	CMPQ BX, $+64
-	JEQ  four106
+	JEQ  four108
 	MOVQ (DI), BX
 	MOVQ BX, 112(DI)
 	MOVQ $0x00000000, 128(DI)
 
-row107:
+row109:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2750,12 +2782,12 @@ row107:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col108:
+col110:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel109:
+channel111:
 	MOVQ         32(DI), CX
 	MOVQ         (CX), AX
 	VPBROADCASTD 8(CX), Z4
@@ -2764,9 +2796,9 @@ channel109:
 	MOVQ         32(DI), CX
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JEQ          taps111
+	JEQ          taps113
 
-tap110:
+tap112:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Z4
@@ -2778,37 +2810,44 @@ tap110:
 	VMOVAPS      Z4, K1, Z2
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap110
+	JNE          tap112
 
-taps111:
-	VMOVUPS Z0, (R8)(DX*1)
-	TESTQ   R9, R9
-	JZ      done112
+taps113:
+	VMOVUPS    Z0, (R8)(DX*1)
+	TESTQ      R9, R9
+	JZ         done114
+	TESTQ      R10, R10
+	JZ         open115
+	VPXORD     Z5, Z5, Z5
+	VCMPPS     $0x1a, Z5, Z0, K1
+	VPORD.BCST word_000000ff<>+0(SB), Z2, K1, Z2
+
+open115:
 	MOVQ    DX, R13
 	SHRQ    $0x02, R13
 	VPMOVDB Z2, (R9)(R13*1)
 
-done112:
+done114:
 	ADDQ $+64, SI
 	ADDQ $+64, DX
 	DECQ R11
-	JNZ  channel109
+	JNZ  channel111
 	MOVQ 80(DI), BX
 	ADDQ BX, 120(DI)
 	MOVQ 96(DI), BX
 	ADDQ BX, 136(DI)
 	DECQ 104(DI)
-	JNZ  col108
+	JNZ  col110
 	MOVQ 72(DI), BX
 	ADDQ BX, 112(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 128(DI)
 	DECQ 48(DI)
-	JNZ  row107
+	JNZ  row109
 	VZEROUPPER
 	RET
 
-four106:
+four108:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -2822,7 +2861,7 @@ four106:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row113:
+row116:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2830,57 +2869,64 @@ row113:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col114:
+col117:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel115:
-	VMOVUPS (SI)(AX*1), Z0
-	VMOVAPS Z11, Z2
-	VMOVUPS (SI)(CX*1), Z6
-	VCMPPS  $0x1e, Z0, Z6, K1
-	VCMPPS  $0x03, Z6, Z6, K2
-	KORW    K1, K2, K1
-	VMOVAPS Z6, K1, Z0
-	VMOVAPS Z12, K1, Z2
-	VMOVUPS (SI)(R12*1), Z4
-	VMOVAPS Z13, Z5
-	VMOVUPS (SI)(R15*1), Z6
-	VCMPPS  $0x1e, Z4, Z6, K1
-	VCMPPS  $0x03, Z6, Z6, K2
-	KORW    K1, K2, K1
-	VMOVAPS Z6, K1, Z4
-	VMOVAPS Z14, K1, Z5
-	VCMPPS  $0x1e, Z0, Z4, K1
-	VCMPPS  $0x03, Z4, Z4, K2
-	KORW    K1, K2, K1
-	VMOVAPS Z4, K1, Z0
-	VMOVAPS Z5, K1, Z2
-	VMOVUPS Z0, (R8)(DX*1)
-	TESTQ   R9, R9
-	JZ      done116
+channel118:
+	VMOVUPS    (SI)(AX*1), Z0
+	VMOVAPS    Z11, Z2
+	VMOVUPS    (SI)(CX*1), Z6
+	VCMPPS     $0x1e, Z0, Z6, K1
+	VCMPPS     $0x03, Z6, Z6, K2
+	KORW       K1, K2, K1
+	VMOVAPS    Z6, K1, Z0
+	VMOVAPS    Z12, K1, Z2
+	VMOVUPS    (SI)(R12*1), Z4
+	VMOVAPS    Z13, Z5
+	VMOVUPS    (SI)(R15*1), Z6
+	VCMPPS     $0x1e, Z4, Z6, K1
+	VCMPPS     $0x03, Z6, Z6, K2
+	KORW       K1, K2, K1
+	VMOVAPS    Z6, K1, Z4
+	VMOVAPS    Z14, K1, Z5
+	VCMPPS     $0x1e, Z0, Z4, K1
+	VCMPPS     $0x03, Z4, Z4, K2
+	KORW       K1, K2, K1
+	VMOVAPS    Z4, K1, Z0
+	VMOVAPS    Z5, K1, Z2
+	VMOVUPS    Z0, (R8)(DX*1)
+	TESTQ      R9, R9
+	JZ         done119
+	TESTQ      R10, R10
+	JZ         open120
+	VPXORD     Z5, Z5, Z5
+	VCMPPS     $0x1a, Z5, Z0, K1
+	VPORD.BCST word_000000ff<>+0(SB), Z2, K1, Z2
+
+open120:
 	MOVQ    DX, R13
 	SHRQ    $0x02, R13
 	VPMOVDB Z2, (R9)(R13*1)
 
-done116:
+done119:
 	ADDQ $+64, SI
 	ADDQ $+64, DX
 	DECQ R11
-	JNZ  channel115
+	JNZ  channel118
 	MOVQ 80(DI), BX
 	ADDQ BX, 120(DI)
 	MOVQ 96(DI), BX
 	ADDQ BX, 136(DI)
 	DECQ 104(DI)
-	JNZ  col114
+	JNZ  col117
 	MOVQ 72(DI), BX
 	ADDQ BX, 112(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 128(DI)
 	DECQ 48(DI)
-	JNZ  row113
+	JNZ  row116
 	VZEROUPPER
 	RET
 
@@ -2897,12 +2943,12 @@ TEXT ·poolMaxGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ   R12, BX
 	SUBQ   CX, BX
 	CMPQ   BX, $+64
-	JEQ    four117
+	JEQ    four121
 	MOVQ   (DI), BX
 	MOVQ   BX, 112(DI)
 	MOVQ   $0x00000000, 128(DI)
 
-row118:
+row122:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2910,26 +2956,26 @@ row118:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col119:
+col123:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel120:
+channel124:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
 	TESTQ     R10, R10
-	JZ        free121
+	JZ        free125
 	VMOVUPS   (R10)(DX*1), Z4
 	VCMPPS    $0x1e, Z15, Z4, K1
 	VMOVAPS.Z Z0, K1, Z0
 
-free121:
+free125:
 	MOVQ 32(DI), CX
 
-tap122:
+tap126:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Z4
@@ -2938,27 +2984,27 @@ tap122:
 	VMOVUPS      Z5, (AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap122
+	JNE          tap126
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel120
+	JNZ          channel124
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col119
+	JNZ          col123
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row118
+	JNZ          row122
 	VZEROUPPER
 	RET
 
-four117:
+four121:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -2972,7 +3018,7 @@ four117:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row124:
+row128:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2980,23 +3026,23 @@ row124:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col125:
+col129:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel126:
+channel130:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
 	TESTQ     R10, R10
-	JZ        free127
+	JZ        free131
 	VMOVUPS   (R10)(DX*1), Z4
 	VCMPPS    $0x1e, Z15, Z4, K1
 	VMOVAPS.Z Z0, K1, Z0
 
-free127:
+free131:
 	VPCMPEQD  Z11, Z2, K1
 	VMOVAPS.Z Z0, K1, Z5
 	VMOVUPS   Z5, (SI)(AX*1)
@@ -3012,19 +3058,19 @@ free127:
 	ADDQ      $+64, SI
 	ADDQ      $+64, DX
 	DECQ      R11
-	JNZ       channel126
+	JNZ       channel130
 	MOVQ      80(DI), BX
 	ADDQ      BX, 120(DI)
 	MOVQ      96(DI), BX
 	ADDQ      BX, 136(DI)
 	DECQ      104(DI)
-	JNZ       col125
+	JNZ       col129
 	MOVQ      72(DI), BX
 	ADDQ      BX, 112(DI)
 	MOVQ      88(DI), BX
 	ADDQ      BX, 128(DI)
 	DECQ      48(DI)
-	JNZ       row124
+	JNZ       row128
 	VZEROUPPER
 	RET
 
@@ -3041,12 +3087,12 @@ TEXT ·poolMaxGradAddAVX512(SB), NOSPLIT, $0-8
 	MOVQ   R12, BX
 	SUBQ   CX, BX
 	CMPQ   BX, $+64
-	JEQ    four128
+	JEQ    four132
 	MOVQ   (DI), BX
 	MOVQ   BX, 112(DI)
 	MOVQ   $0x00000000, 128(DI)
 
-row129:
+row133:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3054,26 +3100,26 @@ row129:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col130:
+col134:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel131:
+channel135:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
 	TESTQ     R10, R10
-	JZ        free132
+	JZ        free136
 	VMOVUPS   (R10)(DX*1), Z4
 	VCMPPS    $0x1e, Z15, Z4, K1
 	VMOVAPS.Z Z0, K1, Z0
 
-free132:
+free136:
 	MOVQ 32(DI), CX
 
-tap133:
+tap137:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Z4
@@ -3083,27 +3129,27 @@ tap133:
 	VMOVUPS      Z5, (AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap133
+	JNE          tap137
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel131
+	JNZ          channel135
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col130
+	JNZ          col134
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row129
+	JNZ          row133
 	VZEROUPPER
 	RET
 
-four128:
+four132:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3117,7 +3163,7 @@ four128:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row135:
+row139:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3125,23 +3171,23 @@ row135:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col136:
+col140:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel137:
+channel141:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
 	TESTQ     R10, R10
-	JZ        free138
+	JZ        free142
 	VMOVUPS   (R10)(DX*1), Z4
 	VCMPPS    $0x1e, Z15, Z4, K1
 	VMOVAPS.Z Z0, K1, Z0
 
-free138:
+free142:
 	VPCMPEQD  Z11, Z2, K1
 	VMOVAPS.Z Z0, K1, Z5
 	VADDPS    (SI)(AX*1), Z5, Z5
@@ -3161,19 +3207,19 @@ free138:
 	ADDQ      $+64, SI
 	ADDQ      $+64, DX
 	DECQ      R11
-	JNZ       channel137
+	JNZ       channel141
 	MOVQ      80(DI), BX
 	ADDQ      BX, 120(DI)
 	MOVQ      96(DI), BX
 	ADDQ      BX, 136(DI)
 	DECQ      104(DI)
-	JNZ       col136
+	JNZ       col140
 	MOVQ      72(DI), BX
 	ADDQ      BX, 112(DI)
 	MOVQ      88(DI), BX
 	ADDQ      BX, 128(DI)
 	DECQ      48(DI)
-	JNZ       row135
+	JNZ       row139
 	VZEROUPPER
 	RET
 
@@ -3190,12 +3236,12 @@ TEXT ·poolAverageAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four139
+	JEQ          four143
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row140:
+row144:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3203,51 +3249,51 @@ row140:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col141:
+col145:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel142:
+channel146:
 	MOVQ    32(DI), CX
 	MOVQ    (CX), AX
 	VMOVUPS (SI)(AX*1), Z0
 	MOVQ    32(DI), CX
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JEQ     taps144
+	JEQ     taps148
 
-tap143:
+tap147:
 	MOVQ   (CX), AX
 	ADDQ   SI, AX
 	VADDPS (AX), Z0, Z0
 	ADDQ   $+16, CX
 	CMPQ   CX, R12
-	JNE    tap143
+	JNE    tap147
 
-taps144:
+taps148:
 	VDIVPS  Z15, Z0, Z0
 	VMOVUPS Z0, (R8)(DX*1)
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel142
+	JNZ     channel146
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col141
+	JNZ     col145
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row140
+	JNZ     row144
 	VZEROUPPER
 	RET
 
-four139:
+four143:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3257,63 +3303,6 @@ four139:
 	MOVQ         32(BX), R12
 	VPBROADCASTD 56(BX), Z14
 	MOVQ         48(BX), R15
-	MOVQ         (DI), BX
-	MOVQ         BX, 112(DI)
-	MOVQ         $0x00000000, 128(DI)
-
-row145:
-	MOVQ 112(DI), SI
-	MOVQ SI, 120(DI)
-	MOVQ 128(DI), DX
-	MOVQ DX, 136(DI)
-	MOVQ 56(DI), BX
-	MOVQ BX, 104(DI)
-
-col146:
-	MOVQ 120(DI), SI
-	MOVQ 136(DI), DX
-	MOVQ 64(DI), R11
-
-channel147:
-	VMOVUPS     (SI)(AX*1), Z0
-	VADDPS      (SI)(CX*1), Z0, Z0
-	VADDPS      (SI)(R12*1), Z0, Z0
-	VADDPS      (SI)(R15*1), Z0, Z0
-	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
-	VMOVUPS     Z0, (R8)(DX*1)
-	ADDQ        $+64, SI
-	ADDQ        $+64, DX
-	DECQ        R11
-	JNZ         channel147
-	MOVQ        80(DI), BX
-	ADDQ        BX, 120(DI)
-	MOVQ        96(DI), BX
-	ADDQ        BX, 136(DI)
-	DECQ        104(DI)
-	JNZ         col146
-	MOVQ        72(DI), BX
-	ADDQ        BX, 112(DI)
-	MOVQ        88(DI), BX
-	ADDQ        BX, 128(DI)
-	DECQ        48(DI)
-	JNZ         row145
-	VZEROUPPER
-	RET
-
-// func poolAverageGradAVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·poolAverageGradAVX512(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), DI
-	MOVQ         8(DI), R8
-	MOVQ         16(DI), R9
-	MOVQ         24(DI), R10
-	MOVQ         40(DI), R12
-	VBROADCASTSS 144(DI), Z15
-	MOVQ         32(DI), CX
-	MOVQ         R12, BX
-	SUBQ         CX, BX
-	CMPQ         BX, $+64
-	JEQ          four148
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
@@ -3332,92 +3321,34 @@ col150:
 	MOVQ 64(DI), R11
 
 channel151:
-	VMOVUPS (R8)(DX*1), Z0
-	VDIVPS  Z15, Z0, Z0
-	MOVQ    32(DI), CX
-
-tap152:
-	MOVQ    (CX), AX
-	ADDQ    SI, AX
-	VMOVUPS Z0, (AX)
-	ADDQ    $+16, CX
-	CMPQ    CX, R12
-	JNE     tap152
-	ADDQ    $+64, SI
-	ADDQ    $+64, DX
-	DECQ    R11
-	JNZ     channel151
-	MOVQ    80(DI), BX
-	ADDQ    BX, 120(DI)
-	MOVQ    96(DI), BX
-	ADDQ    BX, 136(DI)
-	DECQ    104(DI)
-	JNZ     col150
-	MOVQ    72(DI), BX
-	ADDQ    BX, 112(DI)
-	MOVQ    88(DI), BX
-	ADDQ    BX, 128(DI)
-	DECQ    48(DI)
-	JNZ     row149
-	VZEROUPPER
-	RET
-
-four148:
-	MOVQ         CX, BX
-	VPBROADCASTD 8(BX), Z11
-	MOVQ         (BX), AX
-	VPBROADCASTD 24(BX), Z12
-	MOVQ         16(BX), CX
-	VPBROADCASTD 40(BX), Z13
-	MOVQ         32(BX), R12
-	VPBROADCASTD 56(BX), Z14
-	MOVQ         48(BX), R15
-	MOVQ         (DI), BX
-	MOVQ         BX, 112(DI)
-	MOVQ         $0x00000000, 128(DI)
-
-row154:
-	MOVQ 112(DI), SI
-	MOVQ SI, 120(DI)
-	MOVQ 128(DI), DX
-	MOVQ DX, 136(DI)
-	MOVQ 56(DI), BX
-	MOVQ BX, 104(DI)
-
-col155:
-	MOVQ 120(DI), SI
-	MOVQ 136(DI), DX
-	MOVQ 64(DI), R11
-
-channel156:
-	VMOVUPS     (R8)(DX*1), Z0
+	VMOVUPS     (SI)(AX*1), Z0
+	VADDPS      (SI)(CX*1), Z0, Z0
+	VADDPS      (SI)(R12*1), Z0, Z0
+	VADDPS      (SI)(R15*1), Z0, Z0
 	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
-	VMOVUPS     Z0, (SI)(AX*1)
-	VMOVUPS     Z0, (SI)(CX*1)
-	VMOVUPS     Z0, (SI)(R12*1)
-	VMOVUPS     Z0, (SI)(R15*1)
+	VMOVUPS     Z0, (R8)(DX*1)
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel156
+	JNZ         channel151
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col155
+	JNZ         col150
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row154
+	JNZ         row149
 	VZEROUPPER
 	RET
 
-// func poolAverageGradAddAVX512(a *byte)
+// func poolAverageGradAVX512(a *byte)
 // Requires: AVX, AVX512F
-TEXT ·poolAverageGradAddAVX512(SB), NOSPLIT, $0-8
+TEXT ·poolAverageGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), DI
 	MOVQ         8(DI), R8
 	MOVQ         16(DI), R9
@@ -3428,7 +3359,65 @@ TEXT ·poolAverageGradAddAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four157
+	JEQ          four152
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row153:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col154:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel155:
+	VMOVUPS (R8)(DX*1), Z0
+	VDIVPS  Z15, Z0, Z0
+	MOVQ    32(DI), CX
+
+tap156:
+	MOVQ    (CX), AX
+	ADDQ    SI, AX
+	VMOVUPS Z0, (AX)
+	ADDQ    $+16, CX
+	CMPQ    CX, R12
+	JNE     tap156
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel155
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col154
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row153
+	VZEROUPPER
+	RET
+
+four152:
+	MOVQ         CX, BX
+	VPBROADCASTD 8(BX), Z11
+	MOVQ         (BX), AX
+	VPBROADCASTD 24(BX), Z12
+	MOVQ         16(BX), CX
+	VPBROADCASTD 40(BX), Z13
+	MOVQ         32(BX), R12
+	VPBROADCASTD 56(BX), Z14
+	MOVQ         48(BX), R15
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
@@ -3447,38 +3436,95 @@ col159:
 	MOVQ 64(DI), R11
 
 channel160:
+	VMOVUPS     (R8)(DX*1), Z0
+	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
+	VMOVUPS     Z0, (SI)(AX*1)
+	VMOVUPS     Z0, (SI)(CX*1)
+	VMOVUPS     Z0, (SI)(R12*1)
+	VMOVUPS     Z0, (SI)(R15*1)
+	ADDQ        $+64, SI
+	ADDQ        $+64, DX
+	DECQ        R11
+	JNZ         channel160
+	MOVQ        80(DI), BX
+	ADDQ        BX, 120(DI)
+	MOVQ        96(DI), BX
+	ADDQ        BX, 136(DI)
+	DECQ        104(DI)
+	JNZ         col159
+	MOVQ        72(DI), BX
+	ADDQ        BX, 112(DI)
+	MOVQ        88(DI), BX
+	ADDQ        BX, 128(DI)
+	DECQ        48(DI)
+	JNZ         row158
+	VZEROUPPER
+	RET
+
+// func poolAverageGradAddAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolAverageGradAddAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Z15
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four161
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row162:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col163:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel164:
 	VMOVUPS (R8)(DX*1), Z0
 	VDIVPS  Z15, Z0, Z0
 	MOVQ    32(DI), CX
 
-tap161:
+tap165:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VADDPS  (AX), Z0, Z2
 	VMOVUPS Z2, (AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap161
+	JNE     tap165
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel160
+	JNZ     channel164
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col159
+	JNZ     col163
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row158
+	JNZ     row162
 	VZEROUPPER
 	RET
 
-four157:
+four161:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3492,7 +3538,7 @@ four157:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row163:
+row167:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3500,12 +3546,12 @@ row163:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col164:
+col168:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel165:
+channel169:
 	VMOVUPS     (R8)(DX*1), Z0
 	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
 	VADDPS      (SI)(AX*1), Z0, Z2
@@ -3519,19 +3565,19 @@ channel165:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel165
+	JNZ         channel169
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col164
+	JNZ         col168
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row163
+	JNZ         row167
 	VZEROUPPER
 	RET
 
@@ -3556,12 +3602,12 @@ TEXT ·poolAverageOfTanhAVX512(SB), NOSPLIT, $0-8
 	MOVQ            R12, BX
 	SUBQ            CX, BX
 	CMPQ            BX, $+64
-	JEQ             four166
+	JEQ             four170
 	MOVQ            (DI), BX
 	MOVQ            BX, 112(DI)
 	MOVQ            $0x00000000, 128(DI)
 
-row167:
+row171:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3569,12 +3615,12 @@ row167:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col168:
+col172:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel169:
+channel173:
 	MOVQ             32(DI), CX
 	MOVQ             (CX), AX
 	VMOVUPS          (SI)(AX*1), Z2
@@ -3605,9 +3651,9 @@ channel169:
 	MOVQ             32(DI), CX
 	ADDQ             $+16, CX
 	CMPQ             CX, R12
-	JEQ              taps171
+	JEQ              taps175
 
-tap170:
+tap174:
 	MOVQ             (CX), AX
 	ADDQ             SI, AX
 	VMOVUPS          (AX), Z2
@@ -3637,31 +3683,31 @@ tap170:
 	VADDPS           Z2, Z0, Z0
 	ADDQ             $+16, CX
 	CMPQ             CX, R12
-	JNE              tap170
+	JNE              tap174
 
-taps171:
+taps175:
 	VDIVPS  Z15, Z0, Z0
 	VMOVUPS Z0, (R8)(DX*1)
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel169
+	JNZ     channel173
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col168
+	JNZ     col172
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row167
+	JNZ     row171
 	VZEROUPPER
 	RET
 
-four166:
+four170:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3675,7 +3721,7 @@ four166:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row172:
+row176:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3683,12 +3729,12 @@ row172:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col173:
+col177:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel174:
+channel178:
 	VMOVUPS          (SI)(AX*1), Z2
 	VANDPS.BCST      word_7fffffff<>+0(SB), Z2, Z3
 	VBROADCASTSS     word_411051ec<>+0(SB), Z4
@@ -3794,19 +3840,19 @@ channel174:
 	ADDQ             $+64, SI
 	ADDQ             $+64, DX
 	DECQ             R11
-	JNZ              channel174
+	JNZ              channel178
 	MOVQ             80(DI), BX
 	ADDQ             BX, 120(DI)
 	MOVQ             96(DI), BX
 	ADDQ             BX, 136(DI)
 	DECQ             104(DI)
-	JNZ              col173
+	JNZ              col177
 	MOVQ             72(DI), BX
 	ADDQ             BX, 112(DI)
 	MOVQ             88(DI), BX
 	ADDQ             BX, 128(DI)
 	DECQ             48(DI)
-	JNZ              row172
+	JNZ              row176
 	VZEROUPPER
 	RET
 
@@ -3823,12 +3869,12 @@ TEXT ·poolAverageOfSigmoidAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four175
+	JEQ          four179
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row176:
+row180:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3836,12 +3882,12 @@ row176:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col177:
+col181:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel178:
+channel182:
 	MOVQ              32(DI), CX
 	MOVQ              (CX), AX
 	VMOVUPS           (SI)(AX*1), Z2
@@ -3875,9 +3921,9 @@ channel178:
 	MOVQ              32(DI), CX
 	ADDQ              $+16, CX
 	CMPQ              CX, R12
-	JEQ               taps180
+	JEQ               taps184
 
-tap179:
+tap183:
 	MOVQ              (CX), AX
 	ADDQ              SI, AX
 	VMOVUPS           (AX), Z2
@@ -3910,31 +3956,31 @@ tap179:
 	VADDPS            Z2, Z0, Z0
 	ADDQ              $+16, CX
 	CMPQ              CX, R12
-	JNE               tap179
+	JNE               tap183
 
-taps180:
+taps184:
 	VDIVPS  Z15, Z0, Z0
 	VMOVUPS Z0, (R8)(DX*1)
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel178
+	JNZ     channel182
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col177
+	JNZ     col181
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row176
+	JNZ     row180
 	VZEROUPPER
 	RET
 
-four175:
+four179:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3948,7 +3994,7 @@ four175:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row181:
+row185:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3956,12 +4002,12 @@ row181:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col182:
+col186:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel183:
+channel187:
 	VMOVUPS           (SI)(AX*1), Z2
 	VXORPS.BCST       word_80000000<>+0(SB), Z2, Z2
 	VBROADCASTSS      word_42b20000<>+0(SB), Z3
@@ -4079,19 +4125,19 @@ channel183:
 	ADDQ              $+64, SI
 	ADDQ              $+64, DX
 	DECQ              R11
-	JNZ               channel183
+	JNZ               channel187
 	MOVQ              80(DI), BX
 	ADDQ              BX, 120(DI)
 	MOVQ              96(DI), BX
 	ADDQ              BX, 136(DI)
 	DECQ              104(DI)
-	JNZ               col182
+	JNZ               col186
 	MOVQ              72(DI), BX
 	ADDQ              BX, 112(DI)
 	MOVQ              88(DI), BX
 	ADDQ              BX, 128(DI)
 	DECQ              48(DI)
-	JNZ               row181
+	JNZ               row185
 	VZEROUPPER
 	RET
 
@@ -4109,12 +4155,12 @@ TEXT ·poolAverageGradOfReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four184
+	JEQ          four188
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row185:
+row189:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4122,17 +4168,17 @@ row185:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col186:
+col190:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel187:
+channel191:
 	VMOVUPS (R8)(DX*1), Z0
 	VDIVPS  Z15, Z0, Z0
 	MOVQ    32(DI), CX
 
-tap188:
+tap192:
 	MOVQ      (CX), AX
 	ADDQ      SI, AX
 	VMOVUPS   (AX)(R10*1), Z3
@@ -4143,27 +4189,27 @@ tap188:
 	VMOVUPS   Z2, (AX)
 	ADDQ      $+16, CX
 	CMPQ      CX, R12
-	JNE       tap188
+	JNE       tap192
 	ADDQ      $+64, SI
 	ADDQ      $+64, DX
 	DECQ      R11
-	JNZ       channel187
+	JNZ       channel191
 	MOVQ      80(DI), BX
 	ADDQ      BX, 120(DI)
 	MOVQ      96(DI), BX
 	ADDQ      BX, 136(DI)
 	DECQ      104(DI)
-	JNZ       col186
+	JNZ       col190
 	MOVQ      72(DI), BX
 	ADDQ      BX, 112(DI)
 	MOVQ      88(DI), BX
 	ADDQ      BX, 128(DI)
 	DECQ      48(DI)
-	JNZ       row185
+	JNZ       row189
 	VZEROUPPER
 	RET
 
-four184:
+four188:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -4177,7 +4223,7 @@ four184:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row190:
+row194:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4185,12 +4231,12 @@ row190:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col191:
+col195:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel192:
+channel196:
 	VMOVUPS     (R8)(DX*1), Z0
 	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
 	LEAQ        (SI)(R10*1), BX
@@ -4221,19 +4267,19 @@ channel192:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel192
+	JNZ         channel196
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col191
+	JNZ         col195
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row190
+	JNZ         row194
 	VZEROUPPER
 	RET
 
@@ -4251,12 +4297,12 @@ TEXT ·poolAverageGradOfTanhAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four193
+	JEQ          four197
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row194:
+row198:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4264,17 +4310,17 @@ row194:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col195:
+col199:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel196:
+channel200:
 	VMOVUPS (R8)(DX*1), Z0
 	VDIVPS  Z15, Z0, Z0
 	MOVQ    32(DI), CX
 
-tap197:
+tap201:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VMOVUPS      (AX)(R10*1), Z3
@@ -4285,27 +4331,27 @@ tap197:
 	VMOVUPS      Z2, (AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap197
+	JNE          tap201
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel196
+	JNZ          channel200
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col195
+	JNZ          col199
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row194
+	JNZ          row198
 	VZEROUPPER
 	RET
 
-four193:
+four197:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -4319,7 +4365,7 @@ four193:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row199:
+row203:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4327,12 +4373,12 @@ row199:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col200:
+col204:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel201:
+channel205:
 	VMOVUPS      (R8)(DX*1), Z0
 	VMULPS.BCST  word_3e800000<>+0(SB), Z0, Z0
 	LEAQ         (SI)(R10*1), BX
@@ -4360,75 +4406,6 @@ channel201:
 	VFNMADD231PS Z3, Z3, Z4
 	VMULPS       Z4, Z2, Z2
 	VMOVUPS      Z2, (SI)(R15*1)
-	ADDQ         $+64, SI
-	ADDQ         $+64, DX
-	DECQ         R11
-	JNZ          channel201
-	MOVQ         80(DI), BX
-	ADDQ         BX, 120(DI)
-	MOVQ         96(DI), BX
-	ADDQ         BX, 136(DI)
-	DECQ         104(DI)
-	JNZ          col200
-	MOVQ         72(DI), BX
-	ADDQ         BX, 112(DI)
-	MOVQ         88(DI), BX
-	ADDQ         BX, 128(DI)
-	DECQ         48(DI)
-	JNZ          row199
-	VZEROUPPER
-	RET
-
-// func poolAverageGradOfSigmoidAVX512(a *byte)
-// Requires: AVX, AVX512F
-TEXT ·poolAverageGradOfSigmoidAVX512(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), DI
-	MOVQ         8(DI), R8
-	MOVQ         16(DI), R9
-	MOVQ         24(DI), R10
-	MOVQ         40(DI), R12
-	VBROADCASTSS 144(DI), Z15
-	SUBQ         (DI), R10
-	MOVQ         32(DI), CX
-	MOVQ         R12, BX
-	SUBQ         CX, BX
-	CMPQ         BX, $+64
-	JEQ          four202
-	MOVQ         (DI), BX
-	MOVQ         BX, 112(DI)
-	MOVQ         $0x00000000, 128(DI)
-
-row203:
-	MOVQ 112(DI), SI
-	MOVQ SI, 120(DI)
-	MOVQ 128(DI), DX
-	MOVQ DX, 136(DI)
-	MOVQ 56(DI), BX
-	MOVQ BX, 104(DI)
-
-col204:
-	MOVQ 120(DI), SI
-	MOVQ 136(DI), DX
-	MOVQ 64(DI), R11
-
-channel205:
-	VMOVUPS (R8)(DX*1), Z0
-	VDIVPS  Z15, Z0, Z0
-	MOVQ    32(DI), CX
-
-tap206:
-	MOVQ         (CX), AX
-	ADDQ         SI, AX
-	VMOVUPS      (AX)(R10*1), Z3
-	VMOVAPS      Z0, Z2
-	VBROADCASTSS word_3f800000<>+0(SB), Z4
-	VSUBPS       Z3, Z4, Z4
-	VMULPS       Z3, Z4, Z4
-	VMULPS       Z4, Z2, Z2
-	VMOVUPS      Z2, (AX)
-	ADDQ         $+16, CX
-	CMPQ         CX, R12
-	JNE          tap206
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
@@ -4448,7 +4425,76 @@ tap206:
 	VZEROUPPER
 	RET
 
-four202:
+// func poolAverageGradOfSigmoidAVX512(a *byte)
+// Requires: AVX, AVX512F
+TEXT ·poolAverageGradOfSigmoidAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Z15
+	SUBQ         (DI), R10
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four206
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row207:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col208:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel209:
+	VMOVUPS (R8)(DX*1), Z0
+	VDIVPS  Z15, Z0, Z0
+	MOVQ    32(DI), CX
+
+tap210:
+	MOVQ         (CX), AX
+	ADDQ         SI, AX
+	VMOVUPS      (AX)(R10*1), Z3
+	VMOVAPS      Z0, Z2
+	VBROADCASTSS word_3f800000<>+0(SB), Z4
+	VSUBPS       Z3, Z4, Z4
+	VMULPS       Z3, Z4, Z4
+	VMULPS       Z4, Z2, Z2
+	VMOVUPS      Z2, (AX)
+	ADDQ         $+16, CX
+	CMPQ         CX, R12
+	JNE          tap210
+	ADDQ         $+64, SI
+	ADDQ         $+64, DX
+	DECQ         R11
+	JNZ          channel209
+	MOVQ         80(DI), BX
+	ADDQ         BX, 120(DI)
+	MOVQ         96(DI), BX
+	ADDQ         BX, 136(DI)
+	DECQ         104(DI)
+	JNZ          col208
+	MOVQ         72(DI), BX
+	ADDQ         BX, 112(DI)
+	MOVQ         88(DI), BX
+	ADDQ         BX, 128(DI)
+	DECQ         48(DI)
+	JNZ          row207
+	VZEROUPPER
+	RET
+
+four206:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -4462,7 +4508,7 @@ four202:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row208:
+row212:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4470,12 +4516,12 @@ row208:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col209:
+col213:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel210:
+channel214:
 	VMOVUPS      (R8)(DX*1), Z0
 	VMULPS.BCST  word_3e800000<>+0(SB), Z0, Z0
 	LEAQ         (SI)(R10*1), BX
@@ -4510,18 +4556,18 @@ channel210:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel210
+	JNZ          channel214
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col209
+	JNZ          col213
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row208
+	JNZ          row212
 	VZEROUPPER
 	RET

@@ -69,6 +69,17 @@ taps5:
 	FSTPQ (F0, F1), 0(R9)
 	FSTPQ (F2, F3), 32(R9)
 	CBZ R7, done6
+	CBZ R8, open7
+	VEOR V16.B16, V16.B16, V16.B16
+	WORD $0x6eb0e40c // fcmgt v12.4s, v0.4s, v16.4s
+	WORD $0x6eb0e42d // fcmgt v13.4s, v1.4s, v16.4s
+	WORD $0x6eb0e44e // fcmgt v14.4s, v2.4s, v16.4s
+	WORD $0x6eb0e46f // fcmgt v15.4s, v3.4s, v16.4s
+	VUZP1 V13.H8, V12.H8, V12.H8
+	VUZP1 V15.H8, V14.H8, V14.H8
+	VUZP1 V14.B16, V12.B16, V12.B16
+	WORD $0x4eec1c84 // orn v4.16b, v4.16b, v12.16b
+open7:
 	ADD R2>>2, R7, R9
 	FMOVQ F4, 0(R9)
 done6:
@@ -103,21 +114,21 @@ TEXT ·poolMaxGradNEON(SB), NOSPLIT, $0-8
 	VLD1R (R9), [V31.S4]
 	MOVD ZR, R16
 	MOVD 48(R0), R12
-row7:
+row8:
 	MOVD R15, R17
 	MOVD R16, R19
 	MOVD 56(R0), R13
-col8:
+col9:
 	MOVD R17, R1
 	MOVD R19, R2
 	MOVD 64(R0), R14
-channel9:
+channel10:
 	ADD R6, R2, R9
 	FLDPQ 0(R9), (F0, F1)
 	FLDPQ 32(R9), (F2, F3)
 	ADD R2>>2, R7, R9
 	FMOVQ 0(R9), F4
-	CBZ R8, free10
+	CBZ R8, free11
 	ADD R8, R2, R9
 	FLDPQ 0(R9), (F8, F9)
 	FLDPQ 32(R9), (F10, F11)
@@ -130,9 +141,9 @@ channel9:
 	VAND V10.B16, V2.B16, V2.B16
 	WORD $0x6ebfe56b // fcmgt v11.4s, v11.4s, v31.4s
 	VAND V11.B16, V3.B16, V3.B16
-free10:
+free11:
 	MOVD R10, R3
-tap11:
+tap12:
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	VDUP R5, V5.B16
@@ -150,20 +161,20 @@ tap11:
 	FSTPQ (F16, F17), 0(R4)
 	FSTPQ (F18, F19), 32(R4)
 	CMP R11, R3
-	BNE tap11
-taps12:
+	BNE tap12
+taps13:
 	ADD $64, R1, R1
 	ADD $64, R2, R2
 	SUBS $1, R14, R14
-	BNE channel9
+	BNE channel10
 	ADD R22, R17, R17
 	ADD R23, R19, R19
 	SUBS $1, R13, R13
-	BNE col8
+	BNE col9
 	ADD R20, R15, R15
 	ADD R21, R16, R16
 	SUBS $1, R12, R12
-	BNE row7
+	BNE row8
 	RET
 
 // func poolMaxGradAddNEON(a *byte)
@@ -183,21 +194,21 @@ TEXT ·poolMaxGradAddNEON(SB), NOSPLIT, $0-8
 	VLD1R (R9), [V31.S4]
 	MOVD ZR, R16
 	MOVD 48(R0), R12
-row13:
+row14:
 	MOVD R15, R17
 	MOVD R16, R19
 	MOVD 56(R0), R13
-col14:
+col15:
 	MOVD R17, R1
 	MOVD R19, R2
 	MOVD 64(R0), R14
-channel15:
+channel16:
 	ADD R6, R2, R9
 	FLDPQ 0(R9), (F0, F1)
 	FLDPQ 32(R9), (F2, F3)
 	ADD R2>>2, R7, R9
 	FMOVQ 0(R9), F4
-	CBZ R8, free16
+	CBZ R8, free17
 	ADD R8, R2, R9
 	FLDPQ 0(R9), (F8, F9)
 	FLDPQ 32(R9), (F10, F11)
@@ -210,9 +221,9 @@ channel15:
 	VAND V10.B16, V2.B16, V2.B16
 	WORD $0x6ebfe56b // fcmgt v11.4s, v11.4s, v31.4s
 	VAND V11.B16, V3.B16, V3.B16
-free16:
+free17:
 	MOVD R10, R3
-tap17:
+tap18:
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	VDUP R5, V5.B16
@@ -236,20 +247,20 @@ tap17:
 	FSTPQ (F16, F17), 0(R4)
 	FSTPQ (F18, F19), 32(R4)
 	CMP R11, R3
-	BNE tap17
-taps18:
+	BNE tap18
+taps19:
 	ADD $64, R1, R1
 	ADD $64, R2, R2
 	SUBS $1, R14, R14
-	BNE channel15
+	BNE channel16
 	ADD R22, R17, R17
 	ADD R23, R19, R19
 	SUBS $1, R13, R13
-	BNE col14
+	BNE col15
 	ADD R20, R15, R15
 	ADD R21, R16, R16
 	SUBS $1, R12, R12
-	BNE row13
+	BNE row14
 	RET
 
 // func poolAverageNEON(a *byte)
@@ -269,23 +280,23 @@ TEXT ·poolAverageNEON(SB), NOSPLIT, $0-8
 	VLD1R (R9), [V31.S4]
 	MOVD ZR, R16
 	MOVD 48(R0), R12
-row19:
+row20:
 	MOVD R15, R17
 	MOVD R16, R19
 	MOVD 56(R0), R13
-col20:
+col21:
 	MOVD R17, R1
 	MOVD R19, R2
 	MOVD 64(R0), R14
-channel21:
+channel22:
 	MOVD R10, R3
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	FLDPQ 0(R4), (F0, F1)
 	FLDPQ 32(R4), (F2, F3)
 	CMP R11, R3
-	BEQ taps23
-tap22:
+	BEQ taps24
+tap23:
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	FLDPQ 0(R4), (F4, F5)
@@ -295,8 +306,8 @@ tap22:
 	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	CMP R11, R3
-	BNE tap22
-taps23:
+	BNE tap23
+taps24:
 	WORD $0x6e3ffc00 // fdiv v0.4s, v0.4s, v31.4s
 	WORD $0x6e3ffc21 // fdiv v1.4s, v1.4s, v31.4s
 	WORD $0x6e3ffc42 // fdiv v2.4s, v2.4s, v31.4s
@@ -307,15 +318,15 @@ taps23:
 	ADD $64, R1, R1
 	ADD $64, R2, R2
 	SUBS $1, R14, R14
-	BNE channel21
+	BNE channel22
 	ADD R22, R17, R17
 	ADD R23, R19, R19
 	SUBS $1, R13, R13
-	BNE col20
+	BNE col21
 	ADD R20, R15, R15
 	ADD R21, R16, R16
 	SUBS $1, R12, R12
-	BNE row19
+	BNE row20
 	RET
 
 // func poolAverageGradNEON(a *byte)
@@ -335,15 +346,15 @@ TEXT ·poolAverageGradNEON(SB), NOSPLIT, $0-8
 	VLD1R (R9), [V31.S4]
 	MOVD ZR, R16
 	MOVD 48(R0), R12
-row24:
+row25:
 	MOVD R15, R17
 	MOVD R16, R19
 	MOVD 56(R0), R13
-col25:
+col26:
 	MOVD R17, R1
 	MOVD R19, R2
 	MOVD 64(R0), R14
-channel26:
+channel27:
 	ADD R6, R2, R9
 	FLDPQ 0(R9), (F0, F1)
 	FLDPQ 32(R9), (F2, F3)
@@ -352,26 +363,26 @@ channel26:
 	WORD $0x6e3ffc42 // fdiv v2.4s, v2.4s, v31.4s
 	WORD $0x6e3ffc63 // fdiv v3.4s, v3.4s, v31.4s
 	MOVD R10, R3
-tap27:
+tap28:
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	FSTPQ (F0, F1), 0(R4)
 	FSTPQ (F2, F3), 32(R4)
 	CMP R11, R3
-	BNE tap27
-taps28:
+	BNE tap28
+taps29:
 	ADD $64, R1, R1
 	ADD $64, R2, R2
 	SUBS $1, R14, R14
-	BNE channel26
+	BNE channel27
 	ADD R22, R17, R17
 	ADD R23, R19, R19
 	SUBS $1, R13, R13
-	BNE col25
+	BNE col26
 	ADD R20, R15, R15
 	ADD R21, R16, R16
 	SUBS $1, R12, R12
-	BNE row24
+	BNE row25
 	RET
 
 // func poolAverageGradAddNEON(a *byte)
@@ -391,15 +402,15 @@ TEXT ·poolAverageGradAddNEON(SB), NOSPLIT, $0-8
 	VLD1R (R9), [V31.S4]
 	MOVD ZR, R16
 	MOVD 48(R0), R12
-row29:
+row30:
 	MOVD R15, R17
 	MOVD R16, R19
 	MOVD 56(R0), R13
-col30:
+col31:
 	MOVD R17, R1
 	MOVD R19, R2
 	MOVD 64(R0), R14
-channel31:
+channel32:
 	ADD R6, R2, R9
 	FLDPQ 0(R9), (F0, F1)
 	FLDPQ 32(R9), (F2, F3)
@@ -408,7 +419,7 @@ channel31:
 	WORD $0x6e3ffc42 // fdiv v2.4s, v2.4s, v31.4s
 	WORD $0x6e3ffc63 // fdiv v3.4s, v3.4s, v31.4s
 	MOVD R10, R3
-tap32:
+tap33:
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	FLDPQ 0(R4), (F4, F5)
@@ -420,18 +431,18 @@ tap32:
 	FSTPQ (F4, F5), 0(R4)
 	FSTPQ (F6, F7), 32(R4)
 	CMP R11, R3
-	BNE tap32
-taps33:
+	BNE tap33
+taps34:
 	ADD $64, R1, R1
 	ADD $64, R2, R2
 	SUBS $1, R14, R14
-	BNE channel31
+	BNE channel32
 	ADD R22, R17, R17
 	ADD R23, R19, R19
 	SUBS $1, R13, R13
-	BNE col30
+	BNE col31
 	ADD R20, R15, R15
 	ADD R21, R16, R16
 	SUBS $1, R12, R12
-	BNE row29
+	BNE row30
 	RET

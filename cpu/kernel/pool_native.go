@@ -9,7 +9,7 @@ import (
 
 // poolArgs is what the assembly of pooling reads; strides are in bytes. The generator knows the offsets.
 type poolArgs struct {
-	x, y, arg, mask      unsafe.Pointer
+	x, y, arg, mask      unsafe.Pointer // of the maxima's indices a mask that is not nil says that those not above 0 are Closed
 	taps                 unsafe.Pointer
 	tapsEnd              uintptr // one past the end is no pointer
 	rows, cols, channels int
@@ -48,7 +48,11 @@ func setPools(i *implementation, kind int) {
 	off := kind * poolKinds
 	i.planPool = planPool
 	i.maxPool = func(p *Pool, y []float32, arg []uint8, x []float32, rows int) {
-		poolNative(off+poolMax, p, x, y, nil, arg, rows)
+		var mask []float32
+		if p.ReLU {
+			mask = y
+		}
+		poolNative(off+poolMax, p, x, y, mask, arg, rows)
 	}
 	i.maxPoolGrad = func(p *Pool, dx, dy []float32, arg []uint8, relu []float32, rows int, add bool) {
 		id := poolMaxGrad

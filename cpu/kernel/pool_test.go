@@ -44,6 +44,22 @@ func TestMaxPool(t *testing.T) {
 			y, arg, y2 := make([]float32, size), make([]uint8, size), make([]float32, size)
 			wide := make([]int32, size)
 			p.Max(y, arg, x, c.rows)
+			behind := c.spec
+			behind.ReLU = true
+			q, err := k.NewPool(behind)
+			if last := behind.Taps[len(behind.Taps)-1].Index; (err != nil) != (last >= Closed) {
+				t.Fatalf("%s behind a ReLU, indices up to %d: %v", c.name, last, err)
+			}
+			if err == nil {
+				closed := make([]uint8, size)
+				q.Max(y2, closed, x, c.rows)
+				sameBits(t, c.name+" behind a ReLU", y2, y)
+				for i, v := range y {
+					if want := arg[i]; v > 0 && closed[i] != want || !(v > 0) && closed[i] != Closed {
+						t.Fatalf("%s behind a ReLU: index %d of %v, %d without", c.name, closed[i], v, want)
+					}
+				}
+			}
 			p.Max(y2, nil, x, c.rows)
 			sameBits(t, c.name+" without indices", y2, y)
 			p.MaxWide(y2, wide, x, c.rows)

@@ -58,7 +58,7 @@ func (k *Kernels) NewWindow(s WindowSpec) (*Window, error) {
 }
 
 // Do computes rows rows of windows and, where arg is not nil, which sum of each is its maximum, 0 to 3 by rows: one index for each
-// float of y, at the same place. Of equal sums the first wins; a NaN wins over numbers. y, x, weights and bias are as Gemm.Do takes them.
+// float of y, at the same place, and Closed where a ReLU is asked for and y is not above 0. Of equal sums the first wins; a NaN wins over numbers. y, x, weights and bias are as Gemm.Do takes them.
 func (w *Window) Do(y []float32, arg []uint8, x, weights, bias []float32, rows int) {
 	if rows <= 0 {
 		return
@@ -100,6 +100,11 @@ func windowPortable(w *Window, y []float32, arg []uint8, x, weights, bias []floa
 						if v > best[l] || v != v {
 							best[l], index[l] = v, uint8(i)
 						}
+					}
+				}
+				for l, v := range best {
+					if w.ReLU && !(v > 0) {
+						index[l] = Closed
 					}
 				}
 				out := (yi + j*w.YOut) * Lanes

@@ -1,16 +1,31 @@
 package kernel
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // windowCycles is what a tile's comparisons take beyond a Gemm's end, whatever its outputs. It is measured: with AVX-512 eight outputs of
 // nine taps go better in two tiles than in three.
 const windowCycles = 4
 
-// setWindows installs convolution with max pooling: the tiles that cover the outputs at the least cost.
-func setWindows(i *implementation, tiles []gemmTile, cost func(taps, p, j int) float64) {
+// windowTile is a tile for runs of so many taps.
+type windowTile struct{ n, j, id int }
+
+// setWindows installs convolution with max pooling: the tiles that cover the outputs at the least cost, those of runs where there are.
+func setWindows(i *implementation, tiles []gemmTile, runs []windowTile, cost func(taps, p, j int) float64) {
 	i.window = windowNative
 	i.planWindow = func(g *Gemm) gemmPlan {
-		return planGemm(g, tiles, func(taps, _, j int) float64 { return cost(taps, windowSums, j) + windowCycles })
+		plan := planGemm(g, tiles, func(taps, _, j int) float64 { return cost(taps, windowSums, j) + windowCycles })
+		for k := range plan.blocks {
+			b := &plan.blocks[k]
+			for _, t := range runs {
+				if t.j == b.outs && !slices.ContainsFunc(g.Taps, func(r Run) bool { return int(r.N) != t.n }) {
+					b.id = t.id
+				}
+			}
+		}
+		return plan
 	}
 }
 

@@ -30,6 +30,7 @@ func windowCases() []windowCase {
 	for f := 1; f <= 26; f++ {
 		cases = append(cases, conv(7, 6, 1, f, 2, 1))
 	}
+	cases = append(cases, conv(9, 12, 1, 6, 5, 1), conv(9, 12, 1, 7, 4, 1), conv(8, 9, 2, 5, 2, 1), conv(9, 11, 1, 5, 4, 2))
 	for n := range cases {
 		s := &cases[n].spec
 		s.Init, s.ReLU = Init(n%2), n%3 > 0
@@ -76,7 +77,7 @@ func TestWindow(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				spec := PoolSpec{Grid: Grid{Cols: 1}, Channels: w.Outs}
+				spec := PoolSpec{Grid: Grid{Cols: 1}, Channels: w.Outs, ReLU: w.ReLU}
 				for i := range windowSums {
 					spec.Taps = append(spec.Taps, PoolTap{int32(i * w.Outs), int32(i)})
 				}

@@ -31,7 +31,7 @@ const windowGradLeast = 4
 // not won. (To choose the winner's x instead takes a blend for each multiplication that it saves, on the same ports.) It makes the sums'
 // gradient once for each of its tiles, where they make it once, so that all taps have to fit one.
 func (k *Kernels) PreferWindowGrad(taps []Run, outs int) bool {
-	if k.impl.planWindowGrad == nil || !PreferLanes(outs) {
+	if k.impl.planWindowGrad == nil || outs < windowOuts || !PreferLanes(outs) {
 		return false
 	}
 	n := 0
@@ -59,26 +59,23 @@ func (k *Kernels) NewWindowGrad(s WindowGradSpec) (*WindowGrad, error) {
 
 // Do adds rows rows of windows to acc, [taps][Outs] vectors as GradLanes has them, and to bias, [Outs] vectors, unless it is nil. The
 // order of a sum is that of GradLanes on the gradient before the pooling: over rows of windows, the two rows of sums of each, then
-// columns. Where relu is not nil it is the pooled output, and dy counts only where it is above 0.
-func (g *WindowGrad) Do(acc, bias, x, dy []float32, arg []uint8, relu []float32, rows int) {
+// columns. No sum has the gradient of a window whose index is Closed.
+func (g *WindowGrad) Do(acc, bias, x, dy []float32, arg []uint8, rows int) {
 	if rows <= 0 {
 		return
 	}
 	dy = vectors(dy, g.y(rows, g.Outs))
-	if relu != nil {
-		relu = relu[:len(dy)]
-	}
 	if bias != nil {
 		bias = vectors(bias, g.Outs)
 	}
-	g.impl.windowGrad(g, vectors(acc, g.w*g.Outs), bias, vectors(x, g.Grid.x(rows, g.x)), dy, arg[:len(dy)], relu, rows)
+	g.impl.windowGrad(g, vectors(acc, g.w*g.Outs), bias, vectors(x, g.Grid.x(rows, g.x)), dy, arg[:len(dy)], rows)
 }
 
 // Flops is the number of floating-point operations of so many rows: two for each tap, output and lane of each sum, of which one in
 // four has a gradient.
 func (g *WindowGrad) Flops(rows int) int64 { return windowSums * g.GradSpec.Flops(rows) }
 
-func windowGradPortable(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, relu []float32, rows int) {
+func windowGradPortable(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, rows int) {
 	at := [windowSums]int{0, g.Right, g.Down, g.Right + g.Down}
 	for r := range rows {
 		for first := 0; first < windowSums; first += 2 {
@@ -88,7 +85,7 @@ func windowGradPortable(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, 
 						yi := (r*g.YRow + c*g.YCol + j) * Lanes
 						d := *vec(dy, yi)
 						for l := range d {
-							if int(arg[yi+l]) != i || relu != nil && !(relu[yi+l] > 0) {
+							if int(arg[yi+l]) != i {
 								d[l] = 0
 							}
 						}

@@ -4,6 +4,40 @@
 
 #include "textflag.h"
 
+DATA repeat<>+0(SB)/1, $0x00
+DATA repeat<>+1(SB)/1, $0x00
+DATA repeat<>+2(SB)/1, $0x00
+DATA repeat<>+3(SB)/1, $0x00
+DATA repeat<>+4(SB)/1, $0x01
+DATA repeat<>+5(SB)/1, $0x01
+DATA repeat<>+6(SB)/1, $0x01
+DATA repeat<>+7(SB)/1, $0x01
+DATA repeat<>+8(SB)/1, $0x02
+DATA repeat<>+9(SB)/1, $0x02
+DATA repeat<>+10(SB)/1, $0x02
+DATA repeat<>+11(SB)/1, $0x02
+DATA repeat<>+12(SB)/1, $0x03
+DATA repeat<>+13(SB)/1, $0x03
+DATA repeat<>+14(SB)/1, $0x03
+DATA repeat<>+15(SB)/1, $0x03
+DATA repeat<>+16(SB)/1, $0x04
+DATA repeat<>+17(SB)/1, $0x04
+DATA repeat<>+18(SB)/1, $0x04
+DATA repeat<>+19(SB)/1, $0x04
+DATA repeat<>+20(SB)/1, $0x05
+DATA repeat<>+21(SB)/1, $0x05
+DATA repeat<>+22(SB)/1, $0x05
+DATA repeat<>+23(SB)/1, $0x05
+DATA repeat<>+24(SB)/1, $0x06
+DATA repeat<>+25(SB)/1, $0x06
+DATA repeat<>+26(SB)/1, $0x06
+DATA repeat<>+27(SB)/1, $0x06
+DATA repeat<>+28(SB)/1, $0x07
+DATA repeat<>+29(SB)/1, $0x07
+DATA repeat<>+30(SB)/1, $0x07
+DATA repeat<>+31(SB)/1, $0x07
+GLOBL repeat<>(SB), RODATA|NOPTR, $32
+
 // func windowGradAVX2R1N1J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N1J1S0(SB), NOSPLIT, $0-8
@@ -12,75 +46,68 @@ TEXT ·windowGradAVX2R1N1J1S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Y0
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y1
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row1:
 half2:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y2
 	VMOVUPS 32(R15), Y3
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col3:
-	VXORPS      Y6, Y6, Y6
-	VCMPPS      $0x11, (R11), Y6, Y6
-	VANDPS      (R9), Y6, Y6
-	VPMOVZXBD   (R10), Y5
-	VPERMILPS   Y5, Y2, Y4
-	VPERMILPS   Y5, Y3, Y5
-	VANDPS      Y6, Y4, Y4
-	VANDPS      Y6, Y5, Y5
-	VADDPS      Y4, Y1, Y1
-	VADDPS      Y5, Y1, Y1
-	VFMADD231PS (AX), Y4, Y0
-	VFMADD231PS (DX), Y5, Y0
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col3
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half2
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row1
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y1, (R15)
+	VPBROADCASTQ (R10), Y5
+	VPSHUFB      repeat<>+0(SB), Y5, Y5
+	VPSHUFB      Y5, Y2, Y4
+	VPSHUFB      Y5, Y3, Y5
+	VANDPS       (R9), Y4, Y4
+	VANDPS       (R9), Y5, Y5
+	VADDPS       Y4, Y1, Y1
+	VADDPS       Y5, Y1, Y1
+	VFMADD231PS  (AX), Y4, Y0
+	VFMADD231PS  (DX), Y5, Y0
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col3
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half2
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row1
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y1, (R15)
 	VZEROUPPER
 	RET
 
@@ -90,83 +117,76 @@ TEXT ·windowGradAVX2R1N2J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y2
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row4:
 half5:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y3
 	VMOVUPS 32(R15), Y4
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col6:
-	VXORPS      Y7, Y7, Y7
-	VCMPPS      $0x11, (R11), Y7, Y7
-	VANDPS      (R9), Y7, Y7
-	VPMOVZXBD   (R10), Y6
-	VPERMILPS   Y6, Y3, Y5
-	VPERMILPS   Y6, Y4, Y6
-	VANDPS      Y7, Y5, Y5
-	VANDPS      Y7, Y6, Y6
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y6, Y2, Y2
-	VFMADD231PS (AX), Y5, Y0
-	VFMADD231PS 64(AX), Y5, Y1
-	VFMADD231PS (DX), Y6, Y0
-	VFMADD231PS 64(DX), Y6, Y1
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col6
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half5
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row4
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y2, (R15)
+	VPBROADCASTQ (R10), Y6
+	VPSHUFB      repeat<>+0(SB), Y6, Y6
+	VPSHUFB      Y6, Y3, Y5
+	VPSHUFB      Y6, Y4, Y6
+	VANDPS       (R9), Y5, Y5
+	VANDPS       (R9), Y6, Y6
+	VADDPS       Y5, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  (AX), Y5, Y0
+	VFMADD231PS  64(AX), Y5, Y1
+	VFMADD231PS  (DX), Y6, Y0
+	VFMADD231PS  64(DX), Y6, Y1
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col6
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half5
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row4
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y2, (R15)
 	VZEROUPPER
 	RET
 
@@ -176,83 +196,76 @@ TEXT ·windowGradAVX2R1N2J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y2
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row7:
 half8:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y3
 	VMOVUPS 32(R15), Y4
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col9:
-	VXORPS      Y7, Y7, Y7
-	VCMPPS      $0x11, (R11), Y7, Y7
-	VANDPS      (R9), Y7, Y7
-	VPMOVZXBD   (R10), Y6
-	VPERMILPS   Y6, Y3, Y5
-	VPERMILPS   Y6, Y4, Y6
-	VANDPS      Y7, Y5, Y5
-	VANDPS      Y7, Y6, Y6
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y6, Y2, Y2
-	VMOVUPS     (AX), Y7
-	VFMADD231PS Y7, Y5, Y0
-	VMOVUPS     64(AX), Y8
-	VFMADD231PS Y8, Y6, Y0
-	VFMADD231PS Y8, Y5, Y1
-	VMOVUPS     128(AX), Y9
-	VFMADD231PS Y9, Y6, Y1
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col9
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half8
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row7
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y2, (R15)
+	VPBROADCASTQ (R10), Y6
+	VPSHUFB      repeat<>+0(SB), Y6, Y6
+	VPSHUFB      Y6, Y3, Y5
+	VPSHUFB      Y6, Y4, Y6
+	VANDPS       (R9), Y5, Y5
+	VANDPS       (R9), Y6, Y6
+	VADDPS       Y5, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VMOVUPS      (AX), Y7
+	VFMADD231PS  Y7, Y5, Y0
+	VMOVUPS      64(AX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VFMADD231PS  Y8, Y5, Y1
+	VMOVUPS      128(AX), Y9
+	VFMADD231PS  Y9, Y6, Y1
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col9
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half8
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row7
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y2, (R15)
 	VZEROUPPER
 	RET
 
@@ -262,89 +275,82 @@ TEXT ·windowGradAVX2R1N3J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y3
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row10:
 half11:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y4
 	VMOVUPS 32(R15), Y5
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col12:
-	VXORPS      Y8, Y8, Y8
-	VCMPPS      $0x11, (R11), Y8, Y8
-	VANDPS      (R9), Y8, Y8
-	VPMOVZXBD   (R10), Y7
-	VPERMILPS   Y7, Y4, Y6
-	VPERMILPS   Y7, Y5, Y7
-	VANDPS      Y8, Y6, Y6
-	VANDPS      Y8, Y7, Y7
-	VADDPS      Y6, Y3, Y3
-	VADDPS      Y7, Y3, Y3
-	VFMADD231PS (AX), Y6, Y0
-	VFMADD231PS 64(AX), Y6, Y1
-	VFMADD231PS 128(AX), Y6, Y2
-	VFMADD231PS (DX), Y7, Y0
-	VFMADD231PS 64(DX), Y7, Y1
-	VFMADD231PS 128(DX), Y7, Y2
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col12
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half11
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row10
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y3, (R15)
+	VPBROADCASTQ (R10), Y7
+	VPSHUFB      repeat<>+0(SB), Y7, Y7
+	VPSHUFB      Y7, Y4, Y6
+	VPSHUFB      Y7, Y5, Y7
+	VANDPS       (R9), Y6, Y6
+	VANDPS       (R9), Y7, Y7
+	VADDPS       Y6, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VFMADD231PS  (AX), Y6, Y0
+	VFMADD231PS  64(AX), Y6, Y1
+	VFMADD231PS  128(AX), Y6, Y2
+	VFMADD231PS  (DX), Y7, Y0
+	VFMADD231PS  64(DX), Y7, Y1
+	VFMADD231PS  128(DX), Y7, Y2
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col12
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half11
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row10
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y3, (R15)
 	VZEROUPPER
 	RET
 
@@ -354,90 +360,83 @@ TEXT ·windowGradAVX2R1N3J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y3
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row13:
 half14:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y4
 	VMOVUPS 32(R15), Y5
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col15:
-	VXORPS      Y8, Y8, Y8
-	VCMPPS      $0x11, (R11), Y8, Y8
-	VANDPS      (R9), Y8, Y8
-	VPMOVZXBD   (R10), Y7
-	VPERMILPS   Y7, Y4, Y6
-	VPERMILPS   Y7, Y5, Y7
-	VANDPS      Y8, Y6, Y6
-	VANDPS      Y8, Y7, Y7
-	VADDPS      Y6, Y3, Y3
-	VADDPS      Y7, Y3, Y3
-	VMOVUPS     (AX), Y8
-	VFMADD231PS Y8, Y6, Y0
-	VMOVUPS     64(AX), Y9
-	VFMADD231PS Y9, Y7, Y0
-	VFMADD231PS Y9, Y6, Y1
-	VMOVUPS     128(AX), Y10
-	VFMADD231PS Y10, Y7, Y1
-	VFMADD231PS Y10, Y6, Y2
-	VMOVUPS     192(AX), Y11
-	VFMADD231PS Y11, Y7, Y2
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col15
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half14
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row13
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y3, (R15)
+	VPBROADCASTQ (R10), Y7
+	VPSHUFB      repeat<>+0(SB), Y7, Y7
+	VPSHUFB      Y7, Y4, Y6
+	VPSHUFB      Y7, Y5, Y7
+	VANDPS       (R9), Y6, Y6
+	VANDPS       (R9), Y7, Y7
+	VADDPS       Y6, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VMOVUPS      (AX), Y8
+	VFMADD231PS  Y8, Y6, Y0
+	VMOVUPS      64(AX), Y9
+	VFMADD231PS  Y9, Y7, Y0
+	VFMADD231PS  Y9, Y6, Y1
+	VMOVUPS      128(AX), Y10
+	VFMADD231PS  Y10, Y7, Y1
+	VFMADD231PS  Y10, Y6, Y2
+	VMOVUPS      192(AX), Y11
+	VFMADD231PS  Y11, Y7, Y2
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col15
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half14
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row13
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y3, (R15)
 	VZEROUPPER
 	RET
 
@@ -447,95 +446,88 @@ TEXT ·windowGradAVX2R1N4J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y4
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row16:
 half17:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y5
 	VMOVUPS 32(R15), Y6
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col18:
-	VXORPS      Y9, Y9, Y9
-	VCMPPS      $0x11, (R11), Y9, Y9
-	VANDPS      (R9), Y9, Y9
-	VPMOVZXBD   (R10), Y8
-	VPERMILPS   Y8, Y5, Y7
-	VPERMILPS   Y8, Y6, Y8
-	VANDPS      Y9, Y7, Y7
-	VANDPS      Y9, Y8, Y8
-	VADDPS      Y7, Y4, Y4
-	VADDPS      Y8, Y4, Y4
-	VFMADD231PS (AX), Y7, Y0
-	VFMADD231PS 64(AX), Y7, Y1
-	VFMADD231PS 128(AX), Y7, Y2
-	VFMADD231PS 192(AX), Y7, Y3
-	VFMADD231PS (DX), Y8, Y0
-	VFMADD231PS 64(DX), Y8, Y1
-	VFMADD231PS 128(DX), Y8, Y2
-	VFMADD231PS 192(DX), Y8, Y3
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col18
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half17
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row16
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y4, (R15)
+	VPBROADCASTQ (R10), Y8
+	VPSHUFB      repeat<>+0(SB), Y8, Y8
+	VPSHUFB      Y8, Y5, Y7
+	VPSHUFB      Y8, Y6, Y8
+	VANDPS       (R9), Y7, Y7
+	VANDPS       (R9), Y8, Y8
+	VADDPS       Y7, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VFMADD231PS  (AX), Y7, Y0
+	VFMADD231PS  64(AX), Y7, Y1
+	VFMADD231PS  128(AX), Y7, Y2
+	VFMADD231PS  192(AX), Y7, Y3
+	VFMADD231PS  (DX), Y8, Y0
+	VFMADD231PS  64(DX), Y8, Y1
+	VFMADD231PS  128(DX), Y8, Y2
+	VFMADD231PS  192(DX), Y8, Y3
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col18
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half17
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row16
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y4, (R15)
 	VZEROUPPER
 	RET
 
@@ -545,97 +537,90 @@ TEXT ·windowGradAVX2R1N4J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y4
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row19:
 half20:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y5
 	VMOVUPS 32(R15), Y6
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col21:
-	VXORPS      Y9, Y9, Y9
-	VCMPPS      $0x11, (R11), Y9, Y9
-	VANDPS      (R9), Y9, Y9
-	VPMOVZXBD   (R10), Y8
-	VPERMILPS   Y8, Y5, Y7
-	VPERMILPS   Y8, Y6, Y8
-	VANDPS      Y9, Y7, Y7
-	VANDPS      Y9, Y8, Y8
-	VADDPS      Y7, Y4, Y4
-	VADDPS      Y8, Y4, Y4
-	VMOVUPS     (AX), Y9
-	VFMADD231PS Y9, Y7, Y0
-	VMOVUPS     64(AX), Y10
-	VFMADD231PS Y10, Y8, Y0
-	VFMADD231PS Y10, Y7, Y1
-	VMOVUPS     128(AX), Y11
-	VFMADD231PS Y11, Y8, Y1
-	VFMADD231PS Y11, Y7, Y2
-	VMOVUPS     192(AX), Y12
-	VFMADD231PS Y12, Y8, Y2
-	VFMADD231PS Y12, Y7, Y3
-	VMOVUPS     256(AX), Y13
-	VFMADD231PS Y13, Y8, Y3
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col21
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half20
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row19
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y4, (R15)
+	VPBROADCASTQ (R10), Y8
+	VPSHUFB      repeat<>+0(SB), Y8, Y8
+	VPSHUFB      Y8, Y5, Y7
+	VPSHUFB      Y8, Y6, Y8
+	VANDPS       (R9), Y7, Y7
+	VANDPS       (R9), Y8, Y8
+	VADDPS       Y7, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VMOVUPS      (AX), Y9
+	VFMADD231PS  Y9, Y7, Y0
+	VMOVUPS      64(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y7, Y1
+	VMOVUPS      128(AX), Y11
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y11, Y7, Y2
+	VMOVUPS      192(AX), Y12
+	VFMADD231PS  Y12, Y8, Y2
+	VFMADD231PS  Y12, Y7, Y3
+	VMOVUPS      256(AX), Y13
+	VFMADD231PS  Y13, Y8, Y3
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col21
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half20
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row19
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y4, (R15)
 	VZEROUPPER
 	RET
 
@@ -645,99 +630,92 @@ TEXT ·windowGradAVX2R1N4J1S3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y4
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row22:
 half23:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y5
 	VMOVUPS 32(R15), Y6
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col24:
-	VXORPS      Y9, Y9, Y9
-	VCMPPS      $0x11, (R11), Y9, Y9
-	VANDPS      (R9), Y9, Y9
-	VPMOVZXBD   (R10), Y8
-	VPERMILPS   Y8, Y5, Y7
-	VPERMILPS   Y8, Y6, Y8
-	VANDPS      Y9, Y7, Y7
-	VANDPS      Y9, Y8, Y8
-	VADDPS      Y7, Y4, Y4
-	VADDPS      Y8, Y4, Y4
-	VMOVUPS     (AX), Y9
-	VFMADD231PS Y9, Y7, Y0
-	VMOVUPS     64(AX), Y10
-	VFMADD231PS Y10, Y7, Y1
-	VMOVUPS     128(AX), Y11
-	VFMADD231PS Y11, Y7, Y2
-	VMOVUPS     192(AX), Y12
-	VFMADD231PS Y12, Y8, Y0
-	VFMADD231PS Y12, Y7, Y3
-	VMOVUPS     256(AX), Y13
-	VFMADD231PS Y13, Y8, Y1
-	VMOVUPS     320(AX), Y14
-	VFMADD231PS Y14, Y8, Y2
-	VMOVUPS     384(AX), Y15
-	VFMADD231PS Y15, Y8, Y3
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col24
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half23
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row22
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y4, (R15)
+	VPBROADCASTQ (R10), Y8
+	VPSHUFB      repeat<>+0(SB), Y8, Y8
+	VPSHUFB      Y8, Y5, Y7
+	VPSHUFB      Y8, Y6, Y8
+	VANDPS       (R9), Y7, Y7
+	VANDPS       (R9), Y8, Y8
+	VADDPS       Y7, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VMOVUPS      (AX), Y9
+	VFMADD231PS  Y9, Y7, Y0
+	VMOVUPS      64(AX), Y10
+	VFMADD231PS  Y10, Y7, Y1
+	VMOVUPS      128(AX), Y11
+	VFMADD231PS  Y11, Y7, Y2
+	VMOVUPS      192(AX), Y12
+	VFMADD231PS  Y12, Y8, Y0
+	VFMADD231PS  Y12, Y7, Y3
+	VMOVUPS      256(AX), Y13
+	VFMADD231PS  Y13, Y8, Y1
+	VMOVUPS      320(AX), Y14
+	VFMADD231PS  Y14, Y8, Y2
+	VMOVUPS      384(AX), Y15
+	VFMADD231PS  Y15, Y8, Y3
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col24
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half23
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row22
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y4, (R15)
 	VZEROUPPER
 	RET
 
@@ -747,101 +725,94 @@ TEXT ·windowGradAVX2R1N5J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y5
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row25:
 half26:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y6
 	VMOVUPS 32(R15), Y7
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col27:
-	VXORPS      Y10, Y10, Y10
-	VCMPPS      $0x11, (R11), Y10, Y10
-	VANDPS      (R9), Y10, Y10
-	VPMOVZXBD   (R10), Y9
-	VPERMILPS   Y9, Y6, Y8
-	VPERMILPS   Y9, Y7, Y9
-	VANDPS      Y10, Y8, Y8
-	VANDPS      Y10, Y9, Y9
-	VADDPS      Y8, Y5, Y5
-	VADDPS      Y9, Y5, Y5
-	VFMADD231PS (AX), Y8, Y0
-	VFMADD231PS 64(AX), Y8, Y1
-	VFMADD231PS 128(AX), Y8, Y2
-	VFMADD231PS 192(AX), Y8, Y3
-	VFMADD231PS 256(AX), Y8, Y4
-	VFMADD231PS (DX), Y9, Y0
-	VFMADD231PS 64(DX), Y9, Y1
-	VFMADD231PS 128(DX), Y9, Y2
-	VFMADD231PS 192(DX), Y9, Y3
-	VFMADD231PS 256(DX), Y9, Y4
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col27
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half26
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row25
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y5, (R15)
+	VPBROADCASTQ (R10), Y9
+	VPSHUFB      repeat<>+0(SB), Y9, Y9
+	VPSHUFB      Y9, Y6, Y8
+	VPSHUFB      Y9, Y7, Y9
+	VANDPS       (R9), Y8, Y8
+	VANDPS       (R9), Y9, Y9
+	VADDPS       Y8, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VFMADD231PS  (AX), Y8, Y0
+	VFMADD231PS  64(AX), Y8, Y1
+	VFMADD231PS  128(AX), Y8, Y2
+	VFMADD231PS  192(AX), Y8, Y3
+	VFMADD231PS  256(AX), Y8, Y4
+	VFMADD231PS  (DX), Y9, Y0
+	VFMADD231PS  64(DX), Y9, Y1
+	VFMADD231PS  128(DX), Y9, Y2
+	VFMADD231PS  192(DX), Y9, Y3
+	VFMADD231PS  256(DX), Y9, Y4
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col27
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half26
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row25
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y5, (R15)
 	VZEROUPPER
 	RET
 
@@ -851,104 +822,97 @@ TEXT ·windowGradAVX2R1N5J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y5
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row28:
 half29:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y6
 	VMOVUPS 32(R15), Y7
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col30:
-	VXORPS      Y10, Y10, Y10
-	VCMPPS      $0x11, (R11), Y10, Y10
-	VANDPS      (R9), Y10, Y10
-	VPMOVZXBD   (R10), Y9
-	VPERMILPS   Y9, Y6, Y8
-	VPERMILPS   Y9, Y7, Y9
-	VANDPS      Y10, Y8, Y8
-	VANDPS      Y10, Y9, Y9
-	VADDPS      Y8, Y5, Y5
-	VADDPS      Y9, Y5, Y5
-	VMOVUPS     (AX), Y10
-	VFMADD231PS Y10, Y8, Y0
-	VMOVUPS     64(AX), Y11
-	VFMADD231PS Y11, Y9, Y0
-	VFMADD231PS Y11, Y8, Y1
-	VMOVUPS     128(AX), Y12
-	VFMADD231PS Y12, Y9, Y1
-	VFMADD231PS Y12, Y8, Y2
-	VMOVUPS     192(AX), Y13
-	VFMADD231PS Y13, Y9, Y2
-	VFMADD231PS Y13, Y8, Y3
-	VMOVUPS     256(AX), Y14
-	VFMADD231PS Y14, Y9, Y3
-	VFMADD231PS Y14, Y8, Y4
-	VMOVUPS     320(AX), Y15
-	VFMADD231PS Y15, Y9, Y4
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col30
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half29
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row28
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y5, (R15)
+	VPBROADCASTQ (R10), Y9
+	VPSHUFB      repeat<>+0(SB), Y9, Y9
+	VPSHUFB      Y9, Y6, Y8
+	VPSHUFB      Y9, Y7, Y9
+	VANDPS       (R9), Y8, Y8
+	VANDPS       (R9), Y9, Y9
+	VADDPS       Y8, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VMOVUPS      (AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VMOVUPS      64(AX), Y11
+	VFMADD231PS  Y11, Y9, Y0
+	VFMADD231PS  Y11, Y8, Y1
+	VMOVUPS      128(AX), Y12
+	VFMADD231PS  Y12, Y9, Y1
+	VFMADD231PS  Y12, Y8, Y2
+	VMOVUPS      192(AX), Y13
+	VFMADD231PS  Y13, Y9, Y2
+	VFMADD231PS  Y13, Y8, Y3
+	VMOVUPS      256(AX), Y14
+	VFMADD231PS  Y14, Y9, Y3
+	VFMADD231PS  Y14, Y8, Y4
+	VMOVUPS      320(AX), Y15
+	VFMADD231PS  Y15, Y9, Y4
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col30
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half29
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row28
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y5, (R15)
 	VZEROUPPER
 	RET
 
@@ -958,106 +922,99 @@ TEXT ·windowGradAVX2R1N5J1S3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y5
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row31:
 half32:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y6
 	VMOVUPS 32(R15), Y7
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col33:
-	VXORPS      Y10, Y10, Y10
-	VCMPPS      $0x11, (R11), Y10, Y10
-	VANDPS      (R9), Y10, Y10
-	VPMOVZXBD   (R10), Y9
-	VPERMILPS   Y9, Y6, Y8
-	VPERMILPS   Y9, Y7, Y9
-	VANDPS      Y10, Y8, Y8
-	VANDPS      Y10, Y9, Y9
-	VADDPS      Y8, Y5, Y5
-	VADDPS      Y9, Y5, Y5
-	VMOVUPS     (AX), Y10
-	VFMADD231PS Y10, Y8, Y0
-	VMOVUPS     64(AX), Y11
-	VFMADD231PS Y11, Y8, Y1
-	VMOVUPS     128(AX), Y12
-	VFMADD231PS Y12, Y8, Y2
-	VMOVUPS     192(AX), Y13
-	VFMADD231PS Y13, Y9, Y0
-	VFMADD231PS Y13, Y8, Y3
-	VMOVUPS     256(AX), Y14
-	VFMADD231PS Y14, Y9, Y1
-	VFMADD231PS Y14, Y8, Y4
-	VMOVUPS     320(AX), Y15
-	VFMADD231PS Y15, Y9, Y2
-	VMOVUPS     384(AX), Y10
-	VFMADD231PS Y10, Y9, Y3
-	VMOVUPS     448(AX), Y11
-	VFMADD231PS Y11, Y9, Y4
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col33
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half32
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row31
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y5, (R15)
+	VPBROADCASTQ (R10), Y9
+	VPSHUFB      repeat<>+0(SB), Y9, Y9
+	VPSHUFB      Y9, Y6, Y8
+	VPSHUFB      Y9, Y7, Y9
+	VANDPS       (R9), Y8, Y8
+	VANDPS       (R9), Y9, Y9
+	VADDPS       Y8, Y5, Y5
+	VADDPS       Y9, Y5, Y5
+	VMOVUPS      (AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VMOVUPS      64(AX), Y11
+	VFMADD231PS  Y11, Y8, Y1
+	VMOVUPS      128(AX), Y12
+	VFMADD231PS  Y12, Y8, Y2
+	VMOVUPS      192(AX), Y13
+	VFMADD231PS  Y13, Y9, Y0
+	VFMADD231PS  Y13, Y8, Y3
+	VMOVUPS      256(AX), Y14
+	VFMADD231PS  Y14, Y9, Y1
+	VFMADD231PS  Y14, Y8, Y4
+	VMOVUPS      320(AX), Y15
+	VFMADD231PS  Y15, Y9, Y2
+	VMOVUPS      384(AX), Y10
+	VFMADD231PS  Y10, Y9, Y3
+	VMOVUPS      448(AX), Y11
+	VFMADD231PS  Y11, Y9, Y4
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col33
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half32
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row31
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y5, (R15)
 	VZEROUPPER
 	RET
 
@@ -1067,107 +1024,100 @@ TEXT ·windowGradAVX2R1N6J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row34:
 half35:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col36:
-	VXORPS      Y11, Y11, Y11
-	VCMPPS      $0x11, (R11), Y11, Y11
-	VANDPS      (R9), Y11, Y11
-	VPMOVZXBD   (R10), Y10
-	VPERMILPS   Y10, Y7, Y9
-	VPERMILPS   Y10, Y8, Y10
-	VANDPS      Y11, Y9, Y9
-	VANDPS      Y11, Y10, Y10
-	VADDPS      Y9, Y6, Y6
-	VADDPS      Y10, Y6, Y6
-	VFMADD231PS (AX), Y9, Y0
-	VFMADD231PS 64(AX), Y9, Y1
-	VFMADD231PS 128(AX), Y9, Y2
-	VFMADD231PS 192(AX), Y9, Y3
-	VFMADD231PS 256(AX), Y9, Y4
-	VFMADD231PS 320(AX), Y9, Y5
-	VFMADD231PS (DX), Y10, Y0
-	VFMADD231PS 64(DX), Y10, Y1
-	VFMADD231PS 128(DX), Y10, Y2
-	VFMADD231PS 192(DX), Y10, Y3
-	VFMADD231PS 256(DX), Y10, Y4
-	VFMADD231PS 320(DX), Y10, Y5
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col36
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half35
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row34
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y6, (R15)
+	VPBROADCASTQ (R10), Y10
+	VPSHUFB      repeat<>+0(SB), Y10, Y10
+	VPSHUFB      Y10, Y7, Y9
+	VPSHUFB      Y10, Y8, Y10
+	VANDPS       (R9), Y9, Y9
+	VANDPS       (R9), Y10, Y10
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  (AX), Y9, Y0
+	VFMADD231PS  64(AX), Y9, Y1
+	VFMADD231PS  128(AX), Y9, Y2
+	VFMADD231PS  192(AX), Y9, Y3
+	VFMADD231PS  256(AX), Y9, Y4
+	VFMADD231PS  320(AX), Y9, Y5
+	VFMADD231PS  (DX), Y10, Y0
+	VFMADD231PS  64(DX), Y10, Y1
+	VFMADD231PS  128(DX), Y10, Y2
+	VFMADD231PS  192(DX), Y10, Y3
+	VFMADD231PS  256(DX), Y10, Y4
+	VFMADD231PS  320(DX), Y10, Y5
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col36
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half35
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row34
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y6, (R15)
 	VZEROUPPER
 	RET
 
@@ -1177,111 +1127,104 @@ TEXT ·windowGradAVX2R1N6J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row37:
 half38:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col39:
-	VXORPS      Y11, Y11, Y11
-	VCMPPS      $0x11, (R11), Y11, Y11
-	VANDPS      (R9), Y11, Y11
-	VPMOVZXBD   (R10), Y10
-	VPERMILPS   Y10, Y7, Y9
-	VPERMILPS   Y10, Y8, Y10
-	VANDPS      Y11, Y9, Y9
-	VANDPS      Y11, Y10, Y10
-	VADDPS      Y9, Y6, Y6
-	VADDPS      Y10, Y6, Y6
-	VMOVUPS     (AX), Y11
-	VFMADD231PS Y11, Y9, Y0
-	VMOVUPS     64(AX), Y12
-	VFMADD231PS Y12, Y10, Y0
-	VFMADD231PS Y12, Y9, Y1
-	VMOVUPS     128(AX), Y13
-	VFMADD231PS Y13, Y10, Y1
-	VFMADD231PS Y13, Y9, Y2
-	VMOVUPS     192(AX), Y14
-	VFMADD231PS Y14, Y10, Y2
-	VFMADD231PS Y14, Y9, Y3
-	VMOVUPS     256(AX), Y15
-	VFMADD231PS Y15, Y10, Y3
-	VFMADD231PS Y15, Y9, Y4
-	VMOVUPS     320(AX), Y11
-	VFMADD231PS Y11, Y10, Y4
-	VFMADD231PS Y11, Y9, Y5
-	VMOVUPS     384(AX), Y12
-	VFMADD231PS Y12, Y10, Y5
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col39
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half38
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row37
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y6, (R15)
+	VPBROADCASTQ (R10), Y10
+	VPSHUFB      repeat<>+0(SB), Y10, Y10
+	VPSHUFB      Y10, Y7, Y9
+	VPSHUFB      Y10, Y8, Y10
+	VANDPS       (R9), Y9, Y9
+	VANDPS       (R9), Y10, Y10
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y10, Y6, Y6
+	VMOVUPS      (AX), Y11
+	VFMADD231PS  Y11, Y9, Y0
+	VMOVUPS      64(AX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y9, Y1
+	VMOVUPS      128(AX), Y13
+	VFMADD231PS  Y13, Y10, Y1
+	VFMADD231PS  Y13, Y9, Y2
+	VMOVUPS      192(AX), Y14
+	VFMADD231PS  Y14, Y10, Y2
+	VFMADD231PS  Y14, Y9, Y3
+	VMOVUPS      256(AX), Y15
+	VFMADD231PS  Y15, Y10, Y3
+	VFMADD231PS  Y15, Y9, Y4
+	VMOVUPS      320(AX), Y11
+	VFMADD231PS  Y11, Y10, Y4
+	VFMADD231PS  Y11, Y9, Y5
+	VMOVUPS      384(AX), Y12
+	VFMADD231PS  Y12, Y10, Y5
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col39
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half38
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row37
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y6, (R15)
 	VZEROUPPER
 	RET
 
@@ -1291,113 +1234,106 @@ TEXT ·windowGradAVX2R1N6J1S3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row40:
 half41:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col42:
-	VXORPS      Y11, Y11, Y11
-	VCMPPS      $0x11, (R11), Y11, Y11
-	VANDPS      (R9), Y11, Y11
-	VPMOVZXBD   (R10), Y10
-	VPERMILPS   Y10, Y7, Y9
-	VPERMILPS   Y10, Y8, Y10
-	VANDPS      Y11, Y9, Y9
-	VANDPS      Y11, Y10, Y10
-	VADDPS      Y9, Y6, Y6
-	VADDPS      Y10, Y6, Y6
-	VMOVUPS     (AX), Y11
-	VFMADD231PS Y11, Y9, Y0
-	VMOVUPS     64(AX), Y12
-	VFMADD231PS Y12, Y9, Y1
-	VMOVUPS     128(AX), Y13
-	VFMADD231PS Y13, Y9, Y2
-	VMOVUPS     192(AX), Y14
-	VFMADD231PS Y14, Y10, Y0
-	VFMADD231PS Y14, Y9, Y3
-	VMOVUPS     256(AX), Y15
-	VFMADD231PS Y15, Y10, Y1
-	VFMADD231PS Y15, Y9, Y4
-	VMOVUPS     320(AX), Y11
-	VFMADD231PS Y11, Y10, Y2
-	VFMADD231PS Y11, Y9, Y5
-	VMOVUPS     384(AX), Y12
-	VFMADD231PS Y12, Y10, Y3
-	VMOVUPS     448(AX), Y13
-	VFMADD231PS Y13, Y10, Y4
-	VMOVUPS     512(AX), Y14
-	VFMADD231PS Y14, Y10, Y5
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col42
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half41
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row40
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y6, (R15)
+	VPBROADCASTQ (R10), Y10
+	VPSHUFB      repeat<>+0(SB), Y10, Y10
+	VPSHUFB      Y10, Y7, Y9
+	VPSHUFB      Y10, Y8, Y10
+	VANDPS       (R9), Y9, Y9
+	VANDPS       (R9), Y10, Y10
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y10, Y6, Y6
+	VMOVUPS      (AX), Y11
+	VFMADD231PS  Y11, Y9, Y0
+	VMOVUPS      64(AX), Y12
+	VFMADD231PS  Y12, Y9, Y1
+	VMOVUPS      128(AX), Y13
+	VFMADD231PS  Y13, Y9, Y2
+	VMOVUPS      192(AX), Y14
+	VFMADD231PS  Y14, Y10, Y0
+	VFMADD231PS  Y14, Y9, Y3
+	VMOVUPS      256(AX), Y15
+	VFMADD231PS  Y15, Y10, Y1
+	VFMADD231PS  Y15, Y9, Y4
+	VMOVUPS      320(AX), Y11
+	VFMADD231PS  Y11, Y10, Y2
+	VFMADD231PS  Y11, Y9, Y5
+	VMOVUPS      384(AX), Y12
+	VFMADD231PS  Y12, Y10, Y3
+	VMOVUPS      448(AX), Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VMOVUPS      512(AX), Y14
+	VFMADD231PS  Y14, Y10, Y5
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col42
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half41
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row40
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y6, (R15)
 	VZEROUPPER
 	RET
 
@@ -1407,113 +1343,106 @@ TEXT ·windowGradAVX2R1N7J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y7
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row43:
 half44:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y8
 	VMOVUPS 32(R15), Y9
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col45:
-	VXORPS      Y12, Y12, Y12
-	VCMPPS      $0x11, (R11), Y12, Y12
-	VANDPS      (R9), Y12, Y12
-	VPMOVZXBD   (R10), Y11
-	VPERMILPS   Y11, Y8, Y10
-	VPERMILPS   Y11, Y9, Y11
-	VANDPS      Y12, Y10, Y10
-	VANDPS      Y12, Y11, Y11
-	VADDPS      Y10, Y7, Y7
-	VADDPS      Y11, Y7, Y7
-	VFMADD231PS (AX), Y10, Y0
-	VFMADD231PS 64(AX), Y10, Y1
-	VFMADD231PS 128(AX), Y10, Y2
-	VFMADD231PS 192(AX), Y10, Y3
-	VFMADD231PS 256(AX), Y10, Y4
-	VFMADD231PS 320(AX), Y10, Y5
-	VFMADD231PS 384(AX), Y10, Y6
-	VFMADD231PS (DX), Y11, Y0
-	VFMADD231PS 64(DX), Y11, Y1
-	VFMADD231PS 128(DX), Y11, Y2
-	VFMADD231PS 192(DX), Y11, Y3
-	VFMADD231PS 256(DX), Y11, Y4
-	VFMADD231PS 320(DX), Y11, Y5
-	VFMADD231PS 384(DX), Y11, Y6
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col45
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half44
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row43
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y7, (R15)
+	VPBROADCASTQ (R10), Y11
+	VPSHUFB      repeat<>+0(SB), Y11, Y11
+	VPSHUFB      Y11, Y8, Y10
+	VPSHUFB      Y11, Y9, Y11
+	VANDPS       (R9), Y10, Y10
+	VANDPS       (R9), Y11, Y11
+	VADDPS       Y10, Y7, Y7
+	VADDPS       Y11, Y7, Y7
+	VFMADD231PS  (AX), Y10, Y0
+	VFMADD231PS  64(AX), Y10, Y1
+	VFMADD231PS  128(AX), Y10, Y2
+	VFMADD231PS  192(AX), Y10, Y3
+	VFMADD231PS  256(AX), Y10, Y4
+	VFMADD231PS  320(AX), Y10, Y5
+	VFMADD231PS  384(AX), Y10, Y6
+	VFMADD231PS  (DX), Y11, Y0
+	VFMADD231PS  64(DX), Y11, Y1
+	VFMADD231PS  128(DX), Y11, Y2
+	VFMADD231PS  192(DX), Y11, Y3
+	VFMADD231PS  256(DX), Y11, Y4
+	VFMADD231PS  320(DX), Y11, Y5
+	VFMADD231PS  384(DX), Y11, Y6
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col45
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half44
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row43
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y7, (R15)
 	VZEROUPPER
 	RET
 
@@ -1523,118 +1452,111 @@ TEXT ·windowGradAVX2R1N7J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y7
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row46:
 half47:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y8
 	VMOVUPS 32(R15), Y9
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col48:
-	VXORPS      Y12, Y12, Y12
-	VCMPPS      $0x11, (R11), Y12, Y12
-	VANDPS      (R9), Y12, Y12
-	VPMOVZXBD   (R10), Y11
-	VPERMILPS   Y11, Y8, Y10
-	VPERMILPS   Y11, Y9, Y11
-	VANDPS      Y12, Y10, Y10
-	VANDPS      Y12, Y11, Y11
-	VADDPS      Y10, Y7, Y7
-	VADDPS      Y11, Y7, Y7
-	VMOVUPS     (AX), Y12
-	VFMADD231PS Y12, Y10, Y0
-	VMOVUPS     64(AX), Y13
-	VFMADD231PS Y13, Y11, Y0
-	VFMADD231PS Y13, Y10, Y1
-	VMOVUPS     128(AX), Y14
-	VFMADD231PS Y14, Y11, Y1
-	VFMADD231PS Y14, Y10, Y2
-	VMOVUPS     192(AX), Y15
-	VFMADD231PS Y15, Y11, Y2
-	VFMADD231PS Y15, Y10, Y3
-	VMOVUPS     256(AX), Y12
-	VFMADD231PS Y12, Y11, Y3
-	VFMADD231PS Y12, Y10, Y4
-	VMOVUPS     320(AX), Y13
-	VFMADD231PS Y13, Y11, Y4
-	VFMADD231PS Y13, Y10, Y5
-	VMOVUPS     384(AX), Y14
-	VFMADD231PS Y14, Y11, Y5
-	VFMADD231PS Y14, Y10, Y6
-	VMOVUPS     448(AX), Y15
-	VFMADD231PS Y15, Y11, Y6
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col48
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half47
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row46
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y7, (R15)
+	VPBROADCASTQ (R10), Y11
+	VPSHUFB      repeat<>+0(SB), Y11, Y11
+	VPSHUFB      Y11, Y8, Y10
+	VPSHUFB      Y11, Y9, Y11
+	VANDPS       (R9), Y10, Y10
+	VANDPS       (R9), Y11, Y11
+	VADDPS       Y10, Y7, Y7
+	VADDPS       Y11, Y7, Y7
+	VMOVUPS      (AX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VMOVUPS      64(AX), Y13
+	VFMADD231PS  Y13, Y11, Y0
+	VFMADD231PS  Y13, Y10, Y1
+	VMOVUPS      128(AX), Y14
+	VFMADD231PS  Y14, Y11, Y1
+	VFMADD231PS  Y14, Y10, Y2
+	VMOVUPS      192(AX), Y15
+	VFMADD231PS  Y15, Y11, Y2
+	VFMADD231PS  Y15, Y10, Y3
+	VMOVUPS      256(AX), Y12
+	VFMADD231PS  Y12, Y11, Y3
+	VFMADD231PS  Y12, Y10, Y4
+	VMOVUPS      320(AX), Y13
+	VFMADD231PS  Y13, Y11, Y4
+	VFMADD231PS  Y13, Y10, Y5
+	VMOVUPS      384(AX), Y14
+	VFMADD231PS  Y14, Y11, Y5
+	VFMADD231PS  Y14, Y10, Y6
+	VMOVUPS      448(AX), Y15
+	VFMADD231PS  Y15, Y11, Y6
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col48
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half47
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row46
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y7, (R15)
 	VZEROUPPER
 	RET
 
@@ -1644,120 +1566,113 @@ TEXT ·windowGradAVX2R1N7J1S3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y7
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row49:
 half50:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y8
 	VMOVUPS 32(R15), Y9
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col51:
-	VXORPS      Y12, Y12, Y12
-	VCMPPS      $0x11, (R11), Y12, Y12
-	VANDPS      (R9), Y12, Y12
-	VPMOVZXBD   (R10), Y11
-	VPERMILPS   Y11, Y8, Y10
-	VPERMILPS   Y11, Y9, Y11
-	VANDPS      Y12, Y10, Y10
-	VANDPS      Y12, Y11, Y11
-	VADDPS      Y10, Y7, Y7
-	VADDPS      Y11, Y7, Y7
-	VMOVUPS     (AX), Y12
-	VFMADD231PS Y12, Y10, Y0
-	VMOVUPS     64(AX), Y13
-	VFMADD231PS Y13, Y10, Y1
-	VMOVUPS     128(AX), Y14
-	VFMADD231PS Y14, Y10, Y2
-	VMOVUPS     192(AX), Y15
-	VFMADD231PS Y15, Y11, Y0
-	VFMADD231PS Y15, Y10, Y3
-	VMOVUPS     256(AX), Y12
-	VFMADD231PS Y12, Y11, Y1
-	VFMADD231PS Y12, Y10, Y4
-	VMOVUPS     320(AX), Y13
-	VFMADD231PS Y13, Y11, Y2
-	VFMADD231PS Y13, Y10, Y5
-	VMOVUPS     384(AX), Y14
-	VFMADD231PS Y14, Y11, Y3
-	VFMADD231PS Y14, Y10, Y6
-	VMOVUPS     448(AX), Y15
-	VFMADD231PS Y15, Y11, Y4
-	VMOVUPS     512(AX), Y12
-	VFMADD231PS Y12, Y11, Y5
-	VMOVUPS     576(AX), Y13
-	VFMADD231PS Y13, Y11, Y6
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col51
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half50
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row49
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y7, (R15)
+	VPBROADCASTQ (R10), Y11
+	VPSHUFB      repeat<>+0(SB), Y11, Y11
+	VPSHUFB      Y11, Y8, Y10
+	VPSHUFB      Y11, Y9, Y11
+	VANDPS       (R9), Y10, Y10
+	VANDPS       (R9), Y11, Y11
+	VADDPS       Y10, Y7, Y7
+	VADDPS       Y11, Y7, Y7
+	VMOVUPS      (AX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VMOVUPS      64(AX), Y13
+	VFMADD231PS  Y13, Y10, Y1
+	VMOVUPS      128(AX), Y14
+	VFMADD231PS  Y14, Y10, Y2
+	VMOVUPS      192(AX), Y15
+	VFMADD231PS  Y15, Y11, Y0
+	VFMADD231PS  Y15, Y10, Y3
+	VMOVUPS      256(AX), Y12
+	VFMADD231PS  Y12, Y11, Y1
+	VFMADD231PS  Y12, Y10, Y4
+	VMOVUPS      320(AX), Y13
+	VFMADD231PS  Y13, Y11, Y2
+	VFMADD231PS  Y13, Y10, Y5
+	VMOVUPS      384(AX), Y14
+	VFMADD231PS  Y14, Y11, Y3
+	VFMADD231PS  Y14, Y10, Y6
+	VMOVUPS      448(AX), Y15
+	VFMADD231PS  Y15, Y11, Y4
+	VMOVUPS      512(AX), Y12
+	VFMADD231PS  Y12, Y11, Y5
+	VMOVUPS      576(AX), Y13
+	VFMADD231PS  Y13, Y11, Y6
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col51
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half50
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row49
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y7, (R15)
 	VZEROUPPER
 	RET
 
@@ -1767,119 +1682,112 @@ TEXT ·windowGradAVX2R1N8J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row52:
 half53:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col54:
-	VXORPS      Y13, Y13, Y13
-	VCMPPS      $0x11, (R11), Y13, Y13
-	VANDPS      (R9), Y13, Y13
-	VPMOVZXBD   (R10), Y12
-	VPERMILPS   Y12, Y9, Y11
-	VPERMILPS   Y12, Y10, Y12
-	VANDPS      Y13, Y11, Y11
-	VANDPS      Y13, Y12, Y12
-	VADDPS      Y11, Y8, Y8
-	VADDPS      Y12, Y8, Y8
-	VFMADD231PS (AX), Y11, Y0
-	VFMADD231PS 64(AX), Y11, Y1
-	VFMADD231PS 128(AX), Y11, Y2
-	VFMADD231PS 192(AX), Y11, Y3
-	VFMADD231PS 256(AX), Y11, Y4
-	VFMADD231PS 320(AX), Y11, Y5
-	VFMADD231PS 384(AX), Y11, Y6
-	VFMADD231PS 448(AX), Y11, Y7
-	VFMADD231PS (DX), Y12, Y0
-	VFMADD231PS 64(DX), Y12, Y1
-	VFMADD231PS 128(DX), Y12, Y2
-	VFMADD231PS 192(DX), Y12, Y3
-	VFMADD231PS 256(DX), Y12, Y4
-	VFMADD231PS 320(DX), Y12, Y5
-	VFMADD231PS 384(DX), Y12, Y6
-	VFMADD231PS 448(DX), Y12, Y7
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col54
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half53
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row52
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y8, (R15)
+	VPBROADCASTQ (R10), Y12
+	VPSHUFB      repeat<>+0(SB), Y12, Y12
+	VPSHUFB      Y12, Y9, Y11
+	VPSHUFB      Y12, Y10, Y12
+	VANDPS       (R9), Y11, Y11
+	VANDPS       (R9), Y12, Y12
+	VADDPS       Y11, Y8, Y8
+	VADDPS       Y12, Y8, Y8
+	VFMADD231PS  (AX), Y11, Y0
+	VFMADD231PS  64(AX), Y11, Y1
+	VFMADD231PS  128(AX), Y11, Y2
+	VFMADD231PS  192(AX), Y11, Y3
+	VFMADD231PS  256(AX), Y11, Y4
+	VFMADD231PS  320(AX), Y11, Y5
+	VFMADD231PS  384(AX), Y11, Y6
+	VFMADD231PS  448(AX), Y11, Y7
+	VFMADD231PS  (DX), Y12, Y0
+	VFMADD231PS  64(DX), Y12, Y1
+	VFMADD231PS  128(DX), Y12, Y2
+	VFMADD231PS  192(DX), Y12, Y3
+	VFMADD231PS  256(DX), Y12, Y4
+	VFMADD231PS  320(DX), Y12, Y5
+	VFMADD231PS  384(DX), Y12, Y6
+	VFMADD231PS  448(DX), Y12, Y7
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col54
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half53
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row52
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y8, (R15)
 	VZEROUPPER
 	RET
 
@@ -1889,125 +1797,118 @@ TEXT ·windowGradAVX2R1N8J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row55:
 half56:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col57:
-	VXORPS      Y13, Y13, Y13
-	VCMPPS      $0x11, (R11), Y13, Y13
-	VANDPS      (R9), Y13, Y13
-	VPMOVZXBD   (R10), Y12
-	VPERMILPS   Y12, Y9, Y11
-	VPERMILPS   Y12, Y10, Y12
-	VANDPS      Y13, Y11, Y11
-	VANDPS      Y13, Y12, Y12
-	VADDPS      Y11, Y8, Y8
-	VADDPS      Y12, Y8, Y8
-	VMOVUPS     (AX), Y13
-	VFMADD231PS Y13, Y11, Y0
-	VMOVUPS     64(AX), Y14
-	VFMADD231PS Y14, Y12, Y0
-	VFMADD231PS Y14, Y11, Y1
-	VMOVUPS     128(AX), Y15
-	VFMADD231PS Y15, Y12, Y1
-	VFMADD231PS Y15, Y11, Y2
-	VMOVUPS     192(AX), Y13
-	VFMADD231PS Y13, Y12, Y2
-	VFMADD231PS Y13, Y11, Y3
-	VMOVUPS     256(AX), Y14
-	VFMADD231PS Y14, Y12, Y3
-	VFMADD231PS Y14, Y11, Y4
-	VMOVUPS     320(AX), Y15
-	VFMADD231PS Y15, Y12, Y4
-	VFMADD231PS Y15, Y11, Y5
-	VMOVUPS     384(AX), Y13
-	VFMADD231PS Y13, Y12, Y5
-	VFMADD231PS Y13, Y11, Y6
-	VMOVUPS     448(AX), Y14
-	VFMADD231PS Y14, Y12, Y6
-	VFMADD231PS Y14, Y11, Y7
-	VMOVUPS     512(AX), Y15
-	VFMADD231PS Y15, Y12, Y7
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col57
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half56
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row55
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y8, (R15)
+	VPBROADCASTQ (R10), Y12
+	VPSHUFB      repeat<>+0(SB), Y12, Y12
+	VPSHUFB      Y12, Y9, Y11
+	VPSHUFB      Y12, Y10, Y12
+	VANDPS       (R9), Y11, Y11
+	VANDPS       (R9), Y12, Y12
+	VADDPS       Y11, Y8, Y8
+	VADDPS       Y12, Y8, Y8
+	VMOVUPS      (AX), Y13
+	VFMADD231PS  Y13, Y11, Y0
+	VMOVUPS      64(AX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y11, Y1
+	VMOVUPS      128(AX), Y15
+	VFMADD231PS  Y15, Y12, Y1
+	VFMADD231PS  Y15, Y11, Y2
+	VMOVUPS      192(AX), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VFMADD231PS  Y13, Y11, Y3
+	VMOVUPS      256(AX), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VFMADD231PS  Y14, Y11, Y4
+	VMOVUPS      320(AX), Y15
+	VFMADD231PS  Y15, Y12, Y4
+	VFMADD231PS  Y15, Y11, Y5
+	VMOVUPS      384(AX), Y13
+	VFMADD231PS  Y13, Y12, Y5
+	VFMADD231PS  Y13, Y11, Y6
+	VMOVUPS      448(AX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VFMADD231PS  Y14, Y11, Y7
+	VMOVUPS      512(AX), Y15
+	VFMADD231PS  Y15, Y12, Y7
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col57
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half56
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row55
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y8, (R15)
 	VZEROUPPER
 	RET
 
@@ -2017,127 +1918,120 @@ TEXT ·windowGradAVX2R1N8J1S3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row58:
 half59:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col60:
-	VXORPS      Y13, Y13, Y13
-	VCMPPS      $0x11, (R11), Y13, Y13
-	VANDPS      (R9), Y13, Y13
-	VPMOVZXBD   (R10), Y12
-	VPERMILPS   Y12, Y9, Y11
-	VPERMILPS   Y12, Y10, Y12
-	VANDPS      Y13, Y11, Y11
-	VANDPS      Y13, Y12, Y12
-	VADDPS      Y11, Y8, Y8
-	VADDPS      Y12, Y8, Y8
-	VMOVUPS     (AX), Y13
-	VFMADD231PS Y13, Y11, Y0
-	VMOVUPS     64(AX), Y14
-	VFMADD231PS Y14, Y11, Y1
-	VMOVUPS     128(AX), Y15
-	VFMADD231PS Y15, Y11, Y2
-	VMOVUPS     192(AX), Y13
-	VFMADD231PS Y13, Y12, Y0
-	VFMADD231PS Y13, Y11, Y3
-	VMOVUPS     256(AX), Y14
-	VFMADD231PS Y14, Y12, Y1
-	VFMADD231PS Y14, Y11, Y4
-	VMOVUPS     320(AX), Y15
-	VFMADD231PS Y15, Y12, Y2
-	VFMADD231PS Y15, Y11, Y5
-	VMOVUPS     384(AX), Y13
-	VFMADD231PS Y13, Y12, Y3
-	VFMADD231PS Y13, Y11, Y6
-	VMOVUPS     448(AX), Y14
-	VFMADD231PS Y14, Y12, Y4
-	VFMADD231PS Y14, Y11, Y7
-	VMOVUPS     512(AX), Y15
-	VFMADD231PS Y15, Y12, Y5
-	VMOVUPS     576(AX), Y13
-	VFMADD231PS Y13, Y12, Y6
-	VMOVUPS     640(AX), Y14
-	VFMADD231PS Y14, Y12, Y7
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col60
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half59
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row58
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y8, (R15)
+	VPBROADCASTQ (R10), Y12
+	VPSHUFB      repeat<>+0(SB), Y12, Y12
+	VPSHUFB      Y12, Y9, Y11
+	VPSHUFB      Y12, Y10, Y12
+	VANDPS       (R9), Y11, Y11
+	VANDPS       (R9), Y12, Y12
+	VADDPS       Y11, Y8, Y8
+	VADDPS       Y12, Y8, Y8
+	VMOVUPS      (AX), Y13
+	VFMADD231PS  Y13, Y11, Y0
+	VMOVUPS      64(AX), Y14
+	VFMADD231PS  Y14, Y11, Y1
+	VMOVUPS      128(AX), Y15
+	VFMADD231PS  Y15, Y11, Y2
+	VMOVUPS      192(AX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VFMADD231PS  Y13, Y11, Y3
+	VMOVUPS      256(AX), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y14, Y11, Y4
+	VMOVUPS      320(AX), Y15
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y15, Y11, Y5
+	VMOVUPS      384(AX), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VFMADD231PS  Y13, Y11, Y6
+	VMOVUPS      448(AX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y11, Y7
+	VMOVUPS      512(AX), Y15
+	VFMADD231PS  Y15, Y12, Y5
+	VMOVUPS      576(AX), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VMOVUPS      640(AX), Y14
+	VFMADD231PS  Y14, Y12, Y7
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col60
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half59
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row58
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y8, (R15)
 	VZEROUPPER
 	RET
 
@@ -2147,125 +2041,118 @@ TEXT ·windowGradAVX2R1N9J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y9
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row61:
 half62:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y10
 	VMOVUPS 32(R15), Y11
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col63:
-	VXORPS      Y14, Y14, Y14
-	VCMPPS      $0x11, (R11), Y14, Y14
-	VANDPS      (R9), Y14, Y14
-	VPMOVZXBD   (R10), Y13
-	VPERMILPS   Y13, Y10, Y12
-	VPERMILPS   Y13, Y11, Y13
-	VANDPS      Y14, Y12, Y12
-	VANDPS      Y14, Y13, Y13
-	VADDPS      Y12, Y9, Y9
-	VADDPS      Y13, Y9, Y9
-	VFMADD231PS (AX), Y12, Y0
-	VFMADD231PS 64(AX), Y12, Y1
-	VFMADD231PS 128(AX), Y12, Y2
-	VFMADD231PS 192(AX), Y12, Y3
-	VFMADD231PS 256(AX), Y12, Y4
-	VFMADD231PS 320(AX), Y12, Y5
-	VFMADD231PS 384(AX), Y12, Y6
-	VFMADD231PS 448(AX), Y12, Y7
-	VFMADD231PS 512(AX), Y12, Y8
-	VFMADD231PS (DX), Y13, Y0
-	VFMADD231PS 64(DX), Y13, Y1
-	VFMADD231PS 128(DX), Y13, Y2
-	VFMADD231PS 192(DX), Y13, Y3
-	VFMADD231PS 256(DX), Y13, Y4
-	VFMADD231PS 320(DX), Y13, Y5
-	VFMADD231PS 384(DX), Y13, Y6
-	VFMADD231PS 448(DX), Y13, Y7
-	VFMADD231PS 512(DX), Y13, Y8
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col63
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half62
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row61
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y8, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y9, (R15)
+	VPBROADCASTQ (R10), Y13
+	VPSHUFB      repeat<>+0(SB), Y13, Y13
+	VPSHUFB      Y13, Y10, Y12
+	VPSHUFB      Y13, Y11, Y13
+	VANDPS       (R9), Y12, Y12
+	VANDPS       (R9), Y13, Y13
+	VADDPS       Y12, Y9, Y9
+	VADDPS       Y13, Y9, Y9
+	VFMADD231PS  (AX), Y12, Y0
+	VFMADD231PS  64(AX), Y12, Y1
+	VFMADD231PS  128(AX), Y12, Y2
+	VFMADD231PS  192(AX), Y12, Y3
+	VFMADD231PS  256(AX), Y12, Y4
+	VFMADD231PS  320(AX), Y12, Y5
+	VFMADD231PS  384(AX), Y12, Y6
+	VFMADD231PS  448(AX), Y12, Y7
+	VFMADD231PS  512(AX), Y12, Y8
+	VFMADD231PS  (DX), Y13, Y0
+	VFMADD231PS  64(DX), Y13, Y1
+	VFMADD231PS  128(DX), Y13, Y2
+	VFMADD231PS  192(DX), Y13, Y3
+	VFMADD231PS  256(DX), Y13, Y4
+	VFMADD231PS  320(DX), Y13, Y5
+	VFMADD231PS  384(DX), Y13, Y6
+	VFMADD231PS  448(DX), Y13, Y7
+	VFMADD231PS  512(DX), Y13, Y8
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col63
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half62
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row61
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y8, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y9, (R15)
 	VZEROUPPER
 	RET
 
@@ -2275,132 +2162,125 @@ TEXT ·windowGradAVX2R1N9J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y9
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row64:
 half65:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y10
 	VMOVUPS 32(R15), Y11
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col66:
-	VXORPS      Y14, Y14, Y14
-	VCMPPS      $0x11, (R11), Y14, Y14
-	VANDPS      (R9), Y14, Y14
-	VPMOVZXBD   (R10), Y13
-	VPERMILPS   Y13, Y10, Y12
-	VPERMILPS   Y13, Y11, Y13
-	VANDPS      Y14, Y12, Y12
-	VANDPS      Y14, Y13, Y13
-	VADDPS      Y12, Y9, Y9
-	VADDPS      Y13, Y9, Y9
-	VMOVUPS     (AX), Y14
-	VFMADD231PS Y14, Y12, Y0
-	VMOVUPS     64(AX), Y15
-	VFMADD231PS Y15, Y13, Y0
-	VFMADD231PS Y15, Y12, Y1
-	VMOVUPS     128(AX), Y14
-	VFMADD231PS Y14, Y13, Y1
-	VFMADD231PS Y14, Y12, Y2
-	VMOVUPS     192(AX), Y15
-	VFMADD231PS Y15, Y13, Y2
-	VFMADD231PS Y15, Y12, Y3
-	VMOVUPS     256(AX), Y14
-	VFMADD231PS Y14, Y13, Y3
-	VFMADD231PS Y14, Y12, Y4
-	VMOVUPS     320(AX), Y15
-	VFMADD231PS Y15, Y13, Y4
-	VFMADD231PS Y15, Y12, Y5
-	VMOVUPS     384(AX), Y14
-	VFMADD231PS Y14, Y13, Y5
-	VFMADD231PS Y14, Y12, Y6
-	VMOVUPS     448(AX), Y15
-	VFMADD231PS Y15, Y13, Y6
-	VFMADD231PS Y15, Y12, Y7
-	VMOVUPS     512(AX), Y14
-	VFMADD231PS Y14, Y13, Y7
-	VFMADD231PS Y14, Y12, Y8
-	VMOVUPS     576(AX), Y15
-	VFMADD231PS Y15, Y13, Y8
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col66
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half65
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row64
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y8, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y9, (R15)
+	VPBROADCASTQ (R10), Y13
+	VPSHUFB      repeat<>+0(SB), Y13, Y13
+	VPSHUFB      Y13, Y10, Y12
+	VPSHUFB      Y13, Y11, Y13
+	VANDPS       (R9), Y12, Y12
+	VANDPS       (R9), Y13, Y13
+	VADDPS       Y12, Y9, Y9
+	VADDPS       Y13, Y9, Y9
+	VMOVUPS      (AX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VMOVUPS      64(AX), Y15
+	VFMADD231PS  Y15, Y13, Y0
+	VFMADD231PS  Y15, Y12, Y1
+	VMOVUPS      128(AX), Y14
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y14, Y12, Y2
+	VMOVUPS      192(AX), Y15
+	VFMADD231PS  Y15, Y13, Y2
+	VFMADD231PS  Y15, Y12, Y3
+	VMOVUPS      256(AX), Y14
+	VFMADD231PS  Y14, Y13, Y3
+	VFMADD231PS  Y14, Y12, Y4
+	VMOVUPS      320(AX), Y15
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y12, Y5
+	VMOVUPS      384(AX), Y14
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y14, Y12, Y6
+	VMOVUPS      448(AX), Y15
+	VFMADD231PS  Y15, Y13, Y6
+	VFMADD231PS  Y15, Y12, Y7
+	VMOVUPS      512(AX), Y14
+	VFMADD231PS  Y14, Y13, Y7
+	VFMADD231PS  Y14, Y12, Y8
+	VMOVUPS      576(AX), Y15
+	VFMADD231PS  Y15, Y13, Y8
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col66
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half65
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row64
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y8, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y9, (R15)
 	VZEROUPPER
 	RET
 
@@ -2410,134 +2290,127 @@ TEXT ·windowGradAVX2R1N9J1S3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y9
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row67:
 half68:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y10
 	VMOVUPS 32(R15), Y11
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col69:
-	VXORPS      Y14, Y14, Y14
-	VCMPPS      $0x11, (R11), Y14, Y14
-	VANDPS      (R9), Y14, Y14
-	VPMOVZXBD   (R10), Y13
-	VPERMILPS   Y13, Y10, Y12
-	VPERMILPS   Y13, Y11, Y13
-	VANDPS      Y14, Y12, Y12
-	VANDPS      Y14, Y13, Y13
-	VADDPS      Y12, Y9, Y9
-	VADDPS      Y13, Y9, Y9
-	VMOVUPS     (AX), Y14
-	VFMADD231PS Y14, Y12, Y0
-	VMOVUPS     64(AX), Y15
-	VFMADD231PS Y15, Y12, Y1
-	VMOVUPS     128(AX), Y14
-	VFMADD231PS Y14, Y12, Y2
-	VMOVUPS     192(AX), Y15
-	VFMADD231PS Y15, Y13, Y0
-	VFMADD231PS Y15, Y12, Y3
-	VMOVUPS     256(AX), Y14
-	VFMADD231PS Y14, Y13, Y1
-	VFMADD231PS Y14, Y12, Y4
-	VMOVUPS     320(AX), Y15
-	VFMADD231PS Y15, Y13, Y2
-	VFMADD231PS Y15, Y12, Y5
-	VMOVUPS     384(AX), Y14
-	VFMADD231PS Y14, Y13, Y3
-	VFMADD231PS Y14, Y12, Y6
-	VMOVUPS     448(AX), Y15
-	VFMADD231PS Y15, Y13, Y4
-	VFMADD231PS Y15, Y12, Y7
-	VMOVUPS     512(AX), Y14
-	VFMADD231PS Y14, Y13, Y5
-	VFMADD231PS Y14, Y12, Y8
-	VMOVUPS     576(AX), Y15
-	VFMADD231PS Y15, Y13, Y6
-	VMOVUPS     640(AX), Y14
-	VFMADD231PS Y14, Y13, Y7
-	VMOVUPS     704(AX), Y15
-	VFMADD231PS Y15, Y13, Y8
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col69
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half68
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row67
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y8, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y9, (R15)
+	VPBROADCASTQ (R10), Y13
+	VPSHUFB      repeat<>+0(SB), Y13, Y13
+	VPSHUFB      Y13, Y10, Y12
+	VPSHUFB      Y13, Y11, Y13
+	VANDPS       (R9), Y12, Y12
+	VANDPS       (R9), Y13, Y13
+	VADDPS       Y12, Y9, Y9
+	VADDPS       Y13, Y9, Y9
+	VMOVUPS      (AX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VMOVUPS      64(AX), Y15
+	VFMADD231PS  Y15, Y12, Y1
+	VMOVUPS      128(AX), Y14
+	VFMADD231PS  Y14, Y12, Y2
+	VMOVUPS      192(AX), Y15
+	VFMADD231PS  Y15, Y13, Y0
+	VFMADD231PS  Y15, Y12, Y3
+	VMOVUPS      256(AX), Y14
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y14, Y12, Y4
+	VMOVUPS      320(AX), Y15
+	VFMADD231PS  Y15, Y13, Y2
+	VFMADD231PS  Y15, Y12, Y5
+	VMOVUPS      384(AX), Y14
+	VFMADD231PS  Y14, Y13, Y3
+	VFMADD231PS  Y14, Y12, Y6
+	VMOVUPS      448(AX), Y15
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y12, Y7
+	VMOVUPS      512(AX), Y14
+	VFMADD231PS  Y14, Y13, Y5
+	VFMADD231PS  Y14, Y12, Y8
+	VMOVUPS      576(AX), Y15
+	VFMADD231PS  Y15, Y13, Y6
+	VMOVUPS      640(AX), Y14
+	VFMADD231PS  Y14, Y13, Y7
+	VMOVUPS      704(AX), Y15
+	VFMADD231PS  Y15, Y13, Y8
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col69
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half68
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row67
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y8, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y9, (R15)
 	VZEROUPPER
 	RET
 
@@ -2547,131 +2420,124 @@ TEXT ·windowGradAVX2R1N10J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row70:
 half71:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col72:
-	VXORPS      Y15, Y15, Y15
-	VCMPPS      $0x11, (R11), Y15, Y15
-	VANDPS      (R9), Y15, Y15
-	VPMOVZXBD   (R10), Y14
-	VPERMILPS   Y14, Y11, Y13
-	VPERMILPS   Y14, Y12, Y14
-	VANDPS      Y15, Y13, Y13
-	VANDPS      Y15, Y14, Y14
-	VADDPS      Y13, Y10, Y10
-	VADDPS      Y14, Y10, Y10
-	VFMADD231PS (AX), Y13, Y0
-	VFMADD231PS 64(AX), Y13, Y1
-	VFMADD231PS 128(AX), Y13, Y2
-	VFMADD231PS 192(AX), Y13, Y3
-	VFMADD231PS 256(AX), Y13, Y4
-	VFMADD231PS 320(AX), Y13, Y5
-	VFMADD231PS 384(AX), Y13, Y6
-	VFMADD231PS 448(AX), Y13, Y7
-	VFMADD231PS 512(AX), Y13, Y8
-	VFMADD231PS 576(AX), Y13, Y9
-	VFMADD231PS (DX), Y14, Y0
-	VFMADD231PS 64(DX), Y14, Y1
-	VFMADD231PS 128(DX), Y14, Y2
-	VFMADD231PS 192(DX), Y14, Y3
-	VFMADD231PS 256(DX), Y14, Y4
-	VFMADD231PS 320(DX), Y14, Y5
-	VFMADD231PS 384(DX), Y14, Y6
-	VFMADD231PS 448(DX), Y14, Y7
-	VFMADD231PS 512(DX), Y14, Y8
-	VFMADD231PS 576(DX), Y14, Y9
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col72
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half71
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row70
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y8, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y9, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y10, (R15)
+	VPBROADCASTQ (R10), Y14
+	VPSHUFB      repeat<>+0(SB), Y14, Y14
+	VPSHUFB      Y14, Y11, Y13
+	VPSHUFB      Y14, Y12, Y14
+	VANDPS       (R9), Y13, Y13
+	VANDPS       (R9), Y14, Y14
+	VADDPS       Y13, Y10, Y10
+	VADDPS       Y14, Y10, Y10
+	VFMADD231PS  (AX), Y13, Y0
+	VFMADD231PS  64(AX), Y13, Y1
+	VFMADD231PS  128(AX), Y13, Y2
+	VFMADD231PS  192(AX), Y13, Y3
+	VFMADD231PS  256(AX), Y13, Y4
+	VFMADD231PS  320(AX), Y13, Y5
+	VFMADD231PS  384(AX), Y13, Y6
+	VFMADD231PS  448(AX), Y13, Y7
+	VFMADD231PS  512(AX), Y13, Y8
+	VFMADD231PS  576(AX), Y13, Y9
+	VFMADD231PS  (DX), Y14, Y0
+	VFMADD231PS  64(DX), Y14, Y1
+	VFMADD231PS  128(DX), Y14, Y2
+	VFMADD231PS  192(DX), Y14, Y3
+	VFMADD231PS  256(DX), Y14, Y4
+	VFMADD231PS  320(DX), Y14, Y5
+	VFMADD231PS  384(DX), Y14, Y6
+	VFMADD231PS  448(DX), Y14, Y7
+	VFMADD231PS  512(DX), Y14, Y8
+	VFMADD231PS  576(DX), Y14, Y9
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col72
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half71
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row70
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y8, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y9, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y10, (R15)
 	VZEROUPPER
 	RET
 
@@ -2681,139 +2547,132 @@ TEXT ·windowGradAVX2R1N10J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row73:
 half74:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col75:
-	VXORPS      Y15, Y15, Y15
-	VCMPPS      $0x11, (R11), Y15, Y15
-	VANDPS      (R9), Y15, Y15
-	VPMOVZXBD   (R10), Y14
-	VPERMILPS   Y14, Y11, Y13
-	VPERMILPS   Y14, Y12, Y14
-	VANDPS      Y15, Y13, Y13
-	VANDPS      Y15, Y14, Y14
-	VADDPS      Y13, Y10, Y10
-	VADDPS      Y14, Y10, Y10
-	VMOVUPS     (AX), Y15
-	VFMADD231PS Y15, Y13, Y0
-	VMOVUPS     64(AX), Y15
-	VFMADD231PS Y15, Y14, Y0
-	VFMADD231PS Y15, Y13, Y1
-	VMOVUPS     128(AX), Y15
-	VFMADD231PS Y15, Y14, Y1
-	VFMADD231PS Y15, Y13, Y2
-	VMOVUPS     192(AX), Y15
-	VFMADD231PS Y15, Y14, Y2
-	VFMADD231PS Y15, Y13, Y3
-	VMOVUPS     256(AX), Y15
-	VFMADD231PS Y15, Y14, Y3
-	VFMADD231PS Y15, Y13, Y4
-	VMOVUPS     320(AX), Y15
-	VFMADD231PS Y15, Y14, Y4
-	VFMADD231PS Y15, Y13, Y5
-	VMOVUPS     384(AX), Y15
-	VFMADD231PS Y15, Y14, Y5
-	VFMADD231PS Y15, Y13, Y6
-	VMOVUPS     448(AX), Y15
-	VFMADD231PS Y15, Y14, Y6
-	VFMADD231PS Y15, Y13, Y7
-	VMOVUPS     512(AX), Y15
-	VFMADD231PS Y15, Y14, Y7
-	VFMADD231PS Y15, Y13, Y8
-	VMOVUPS     576(AX), Y15
-	VFMADD231PS Y15, Y14, Y8
-	VFMADD231PS Y15, Y13, Y9
-	VMOVUPS     640(AX), Y15
-	VFMADD231PS Y15, Y14, Y9
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col75
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half74
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row73
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y8, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y9, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y10, (R15)
+	VPBROADCASTQ (R10), Y14
+	VPSHUFB      repeat<>+0(SB), Y14, Y14
+	VPSHUFB      Y14, Y11, Y13
+	VPSHUFB      Y14, Y12, Y14
+	VANDPS       (R9), Y13, Y13
+	VANDPS       (R9), Y14, Y14
+	VADDPS       Y13, Y10, Y10
+	VADDPS       Y14, Y10, Y10
+	VMOVUPS      (AX), Y15
+	VFMADD231PS  Y15, Y13, Y0
+	VMOVUPS      64(AX), Y15
+	VFMADD231PS  Y15, Y14, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VMOVUPS      128(AX), Y15
+	VFMADD231PS  Y15, Y14, Y1
+	VFMADD231PS  Y15, Y13, Y2
+	VMOVUPS      192(AX), Y15
+	VFMADD231PS  Y15, Y14, Y2
+	VFMADD231PS  Y15, Y13, Y3
+	VMOVUPS      256(AX), Y15
+	VFMADD231PS  Y15, Y14, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VMOVUPS      320(AX), Y15
+	VFMADD231PS  Y15, Y14, Y4
+	VFMADD231PS  Y15, Y13, Y5
+	VMOVUPS      384(AX), Y15
+	VFMADD231PS  Y15, Y14, Y5
+	VFMADD231PS  Y15, Y13, Y6
+	VMOVUPS      448(AX), Y15
+	VFMADD231PS  Y15, Y14, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VMOVUPS      512(AX), Y15
+	VFMADD231PS  Y15, Y14, Y7
+	VFMADD231PS  Y15, Y13, Y8
+	VMOVUPS      576(AX), Y15
+	VFMADD231PS  Y15, Y14, Y8
+	VFMADD231PS  Y15, Y13, Y9
+	VMOVUPS      640(AX), Y15
+	VFMADD231PS  Y15, Y14, Y9
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col75
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half74
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row73
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y8, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y9, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y10, (R15)
 	VZEROUPPER
 	RET
 
@@ -2823,141 +2682,134 @@ TEXT ·windowGradAVX2R1N10J1S3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row76:
 half77:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col78:
-	VXORPS      Y15, Y15, Y15
-	VCMPPS      $0x11, (R11), Y15, Y15
-	VANDPS      (R9), Y15, Y15
-	VPMOVZXBD   (R10), Y14
-	VPERMILPS   Y14, Y11, Y13
-	VPERMILPS   Y14, Y12, Y14
-	VANDPS      Y15, Y13, Y13
-	VANDPS      Y15, Y14, Y14
-	VADDPS      Y13, Y10, Y10
-	VADDPS      Y14, Y10, Y10
-	VMOVUPS     (AX), Y15
-	VFMADD231PS Y15, Y13, Y0
-	VMOVUPS     64(AX), Y15
-	VFMADD231PS Y15, Y13, Y1
-	VMOVUPS     128(AX), Y15
-	VFMADD231PS Y15, Y13, Y2
-	VMOVUPS     192(AX), Y15
-	VFMADD231PS Y15, Y14, Y0
-	VFMADD231PS Y15, Y13, Y3
-	VMOVUPS     256(AX), Y15
-	VFMADD231PS Y15, Y14, Y1
-	VFMADD231PS Y15, Y13, Y4
-	VMOVUPS     320(AX), Y15
-	VFMADD231PS Y15, Y14, Y2
-	VFMADD231PS Y15, Y13, Y5
-	VMOVUPS     384(AX), Y15
-	VFMADD231PS Y15, Y14, Y3
-	VFMADD231PS Y15, Y13, Y6
-	VMOVUPS     448(AX), Y15
-	VFMADD231PS Y15, Y14, Y4
-	VFMADD231PS Y15, Y13, Y7
-	VMOVUPS     512(AX), Y15
-	VFMADD231PS Y15, Y14, Y5
-	VFMADD231PS Y15, Y13, Y8
-	VMOVUPS     576(AX), Y15
-	VFMADD231PS Y15, Y14, Y6
-	VFMADD231PS Y15, Y13, Y9
-	VMOVUPS     640(AX), Y15
-	VFMADD231PS Y15, Y14, Y7
-	VMOVUPS     704(AX), Y15
-	VFMADD231PS Y15, Y14, Y8
-	VMOVUPS     768(AX), Y15
-	VFMADD231PS Y15, Y14, Y9
-	ADDQ        R13, AX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col78
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half77
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row76
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y8, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y9, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y10, (R15)
+	VPBROADCASTQ (R10), Y14
+	VPSHUFB      repeat<>+0(SB), Y14, Y14
+	VPSHUFB      Y14, Y11, Y13
+	VPSHUFB      Y14, Y12, Y14
+	VANDPS       (R9), Y13, Y13
+	VANDPS       (R9), Y14, Y14
+	VADDPS       Y13, Y10, Y10
+	VADDPS       Y14, Y10, Y10
+	VMOVUPS      (AX), Y15
+	VFMADD231PS  Y15, Y13, Y0
+	VMOVUPS      64(AX), Y15
+	VFMADD231PS  Y15, Y13, Y1
+	VMOVUPS      128(AX), Y15
+	VFMADD231PS  Y15, Y13, Y2
+	VMOVUPS      192(AX), Y15
+	VFMADD231PS  Y15, Y14, Y0
+	VFMADD231PS  Y15, Y13, Y3
+	VMOVUPS      256(AX), Y15
+	VFMADD231PS  Y15, Y14, Y1
+	VFMADD231PS  Y15, Y13, Y4
+	VMOVUPS      320(AX), Y15
+	VFMADD231PS  Y15, Y14, Y2
+	VFMADD231PS  Y15, Y13, Y5
+	VMOVUPS      384(AX), Y15
+	VFMADD231PS  Y15, Y14, Y3
+	VFMADD231PS  Y15, Y13, Y6
+	VMOVUPS      448(AX), Y15
+	VFMADD231PS  Y15, Y14, Y4
+	VFMADD231PS  Y15, Y13, Y7
+	VMOVUPS      512(AX), Y15
+	VFMADD231PS  Y15, Y14, Y5
+	VFMADD231PS  Y15, Y13, Y8
+	VMOVUPS      576(AX), Y15
+	VFMADD231PS  Y15, Y14, Y6
+	VFMADD231PS  Y15, Y13, Y9
+	VMOVUPS      640(AX), Y15
+	VFMADD231PS  Y15, Y14, Y7
+	VMOVUPS      704(AX), Y15
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      768(AX), Y15
+	VFMADD231PS  Y15, Y14, Y9
+	ADDQ         R13, AX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col78
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half77
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row76
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y8, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y9, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y10, (R15)
 	VZEROUPPER
 	RET
 
@@ -2971,85 +2823,78 @@ TEXT ·windowGradAVX2R2N1J1S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Y1
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y2
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row79:
 half80:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
-	MOVQ    160(DI), SI
+	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y3
 	VMOVUPS 32(R15), Y4
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col81:
-	VXORPS      Y7, Y7, Y7
-	VCMPPS      $0x11, (R11), Y7, Y7
-	VANDPS      (R9), Y7, Y7
-	VPMOVZXBD   (R10), Y6
-	VPERMILPS   Y6, Y3, Y5
-	VPERMILPS   Y6, Y4, Y6
-	VANDPS      Y7, Y5, Y5
-	VANDPS      Y7, Y6, Y6
-	VADDPS      Y5, Y2, Y2
-	VADDPS      Y6, Y2, Y2
-	VFMADD231PS (AX), Y5, Y0
-	VFMADD231PS (BX), Y5, Y1
-	VFMADD231PS (DX), Y6, Y0
-	VFMADD231PS (SI), Y6, Y1
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R13, BX
-	ADDQ        R13, SI
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col81
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half80
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row79
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y1, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y2, (R15)
+	VPBROADCASTQ (R10), Y6
+	VPSHUFB      repeat<>+0(SB), Y6, Y6
+	VPSHUFB      Y6, Y3, Y5
+	VPSHUFB      Y6, Y4, Y6
+	VANDPS       (R9), Y5, Y5
+	VANDPS       (R9), Y6, Y6
+	VADDPS       Y5, Y2, Y2
+	VADDPS       Y6, Y2, Y2
+	VFMADD231PS  (AX), Y5, Y0
+	VFMADD231PS  (BX), Y5, Y1
+	VFMADD231PS  (DX), Y6, Y0
+	VFMADD231PS  (SI), Y6, Y1
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R13, BX
+	ADDQ         R13, SI
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col81
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half80
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row79
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y1, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y2, (R15)
 	VZEROUPPER
 	RET
 
@@ -3059,101 +2904,94 @@ TEXT ·windowGradAVX2R2N2J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y4
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row82:
 half83:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
-	MOVQ    160(DI), SI
+	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y5
 	VMOVUPS 32(R15), Y6
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col84:
-	VXORPS      Y9, Y9, Y9
-	VCMPPS      $0x11, (R11), Y9, Y9
-	VANDPS      (R9), Y9, Y9
-	VPMOVZXBD   (R10), Y8
-	VPERMILPS   Y8, Y5, Y7
-	VPERMILPS   Y8, Y6, Y8
-	VANDPS      Y9, Y7, Y7
-	VANDPS      Y9, Y8, Y8
-	VADDPS      Y7, Y4, Y4
-	VADDPS      Y8, Y4, Y4
-	VFMADD231PS (AX), Y7, Y0
-	VFMADD231PS 64(AX), Y7, Y1
-	VFMADD231PS (BX), Y7, Y2
-	VFMADD231PS 64(BX), Y7, Y3
-	VFMADD231PS (DX), Y8, Y0
-	VFMADD231PS 64(DX), Y8, Y1
-	VFMADD231PS (SI), Y8, Y2
-	VFMADD231PS 64(SI), Y8, Y3
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R13, BX
-	ADDQ        R13, SI
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col84
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half83
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row82
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y4, (R15)
+	VPBROADCASTQ (R10), Y8
+	VPSHUFB      repeat<>+0(SB), Y8, Y8
+	VPSHUFB      Y8, Y5, Y7
+	VPSHUFB      Y8, Y6, Y8
+	VANDPS       (R9), Y7, Y7
+	VANDPS       (R9), Y8, Y8
+	VADDPS       Y7, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VFMADD231PS  (AX), Y7, Y0
+	VFMADD231PS  64(AX), Y7, Y1
+	VFMADD231PS  (BX), Y7, Y2
+	VFMADD231PS  64(BX), Y7, Y3
+	VFMADD231PS  (DX), Y8, Y0
+	VFMADD231PS  64(DX), Y8, Y1
+	VFMADD231PS  (SI), Y8, Y2
+	VFMADD231PS  64(SI), Y8, Y3
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R13, BX
+	ADDQ         R13, SI
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col84
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half83
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row82
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y4, (R15)
 	VZEROUPPER
 	RET
 
@@ -3163,101 +3001,94 @@ TEXT ·windowGradAVX2R2N2J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y4
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row85:
 half86:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y5
 	VMOVUPS 32(R15), Y6
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col87:
-	VXORPS      Y9, Y9, Y9
-	VCMPPS      $0x11, (R11), Y9, Y9
-	VANDPS      (R9), Y9, Y9
-	VPMOVZXBD   (R10), Y8
-	VPERMILPS   Y8, Y5, Y7
-	VPERMILPS   Y8, Y6, Y8
-	VANDPS      Y9, Y7, Y7
-	VANDPS      Y9, Y8, Y8
-	VADDPS      Y7, Y4, Y4
-	VADDPS      Y8, Y4, Y4
-	VMOVUPS     (AX), Y9
-	VFMADD231PS Y9, Y7, Y0
-	VMOVUPS     64(AX), Y10
-	VFMADD231PS Y10, Y8, Y0
-	VFMADD231PS Y10, Y7, Y1
-	VMOVUPS     128(AX), Y11
-	VFMADD231PS Y11, Y8, Y1
-	VMOVUPS     (BX), Y9
-	VFMADD231PS Y9, Y7, Y2
-	VMOVUPS     64(BX), Y10
-	VFMADD231PS Y10, Y8, Y2
-	VFMADD231PS Y10, Y7, Y3
-	VMOVUPS     128(BX), Y11
-	VFMADD231PS Y11, Y8, Y3
-	ADDQ        R13, AX
-	ADDQ        R13, BX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col87
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half86
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row85
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y4, (R15)
+	VPBROADCASTQ (R10), Y8
+	VPSHUFB      repeat<>+0(SB), Y8, Y8
+	VPSHUFB      Y8, Y5, Y7
+	VPSHUFB      Y8, Y6, Y8
+	VANDPS       (R9), Y7, Y7
+	VANDPS       (R9), Y8, Y8
+	VADDPS       Y7, Y4, Y4
+	VADDPS       Y8, Y4, Y4
+	VMOVUPS      (AX), Y9
+	VFMADD231PS  Y9, Y7, Y0
+	VMOVUPS      64(AX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y7, Y1
+	VMOVUPS      128(AX), Y11
+	VFMADD231PS  Y11, Y8, Y1
+	VMOVUPS      (BX), Y9
+	VFMADD231PS  Y9, Y7, Y2
+	VMOVUPS      64(BX), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y7, Y3
+	VMOVUPS      128(BX), Y11
+	VFMADD231PS  Y11, Y8, Y3
+	ADDQ         R13, AX
+	ADDQ         R13, BX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col87
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half86
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row85
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y4, (R15)
 	VZEROUPPER
 	RET
 
@@ -3267,113 +3098,106 @@ TEXT ·windowGradAVX2R2N3J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row88:
 half89:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
-	MOVQ    160(DI), SI
+	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col90:
-	VXORPS      Y11, Y11, Y11
-	VCMPPS      $0x11, (R11), Y11, Y11
-	VANDPS      (R9), Y11, Y11
-	VPMOVZXBD   (R10), Y10
-	VPERMILPS   Y10, Y7, Y9
-	VPERMILPS   Y10, Y8, Y10
-	VANDPS      Y11, Y9, Y9
-	VANDPS      Y11, Y10, Y10
-	VADDPS      Y9, Y6, Y6
-	VADDPS      Y10, Y6, Y6
-	VFMADD231PS (AX), Y9, Y0
-	VFMADD231PS 64(AX), Y9, Y1
-	VFMADD231PS 128(AX), Y9, Y2
-	VFMADD231PS (BX), Y9, Y3
-	VFMADD231PS 64(BX), Y9, Y4
-	VFMADD231PS 128(BX), Y9, Y5
-	VFMADD231PS (DX), Y10, Y0
-	VFMADD231PS 64(DX), Y10, Y1
-	VFMADD231PS 128(DX), Y10, Y2
-	VFMADD231PS (SI), Y10, Y3
-	VFMADD231PS 64(SI), Y10, Y4
-	VFMADD231PS 128(SI), Y10, Y5
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R13, BX
-	ADDQ        R13, SI
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col90
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half89
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row88
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y6, (R15)
+	VPBROADCASTQ (R10), Y10
+	VPSHUFB      repeat<>+0(SB), Y10, Y10
+	VPSHUFB      Y10, Y7, Y9
+	VPSHUFB      Y10, Y8, Y10
+	VANDPS       (R9), Y9, Y9
+	VANDPS       (R9), Y10, Y10
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  (AX), Y9, Y0
+	VFMADD231PS  64(AX), Y9, Y1
+	VFMADD231PS  128(AX), Y9, Y2
+	VFMADD231PS  (BX), Y9, Y3
+	VFMADD231PS  64(BX), Y9, Y4
+	VFMADD231PS  128(BX), Y9, Y5
+	VFMADD231PS  (DX), Y10, Y0
+	VFMADD231PS  64(DX), Y10, Y1
+	VFMADD231PS  128(DX), Y10, Y2
+	VFMADD231PS  (SI), Y10, Y3
+	VFMADD231PS  64(SI), Y10, Y4
+	VFMADD231PS  128(SI), Y10, Y5
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R13, BX
+	ADDQ         R13, SI
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col90
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half89
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row88
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y6, (R15)
 	VZEROUPPER
 	RET
 
@@ -3383,115 +3207,108 @@ TEXT ·windowGradAVX2R2N3J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row91:
 half92:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col93:
-	VXORPS      Y11, Y11, Y11
-	VCMPPS      $0x11, (R11), Y11, Y11
-	VANDPS      (R9), Y11, Y11
-	VPMOVZXBD   (R10), Y10
-	VPERMILPS   Y10, Y7, Y9
-	VPERMILPS   Y10, Y8, Y10
-	VANDPS      Y11, Y9, Y9
-	VANDPS      Y11, Y10, Y10
-	VADDPS      Y9, Y6, Y6
-	VADDPS      Y10, Y6, Y6
-	VMOVUPS     (AX), Y11
-	VFMADD231PS Y11, Y9, Y0
-	VMOVUPS     64(AX), Y12
-	VFMADD231PS Y12, Y10, Y0
-	VFMADD231PS Y12, Y9, Y1
-	VMOVUPS     128(AX), Y13
-	VFMADD231PS Y13, Y10, Y1
-	VFMADD231PS Y13, Y9, Y2
-	VMOVUPS     192(AX), Y14
-	VFMADD231PS Y14, Y10, Y2
-	VMOVUPS     (BX), Y11
-	VFMADD231PS Y11, Y9, Y3
-	VMOVUPS     64(BX), Y12
-	VFMADD231PS Y12, Y10, Y3
-	VFMADD231PS Y12, Y9, Y4
-	VMOVUPS     128(BX), Y13
-	VFMADD231PS Y13, Y10, Y4
-	VFMADD231PS Y13, Y9, Y5
-	VMOVUPS     192(BX), Y14
-	VFMADD231PS Y14, Y10, Y5
-	ADDQ        R13, AX
-	ADDQ        R13, BX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col93
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half92
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row91
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y6, (R15)
+	VPBROADCASTQ (R10), Y10
+	VPSHUFB      repeat<>+0(SB), Y10, Y10
+	VPSHUFB      Y10, Y7, Y9
+	VPSHUFB      Y10, Y8, Y10
+	VANDPS       (R9), Y9, Y9
+	VANDPS       (R9), Y10, Y10
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y10, Y6, Y6
+	VMOVUPS      (AX), Y11
+	VFMADD231PS  Y11, Y9, Y0
+	VMOVUPS      64(AX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y9, Y1
+	VMOVUPS      128(AX), Y13
+	VFMADD231PS  Y13, Y10, Y1
+	VFMADD231PS  Y13, Y9, Y2
+	VMOVUPS      192(AX), Y14
+	VFMADD231PS  Y14, Y10, Y2
+	VMOVUPS      (BX), Y11
+	VFMADD231PS  Y11, Y9, Y3
+	VMOVUPS      64(BX), Y12
+	VFMADD231PS  Y12, Y10, Y3
+	VFMADD231PS  Y12, Y9, Y4
+	VMOVUPS      128(BX), Y13
+	VFMADD231PS  Y13, Y10, Y4
+	VFMADD231PS  Y13, Y9, Y5
+	VMOVUPS      192(BX), Y14
+	VFMADD231PS  Y14, Y10, Y5
+	ADDQ         R13, AX
+	ADDQ         R13, BX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col93
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half92
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row91
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y6, (R15)
 	VZEROUPPER
 	RET
 
@@ -3501,125 +3318,118 @@ TEXT ·windowGradAVX2R2N4J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row94:
 half95:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
-	MOVQ    160(DI), SI
+	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col96:
-	VXORPS      Y13, Y13, Y13
-	VCMPPS      $0x11, (R11), Y13, Y13
-	VANDPS      (R9), Y13, Y13
-	VPMOVZXBD   (R10), Y12
-	VPERMILPS   Y12, Y9, Y11
-	VPERMILPS   Y12, Y10, Y12
-	VANDPS      Y13, Y11, Y11
-	VANDPS      Y13, Y12, Y12
-	VADDPS      Y11, Y8, Y8
-	VADDPS      Y12, Y8, Y8
-	VFMADD231PS (AX), Y11, Y0
-	VFMADD231PS 64(AX), Y11, Y1
-	VFMADD231PS 128(AX), Y11, Y2
-	VFMADD231PS 192(AX), Y11, Y3
-	VFMADD231PS (BX), Y11, Y4
-	VFMADD231PS 64(BX), Y11, Y5
-	VFMADD231PS 128(BX), Y11, Y6
-	VFMADD231PS 192(BX), Y11, Y7
-	VFMADD231PS (DX), Y12, Y0
-	VFMADD231PS 64(DX), Y12, Y1
-	VFMADD231PS 128(DX), Y12, Y2
-	VFMADD231PS 192(DX), Y12, Y3
-	VFMADD231PS (SI), Y12, Y4
-	VFMADD231PS 64(SI), Y12, Y5
-	VFMADD231PS 128(SI), Y12, Y6
-	VFMADD231PS 192(SI), Y12, Y7
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R13, BX
-	ADDQ        R13, SI
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col96
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half95
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row94
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y8, (R15)
+	VPBROADCASTQ (R10), Y12
+	VPSHUFB      repeat<>+0(SB), Y12, Y12
+	VPSHUFB      Y12, Y9, Y11
+	VPSHUFB      Y12, Y10, Y12
+	VANDPS       (R9), Y11, Y11
+	VANDPS       (R9), Y12, Y12
+	VADDPS       Y11, Y8, Y8
+	VADDPS       Y12, Y8, Y8
+	VFMADD231PS  (AX), Y11, Y0
+	VFMADD231PS  64(AX), Y11, Y1
+	VFMADD231PS  128(AX), Y11, Y2
+	VFMADD231PS  192(AX), Y11, Y3
+	VFMADD231PS  (BX), Y11, Y4
+	VFMADD231PS  64(BX), Y11, Y5
+	VFMADD231PS  128(BX), Y11, Y6
+	VFMADD231PS  192(BX), Y11, Y7
+	VFMADD231PS  (DX), Y12, Y0
+	VFMADD231PS  64(DX), Y12, Y1
+	VFMADD231PS  128(DX), Y12, Y2
+	VFMADD231PS  192(DX), Y12, Y3
+	VFMADD231PS  (SI), Y12, Y4
+	VFMADD231PS  64(SI), Y12, Y5
+	VFMADD231PS  128(SI), Y12, Y6
+	VFMADD231PS  192(SI), Y12, Y7
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R13, BX
+	ADDQ         R13, SI
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col96
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half95
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row94
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y8, (R15)
 	VZEROUPPER
 	RET
 
@@ -3629,129 +3439,122 @@ TEXT ·windowGradAVX2R2N4J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row97:
 half98:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col99:
-	VXORPS      Y13, Y13, Y13
-	VCMPPS      $0x11, (R11), Y13, Y13
-	VANDPS      (R9), Y13, Y13
-	VPMOVZXBD   (R10), Y12
-	VPERMILPS   Y12, Y9, Y11
-	VPERMILPS   Y12, Y10, Y12
-	VANDPS      Y13, Y11, Y11
-	VANDPS      Y13, Y12, Y12
-	VADDPS      Y11, Y8, Y8
-	VADDPS      Y12, Y8, Y8
-	VMOVUPS     (AX), Y13
-	VFMADD231PS Y13, Y11, Y0
-	VMOVUPS     64(AX), Y14
-	VFMADD231PS Y14, Y12, Y0
-	VFMADD231PS Y14, Y11, Y1
-	VMOVUPS     128(AX), Y15
-	VFMADD231PS Y15, Y12, Y1
-	VFMADD231PS Y15, Y11, Y2
-	VMOVUPS     192(AX), Y13
-	VFMADD231PS Y13, Y12, Y2
-	VFMADD231PS Y13, Y11, Y3
-	VMOVUPS     256(AX), Y14
-	VFMADD231PS Y14, Y12, Y3
-	VMOVUPS     (BX), Y13
-	VFMADD231PS Y13, Y11, Y4
-	VMOVUPS     64(BX), Y14
-	VFMADD231PS Y14, Y12, Y4
-	VFMADD231PS Y14, Y11, Y5
-	VMOVUPS     128(BX), Y15
-	VFMADD231PS Y15, Y12, Y5
-	VFMADD231PS Y15, Y11, Y6
-	VMOVUPS     192(BX), Y13
-	VFMADD231PS Y13, Y12, Y6
-	VFMADD231PS Y13, Y11, Y7
-	VMOVUPS     256(BX), Y14
-	VFMADD231PS Y14, Y12, Y7
-	ADDQ        R13, AX
-	ADDQ        R13, BX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col99
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half98
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row97
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y8, (R15)
+	VPBROADCASTQ (R10), Y12
+	VPSHUFB      repeat<>+0(SB), Y12, Y12
+	VPSHUFB      Y12, Y9, Y11
+	VPSHUFB      Y12, Y10, Y12
+	VANDPS       (R9), Y11, Y11
+	VANDPS       (R9), Y12, Y12
+	VADDPS       Y11, Y8, Y8
+	VADDPS       Y12, Y8, Y8
+	VMOVUPS      (AX), Y13
+	VFMADD231PS  Y13, Y11, Y0
+	VMOVUPS      64(AX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VFMADD231PS  Y14, Y11, Y1
+	VMOVUPS      128(AX), Y15
+	VFMADD231PS  Y15, Y12, Y1
+	VFMADD231PS  Y15, Y11, Y2
+	VMOVUPS      192(AX), Y13
+	VFMADD231PS  Y13, Y12, Y2
+	VFMADD231PS  Y13, Y11, Y3
+	VMOVUPS      256(AX), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VMOVUPS      (BX), Y13
+	VFMADD231PS  Y13, Y11, Y4
+	VMOVUPS      64(BX), Y14
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y14, Y11, Y5
+	VMOVUPS      128(BX), Y15
+	VFMADD231PS  Y15, Y12, Y5
+	VFMADD231PS  Y15, Y11, Y6
+	VMOVUPS      192(BX), Y13
+	VFMADD231PS  Y13, Y12, Y6
+	VFMADD231PS  Y13, Y11, Y7
+	VMOVUPS      256(BX), Y14
+	VFMADD231PS  Y14, Y12, Y7
+	ADDQ         R13, AX
+	ADDQ         R13, BX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col99
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half98
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row97
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y8, (R15)
 	VZEROUPPER
 	RET
 
@@ -3761,133 +3564,126 @@ TEXT ·windowGradAVX2R2N4J1S3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row100:
 half101:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col102:
-	VXORPS      Y13, Y13, Y13
-	VCMPPS      $0x11, (R11), Y13, Y13
-	VANDPS      (R9), Y13, Y13
-	VPMOVZXBD   (R10), Y12
-	VPERMILPS   Y12, Y9, Y11
-	VPERMILPS   Y12, Y10, Y12
-	VANDPS      Y13, Y11, Y11
-	VANDPS      Y13, Y12, Y12
-	VADDPS      Y11, Y8, Y8
-	VADDPS      Y12, Y8, Y8
-	VMOVUPS     (AX), Y13
-	VFMADD231PS Y13, Y11, Y0
-	VMOVUPS     64(AX), Y14
-	VFMADD231PS Y14, Y11, Y1
-	VMOVUPS     128(AX), Y15
-	VFMADD231PS Y15, Y11, Y2
-	VMOVUPS     192(AX), Y13
-	VFMADD231PS Y13, Y12, Y0
-	VFMADD231PS Y13, Y11, Y3
-	VMOVUPS     256(AX), Y14
-	VFMADD231PS Y14, Y12, Y1
-	VMOVUPS     320(AX), Y15
-	VFMADD231PS Y15, Y12, Y2
-	VMOVUPS     384(AX), Y13
-	VFMADD231PS Y13, Y12, Y3
-	VMOVUPS     (BX), Y13
-	VFMADD231PS Y13, Y11, Y4
-	VMOVUPS     64(BX), Y14
-	VFMADD231PS Y14, Y11, Y5
-	VMOVUPS     128(BX), Y15
-	VFMADD231PS Y15, Y11, Y6
-	VMOVUPS     192(BX), Y13
-	VFMADD231PS Y13, Y12, Y4
-	VFMADD231PS Y13, Y11, Y7
-	VMOVUPS     256(BX), Y14
-	VFMADD231PS Y14, Y12, Y5
-	VMOVUPS     320(BX), Y15
-	VFMADD231PS Y15, Y12, Y6
-	VMOVUPS     384(BX), Y13
-	VFMADD231PS Y13, Y12, Y7
-	ADDQ        R13, AX
-	ADDQ        R13, BX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col102
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half101
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row100
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y8, (R15)
+	VPBROADCASTQ (R10), Y12
+	VPSHUFB      repeat<>+0(SB), Y12, Y12
+	VPSHUFB      Y12, Y9, Y11
+	VPSHUFB      Y12, Y10, Y12
+	VANDPS       (R9), Y11, Y11
+	VANDPS       (R9), Y12, Y12
+	VADDPS       Y11, Y8, Y8
+	VADDPS       Y12, Y8, Y8
+	VMOVUPS      (AX), Y13
+	VFMADD231PS  Y13, Y11, Y0
+	VMOVUPS      64(AX), Y14
+	VFMADD231PS  Y14, Y11, Y1
+	VMOVUPS      128(AX), Y15
+	VFMADD231PS  Y15, Y11, Y2
+	VMOVUPS      192(AX), Y13
+	VFMADD231PS  Y13, Y12, Y0
+	VFMADD231PS  Y13, Y11, Y3
+	VMOVUPS      256(AX), Y14
+	VFMADD231PS  Y14, Y12, Y1
+	VMOVUPS      320(AX), Y15
+	VFMADD231PS  Y15, Y12, Y2
+	VMOVUPS      384(AX), Y13
+	VFMADD231PS  Y13, Y12, Y3
+	VMOVUPS      (BX), Y13
+	VFMADD231PS  Y13, Y11, Y4
+	VMOVUPS      64(BX), Y14
+	VFMADD231PS  Y14, Y11, Y5
+	VMOVUPS      128(BX), Y15
+	VFMADD231PS  Y15, Y11, Y6
+	VMOVUPS      192(BX), Y13
+	VFMADD231PS  Y13, Y12, Y4
+	VFMADD231PS  Y13, Y11, Y7
+	VMOVUPS      256(BX), Y14
+	VFMADD231PS  Y14, Y12, Y5
+	VMOVUPS      320(BX), Y15
+	VFMADD231PS  Y15, Y12, Y6
+	VMOVUPS      384(BX), Y13
+	VFMADD231PS  Y13, Y12, Y7
+	ADDQ         R13, AX
+	ADDQ         R13, BX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col102
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half101
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row100
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y8, (R15)
 	VZEROUPPER
 	RET
 
@@ -3897,137 +3693,130 @@ TEXT ·windowGradAVX2R2N5J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row103:
 half104:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
-	MOVQ    160(DI), SI
+	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col105:
-	VXORPS      Y15, Y15, Y15
-	VCMPPS      $0x11, (R11), Y15, Y15
-	VANDPS      (R9), Y15, Y15
-	VPMOVZXBD   (R10), Y14
-	VPERMILPS   Y14, Y11, Y13
-	VPERMILPS   Y14, Y12, Y14
-	VANDPS      Y15, Y13, Y13
-	VANDPS      Y15, Y14, Y14
-	VADDPS      Y13, Y10, Y10
-	VADDPS      Y14, Y10, Y10
-	VFMADD231PS (AX), Y13, Y0
-	VFMADD231PS 64(AX), Y13, Y1
-	VFMADD231PS 128(AX), Y13, Y2
-	VFMADD231PS 192(AX), Y13, Y3
-	VFMADD231PS 256(AX), Y13, Y4
-	VFMADD231PS (BX), Y13, Y5
-	VFMADD231PS 64(BX), Y13, Y6
-	VFMADD231PS 128(BX), Y13, Y7
-	VFMADD231PS 192(BX), Y13, Y8
-	VFMADD231PS 256(BX), Y13, Y9
-	VFMADD231PS (DX), Y14, Y0
-	VFMADD231PS 64(DX), Y14, Y1
-	VFMADD231PS 128(DX), Y14, Y2
-	VFMADD231PS 192(DX), Y14, Y3
-	VFMADD231PS 256(DX), Y14, Y4
-	VFMADD231PS (SI), Y14, Y5
-	VFMADD231PS 64(SI), Y14, Y6
-	VFMADD231PS 128(SI), Y14, Y7
-	VFMADD231PS 192(SI), Y14, Y8
-	VFMADD231PS 256(SI), Y14, Y9
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R13, BX
-	ADDQ        R13, SI
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col105
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half104
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row103
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y8, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y9, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y10, (R15)
+	VPBROADCASTQ (R10), Y14
+	VPSHUFB      repeat<>+0(SB), Y14, Y14
+	VPSHUFB      Y14, Y11, Y13
+	VPSHUFB      Y14, Y12, Y14
+	VANDPS       (R9), Y13, Y13
+	VANDPS       (R9), Y14, Y14
+	VADDPS       Y13, Y10, Y10
+	VADDPS       Y14, Y10, Y10
+	VFMADD231PS  (AX), Y13, Y0
+	VFMADD231PS  64(AX), Y13, Y1
+	VFMADD231PS  128(AX), Y13, Y2
+	VFMADD231PS  192(AX), Y13, Y3
+	VFMADD231PS  256(AX), Y13, Y4
+	VFMADD231PS  (BX), Y13, Y5
+	VFMADD231PS  64(BX), Y13, Y6
+	VFMADD231PS  128(BX), Y13, Y7
+	VFMADD231PS  192(BX), Y13, Y8
+	VFMADD231PS  256(BX), Y13, Y9
+	VFMADD231PS  (DX), Y14, Y0
+	VFMADD231PS  64(DX), Y14, Y1
+	VFMADD231PS  128(DX), Y14, Y2
+	VFMADD231PS  192(DX), Y14, Y3
+	VFMADD231PS  256(DX), Y14, Y4
+	VFMADD231PS  (SI), Y14, Y5
+	VFMADD231PS  64(SI), Y14, Y6
+	VFMADD231PS  128(SI), Y14, Y7
+	VFMADD231PS  192(SI), Y14, Y8
+	VFMADD231PS  256(SI), Y14, Y9
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R13, BX
+	ADDQ         R13, SI
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col105
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half104
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row103
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y8, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y9, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y10, (R15)
 	VZEROUPPER
 	RET
 
@@ -4037,143 +3826,136 @@ TEXT ·windowGradAVX2R2N5J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row106:
 half107:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col108:
-	VXORPS      Y15, Y15, Y15
-	VCMPPS      $0x11, (R11), Y15, Y15
-	VANDPS      (R9), Y15, Y15
-	VPMOVZXBD   (R10), Y14
-	VPERMILPS   Y14, Y11, Y13
-	VPERMILPS   Y14, Y12, Y14
-	VANDPS      Y15, Y13, Y13
-	VANDPS      Y15, Y14, Y14
-	VADDPS      Y13, Y10, Y10
-	VADDPS      Y14, Y10, Y10
-	VMOVUPS     (AX), Y15
-	VFMADD231PS Y15, Y13, Y0
-	VMOVUPS     64(AX), Y15
-	VFMADD231PS Y15, Y14, Y0
-	VFMADD231PS Y15, Y13, Y1
-	VMOVUPS     128(AX), Y15
-	VFMADD231PS Y15, Y14, Y1
-	VFMADD231PS Y15, Y13, Y2
-	VMOVUPS     192(AX), Y15
-	VFMADD231PS Y15, Y14, Y2
-	VFMADD231PS Y15, Y13, Y3
-	VMOVUPS     256(AX), Y15
-	VFMADD231PS Y15, Y14, Y3
-	VFMADD231PS Y15, Y13, Y4
-	VMOVUPS     320(AX), Y15
-	VFMADD231PS Y15, Y14, Y4
-	VMOVUPS     (BX), Y15
-	VFMADD231PS Y15, Y13, Y5
-	VMOVUPS     64(BX), Y15
-	VFMADD231PS Y15, Y14, Y5
-	VFMADD231PS Y15, Y13, Y6
-	VMOVUPS     128(BX), Y15
-	VFMADD231PS Y15, Y14, Y6
-	VFMADD231PS Y15, Y13, Y7
-	VMOVUPS     192(BX), Y15
-	VFMADD231PS Y15, Y14, Y7
-	VFMADD231PS Y15, Y13, Y8
-	VMOVUPS     256(BX), Y15
-	VFMADD231PS Y15, Y14, Y8
-	VFMADD231PS Y15, Y13, Y9
-	VMOVUPS     320(BX), Y15
-	VFMADD231PS Y15, Y14, Y9
-	ADDQ        R13, AX
-	ADDQ        R13, BX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col108
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half107
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row106
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y8, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y9, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y10, (R15)
+	VPBROADCASTQ (R10), Y14
+	VPSHUFB      repeat<>+0(SB), Y14, Y14
+	VPSHUFB      Y14, Y11, Y13
+	VPSHUFB      Y14, Y12, Y14
+	VANDPS       (R9), Y13, Y13
+	VANDPS       (R9), Y14, Y14
+	VADDPS       Y13, Y10, Y10
+	VADDPS       Y14, Y10, Y10
+	VMOVUPS      (AX), Y15
+	VFMADD231PS  Y15, Y13, Y0
+	VMOVUPS      64(AX), Y15
+	VFMADD231PS  Y15, Y14, Y0
+	VFMADD231PS  Y15, Y13, Y1
+	VMOVUPS      128(AX), Y15
+	VFMADD231PS  Y15, Y14, Y1
+	VFMADD231PS  Y15, Y13, Y2
+	VMOVUPS      192(AX), Y15
+	VFMADD231PS  Y15, Y14, Y2
+	VFMADD231PS  Y15, Y13, Y3
+	VMOVUPS      256(AX), Y15
+	VFMADD231PS  Y15, Y14, Y3
+	VFMADD231PS  Y15, Y13, Y4
+	VMOVUPS      320(AX), Y15
+	VFMADD231PS  Y15, Y14, Y4
+	VMOVUPS      (BX), Y15
+	VFMADD231PS  Y15, Y13, Y5
+	VMOVUPS      64(BX), Y15
+	VFMADD231PS  Y15, Y14, Y5
+	VFMADD231PS  Y15, Y13, Y6
+	VMOVUPS      128(BX), Y15
+	VFMADD231PS  Y15, Y14, Y6
+	VFMADD231PS  Y15, Y13, Y7
+	VMOVUPS      192(BX), Y15
+	VFMADD231PS  Y15, Y14, Y7
+	VFMADD231PS  Y15, Y13, Y8
+	VMOVUPS      256(BX), Y15
+	VFMADD231PS  Y15, Y14, Y8
+	VFMADD231PS  Y15, Y13, Y9
+	VMOVUPS      320(BX), Y15
+	VFMADD231PS  Y15, Y14, Y9
+	ADDQ         R13, AX
+	ADDQ         R13, BX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col108
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half107
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row106
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y8, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y9, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y10, (R15)
 	VZEROUPPER
 	RET
 
@@ -4183,147 +3965,140 @@ TEXT ·windowGradAVX2R2N5J1S3(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row109:
 half110:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col111:
-	VXORPS      Y15, Y15, Y15
-	VCMPPS      $0x11, (R11), Y15, Y15
-	VANDPS      (R9), Y15, Y15
-	VPMOVZXBD   (R10), Y14
-	VPERMILPS   Y14, Y11, Y13
-	VPERMILPS   Y14, Y12, Y14
-	VANDPS      Y15, Y13, Y13
-	VANDPS      Y15, Y14, Y14
-	VADDPS      Y13, Y10, Y10
-	VADDPS      Y14, Y10, Y10
-	VMOVUPS     (AX), Y15
-	VFMADD231PS Y15, Y13, Y0
-	VMOVUPS     64(AX), Y15
-	VFMADD231PS Y15, Y13, Y1
-	VMOVUPS     128(AX), Y15
-	VFMADD231PS Y15, Y13, Y2
-	VMOVUPS     192(AX), Y15
-	VFMADD231PS Y15, Y14, Y0
-	VFMADD231PS Y15, Y13, Y3
-	VMOVUPS     256(AX), Y15
-	VFMADD231PS Y15, Y14, Y1
-	VFMADD231PS Y15, Y13, Y4
-	VMOVUPS     320(AX), Y15
-	VFMADD231PS Y15, Y14, Y2
-	VMOVUPS     384(AX), Y15
-	VFMADD231PS Y15, Y14, Y3
-	VMOVUPS     448(AX), Y15
-	VFMADD231PS Y15, Y14, Y4
-	VMOVUPS     (BX), Y15
-	VFMADD231PS Y15, Y13, Y5
-	VMOVUPS     64(BX), Y15
-	VFMADD231PS Y15, Y13, Y6
-	VMOVUPS     128(BX), Y15
-	VFMADD231PS Y15, Y13, Y7
-	VMOVUPS     192(BX), Y15
-	VFMADD231PS Y15, Y14, Y5
-	VFMADD231PS Y15, Y13, Y8
-	VMOVUPS     256(BX), Y15
-	VFMADD231PS Y15, Y14, Y6
-	VFMADD231PS Y15, Y13, Y9
-	VMOVUPS     320(BX), Y15
-	VFMADD231PS Y15, Y14, Y7
-	VMOVUPS     384(BX), Y15
-	VFMADD231PS Y15, Y14, Y8
-	VMOVUPS     448(BX), Y15
-	VFMADD231PS Y15, Y14, Y9
-	ADDQ        R13, AX
-	ADDQ        R13, BX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col111
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half110
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row109
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y5, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y8, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y9, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y10, (R15)
+	VPBROADCASTQ (R10), Y14
+	VPSHUFB      repeat<>+0(SB), Y14, Y14
+	VPSHUFB      Y14, Y11, Y13
+	VPSHUFB      Y14, Y12, Y14
+	VANDPS       (R9), Y13, Y13
+	VANDPS       (R9), Y14, Y14
+	VADDPS       Y13, Y10, Y10
+	VADDPS       Y14, Y10, Y10
+	VMOVUPS      (AX), Y15
+	VFMADD231PS  Y15, Y13, Y0
+	VMOVUPS      64(AX), Y15
+	VFMADD231PS  Y15, Y13, Y1
+	VMOVUPS      128(AX), Y15
+	VFMADD231PS  Y15, Y13, Y2
+	VMOVUPS      192(AX), Y15
+	VFMADD231PS  Y15, Y14, Y0
+	VFMADD231PS  Y15, Y13, Y3
+	VMOVUPS      256(AX), Y15
+	VFMADD231PS  Y15, Y14, Y1
+	VFMADD231PS  Y15, Y13, Y4
+	VMOVUPS      320(AX), Y15
+	VFMADD231PS  Y15, Y14, Y2
+	VMOVUPS      384(AX), Y15
+	VFMADD231PS  Y15, Y14, Y3
+	VMOVUPS      448(AX), Y15
+	VFMADD231PS  Y15, Y14, Y4
+	VMOVUPS      (BX), Y15
+	VFMADD231PS  Y15, Y13, Y5
+	VMOVUPS      64(BX), Y15
+	VFMADD231PS  Y15, Y13, Y6
+	VMOVUPS      128(BX), Y15
+	VFMADD231PS  Y15, Y13, Y7
+	VMOVUPS      192(BX), Y15
+	VFMADD231PS  Y15, Y14, Y5
+	VFMADD231PS  Y15, Y13, Y8
+	VMOVUPS      256(BX), Y15
+	VFMADD231PS  Y15, Y14, Y6
+	VFMADD231PS  Y15, Y13, Y9
+	VMOVUPS      320(BX), Y15
+	VFMADD231PS  Y15, Y14, Y7
+	VMOVUPS      384(BX), Y15
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      448(BX), Y15
+	VFMADD231PS  Y15, Y14, Y9
+	ADDQ         R13, AX
+	ADDQ         R13, BX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col111
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half110
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row109
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y5, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y8, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y9, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y10, (R15)
 	VZEROUPPER
 	RET
 
@@ -4339,95 +4114,88 @@ TEXT ·windowGradAVX2R3N1J1S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Y2
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y3
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row112:
 half113:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
-	MOVQ    160(DI), SI
+	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    40(DI), CX
 	ADDQ    R15, CX
-	MOVQ    160(DI), R8
+	MOVQ    136(DI), R8
 	ADDQ    CX, R8
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y4
 	VMOVUPS 32(R15), Y5
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col114:
-	VXORPS      Y8, Y8, Y8
-	VCMPPS      $0x11, (R11), Y8, Y8
-	VANDPS      (R9), Y8, Y8
-	VPMOVZXBD   (R10), Y7
-	VPERMILPS   Y7, Y4, Y6
-	VPERMILPS   Y7, Y5, Y7
-	VANDPS      Y8, Y6, Y6
-	VANDPS      Y8, Y7, Y7
-	VADDPS      Y6, Y3, Y3
-	VADDPS      Y7, Y3, Y3
-	VFMADD231PS (AX), Y6, Y0
-	VFMADD231PS (BX), Y6, Y1
-	VFMADD231PS (CX), Y6, Y2
-	VFMADD231PS (DX), Y7, Y0
-	VFMADD231PS (SI), Y7, Y1
-	VFMADD231PS (R8), Y7, Y2
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R13, BX
-	ADDQ        R13, SI
-	ADDQ        R13, CX
-	ADDQ        R13, R8
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col114
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half113
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row112
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y1, (R15)
-	MOVQ        16(DI), R15
-	VMOVUPS     Y2, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y3, (R15)
+	VPBROADCASTQ (R10), Y7
+	VPSHUFB      repeat<>+0(SB), Y7, Y7
+	VPSHUFB      Y7, Y4, Y6
+	VPSHUFB      Y7, Y5, Y7
+	VANDPS       (R9), Y6, Y6
+	VANDPS       (R9), Y7, Y7
+	VADDPS       Y6, Y3, Y3
+	VADDPS       Y7, Y3, Y3
+	VFMADD231PS  (AX), Y6, Y0
+	VFMADD231PS  (BX), Y6, Y1
+	VFMADD231PS  (CX), Y6, Y2
+	VFMADD231PS  (DX), Y7, Y0
+	VFMADD231PS  (SI), Y7, Y1
+	VFMADD231PS  (R8), Y7, Y2
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R13, BX
+	ADDQ         R13, SI
+	ADDQ         R13, CX
+	ADDQ         R13, R8
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col114
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half113
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row112
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y1, (R15)
+	MOVQ         16(DI), R15
+	VMOVUPS      Y2, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y3, (R15)
 	VZEROUPPER
 	RET
 
@@ -4437,119 +4205,112 @@ TEXT ·windowGradAVX2R3N2J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    16(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row115:
 half116:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
-	MOVQ    160(DI), SI
+	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    40(DI), CX
 	ADDQ    R15, CX
-	MOVQ    160(DI), R8
+	MOVQ    136(DI), R8
 	ADDQ    CX, R8
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col117:
-	VXORPS      Y11, Y11, Y11
-	VCMPPS      $0x11, (R11), Y11, Y11
-	VANDPS      (R9), Y11, Y11
-	VPMOVZXBD   (R10), Y10
-	VPERMILPS   Y10, Y7, Y9
-	VPERMILPS   Y10, Y8, Y10
-	VANDPS      Y11, Y9, Y9
-	VANDPS      Y11, Y10, Y10
-	VADDPS      Y9, Y6, Y6
-	VADDPS      Y10, Y6, Y6
-	VFMADD231PS (AX), Y9, Y0
-	VFMADD231PS 64(AX), Y9, Y1
-	VFMADD231PS (BX), Y9, Y2
-	VFMADD231PS 64(BX), Y9, Y3
-	VFMADD231PS (CX), Y9, Y4
-	VFMADD231PS 64(CX), Y9, Y5
-	VFMADD231PS (DX), Y10, Y0
-	VFMADD231PS 64(DX), Y10, Y1
-	VFMADD231PS (SI), Y10, Y2
-	VFMADD231PS 64(SI), Y10, Y3
-	VFMADD231PS (R8), Y10, Y4
-	VFMADD231PS 64(R8), Y10, Y5
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R13, BX
-	ADDQ        R13, SI
-	ADDQ        R13, CX
-	ADDQ        R13, R8
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col117
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half116
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row115
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	MOVQ        16(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y6, (R15)
+	VPBROADCASTQ (R10), Y10
+	VPSHUFB      repeat<>+0(SB), Y10, Y10
+	VPSHUFB      Y10, Y7, Y9
+	VPSHUFB      Y10, Y8, Y10
+	VANDPS       (R9), Y9, Y9
+	VANDPS       (R9), Y10, Y10
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y10, Y6, Y6
+	VFMADD231PS  (AX), Y9, Y0
+	VFMADD231PS  64(AX), Y9, Y1
+	VFMADD231PS  (BX), Y9, Y2
+	VFMADD231PS  64(BX), Y9, Y3
+	VFMADD231PS  (CX), Y9, Y4
+	VFMADD231PS  64(CX), Y9, Y5
+	VFMADD231PS  (DX), Y10, Y0
+	VFMADD231PS  64(DX), Y10, Y1
+	VFMADD231PS  (SI), Y10, Y2
+	VFMADD231PS  64(SI), Y10, Y3
+	VFMADD231PS  (R8), Y10, Y4
+	VFMADD231PS  64(R8), Y10, Y5
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R13, BX
+	ADDQ         R13, SI
+	ADDQ         R13, CX
+	ADDQ         R13, R8
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col117
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half116
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row115
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	MOVQ         16(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y6, (R15)
 	VZEROUPPER
 	RET
 
@@ -4559,31 +4320,31 @@ TEXT ·windowGradAVX2R3N2J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    16(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row118:
 half119:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
@@ -4591,87 +4352,80 @@ half119:
 	MOVQ    40(DI), CX
 	ADDQ    R15, CX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col120:
-	VXORPS      Y11, Y11, Y11
-	VCMPPS      $0x11, (R11), Y11, Y11
-	VANDPS      (R9), Y11, Y11
-	VPMOVZXBD   (R10), Y10
-	VPERMILPS   Y10, Y7, Y9
-	VPERMILPS   Y10, Y8, Y10
-	VANDPS      Y11, Y9, Y9
-	VANDPS      Y11, Y10, Y10
-	VADDPS      Y9, Y6, Y6
-	VADDPS      Y10, Y6, Y6
-	VMOVUPS     (AX), Y11
-	VFMADD231PS Y11, Y9, Y0
-	VMOVUPS     64(AX), Y12
-	VFMADD231PS Y12, Y10, Y0
-	VFMADD231PS Y12, Y9, Y1
-	VMOVUPS     128(AX), Y13
-	VFMADD231PS Y13, Y10, Y1
-	VMOVUPS     (BX), Y11
-	VFMADD231PS Y11, Y9, Y2
-	VMOVUPS     64(BX), Y12
-	VFMADD231PS Y12, Y10, Y2
-	VFMADD231PS Y12, Y9, Y3
-	VMOVUPS     128(BX), Y13
-	VFMADD231PS Y13, Y10, Y3
-	VMOVUPS     (CX), Y11
-	VFMADD231PS Y11, Y9, Y4
-	VMOVUPS     64(CX), Y12
-	VFMADD231PS Y12, Y10, Y4
-	VFMADD231PS Y12, Y9, Y5
-	VMOVUPS     128(CX), Y13
-	VFMADD231PS Y13, Y10, Y5
-	ADDQ        R13, AX
-	ADDQ        R13, BX
-	ADDQ        R13, CX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col120
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half119
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row118
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y2, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y3, (R15)
-	MOVQ        16(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y6, (R15)
+	VPBROADCASTQ (R10), Y10
+	VPSHUFB      repeat<>+0(SB), Y10, Y10
+	VPSHUFB      Y10, Y7, Y9
+	VPSHUFB      Y10, Y8, Y10
+	VANDPS       (R9), Y9, Y9
+	VANDPS       (R9), Y10, Y10
+	VADDPS       Y9, Y6, Y6
+	VADDPS       Y10, Y6, Y6
+	VMOVUPS      (AX), Y11
+	VFMADD231PS  Y11, Y9, Y0
+	VMOVUPS      64(AX), Y12
+	VFMADD231PS  Y12, Y10, Y0
+	VFMADD231PS  Y12, Y9, Y1
+	VMOVUPS      128(AX), Y13
+	VFMADD231PS  Y13, Y10, Y1
+	VMOVUPS      (BX), Y11
+	VFMADD231PS  Y11, Y9, Y2
+	VMOVUPS      64(BX), Y12
+	VFMADD231PS  Y12, Y10, Y2
+	VFMADD231PS  Y12, Y9, Y3
+	VMOVUPS      128(BX), Y13
+	VFMADD231PS  Y13, Y10, Y3
+	VMOVUPS      (CX), Y11
+	VFMADD231PS  Y11, Y9, Y4
+	VMOVUPS      64(CX), Y12
+	VFMADD231PS  Y12, Y10, Y4
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      128(CX), Y13
+	VFMADD231PS  Y13, Y10, Y5
+	ADDQ         R13, AX
+	ADDQ         R13, BX
+	ADDQ         R13, CX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col120
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half119
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row118
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y2, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y3, (R15)
+	MOVQ         16(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y6, (R15)
 	VZEROUPPER
 	RET
 
@@ -4681,137 +4435,130 @@ TEXT ·windowGradAVX2R3N3J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    16(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y9
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row121:
 half122:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
-	MOVQ    160(DI), DX
+	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
-	MOVQ    160(DI), SI
+	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    40(DI), CX
 	ADDQ    R15, CX
-	MOVQ    160(DI), R8
+	MOVQ    136(DI), R8
 	ADDQ    CX, R8
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y10
 	VMOVUPS 32(R15), Y11
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col123:
-	VXORPS      Y14, Y14, Y14
-	VCMPPS      $0x11, (R11), Y14, Y14
-	VANDPS      (R9), Y14, Y14
-	VPMOVZXBD   (R10), Y13
-	VPERMILPS   Y13, Y10, Y12
-	VPERMILPS   Y13, Y11, Y13
-	VANDPS      Y14, Y12, Y12
-	VANDPS      Y14, Y13, Y13
-	VADDPS      Y12, Y9, Y9
-	VADDPS      Y13, Y9, Y9
-	VFMADD231PS (AX), Y12, Y0
-	VFMADD231PS 64(AX), Y12, Y1
-	VFMADD231PS 128(AX), Y12, Y2
-	VFMADD231PS (BX), Y12, Y3
-	VFMADD231PS 64(BX), Y12, Y4
-	VFMADD231PS 128(BX), Y12, Y5
-	VFMADD231PS (CX), Y12, Y6
-	VFMADD231PS 64(CX), Y12, Y7
-	VFMADD231PS 128(CX), Y12, Y8
-	VFMADD231PS (DX), Y13, Y0
-	VFMADD231PS 64(DX), Y13, Y1
-	VFMADD231PS 128(DX), Y13, Y2
-	VFMADD231PS (SI), Y13, Y3
-	VFMADD231PS 64(SI), Y13, Y4
-	VFMADD231PS 128(SI), Y13, Y5
-	VFMADD231PS (R8), Y13, Y6
-	VFMADD231PS 64(R8), Y13, Y7
-	VFMADD231PS 128(R8), Y13, Y8
-	ADDQ        R13, AX
-	ADDQ        R13, DX
-	ADDQ        R13, BX
-	ADDQ        R13, SI
-	ADDQ        R13, CX
-	ADDQ        R13, R8
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col123
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half122
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row121
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	MOVQ        16(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y8, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y9, (R15)
+	VPBROADCASTQ (R10), Y13
+	VPSHUFB      repeat<>+0(SB), Y13, Y13
+	VPSHUFB      Y13, Y10, Y12
+	VPSHUFB      Y13, Y11, Y13
+	VANDPS       (R9), Y12, Y12
+	VANDPS       (R9), Y13, Y13
+	VADDPS       Y12, Y9, Y9
+	VADDPS       Y13, Y9, Y9
+	VFMADD231PS  (AX), Y12, Y0
+	VFMADD231PS  64(AX), Y12, Y1
+	VFMADD231PS  128(AX), Y12, Y2
+	VFMADD231PS  (BX), Y12, Y3
+	VFMADD231PS  64(BX), Y12, Y4
+	VFMADD231PS  128(BX), Y12, Y5
+	VFMADD231PS  (CX), Y12, Y6
+	VFMADD231PS  64(CX), Y12, Y7
+	VFMADD231PS  128(CX), Y12, Y8
+	VFMADD231PS  (DX), Y13, Y0
+	VFMADD231PS  64(DX), Y13, Y1
+	VFMADD231PS  128(DX), Y13, Y2
+	VFMADD231PS  (SI), Y13, Y3
+	VFMADD231PS  64(SI), Y13, Y4
+	VFMADD231PS  128(SI), Y13, Y5
+	VFMADD231PS  (R8), Y13, Y6
+	VFMADD231PS  64(R8), Y13, Y7
+	VFMADD231PS  128(R8), Y13, Y8
+	ADDQ         R13, AX
+	ADDQ         R13, DX
+	ADDQ         R13, BX
+	ADDQ         R13, SI
+	ADDQ         R13, CX
+	ADDQ         R13, R8
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col123
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half122
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row121
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	MOVQ         16(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y8, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y9, (R15)
 	VZEROUPPER
 	RET
 
@@ -4821,37 +4568,37 @@ TEXT ·windowGradAVX2R3N3J1S1(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Y0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Y3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    16(DI), R15
 	VMOVUPS (R15), Y6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Y9
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row124:
 half125:
-	MOVQ    192(DI), R15
+	MOVQ    168(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
@@ -4859,102 +4606,95 @@ half125:
 	MOVQ    40(DI), CX
 	ADDQ    R15, CX
 	MOVQ    56(DI), R9
-	ADDQ    200(DI), R9
+	ADDQ    176(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    208(DI), R10
-	MOVQ    72(DI), R11
-	ADDQ    216(DI), R11
-	MOVQ    184(DI), R15
-	ADDQ    224(DI), R15
+	ADDQ    184(DI), R10
+	MOVQ    160(DI), R15
+	ADDQ    192(DI), R15
 	VMOVUPS (R15), Y10
 	VMOVUPS 32(R15), Y11
-	MOVQ    88(DI), R12
+	MOVQ    80(DI), R12
 
 col126:
-	VXORPS      Y14, Y14, Y14
-	VCMPPS      $0x11, (R11), Y14, Y14
-	VANDPS      (R9), Y14, Y14
-	VPMOVZXBD   (R10), Y13
-	VPERMILPS   Y13, Y10, Y12
-	VPERMILPS   Y13, Y11, Y13
-	VANDPS      Y14, Y12, Y12
-	VANDPS      Y14, Y13, Y13
-	VADDPS      Y12, Y9, Y9
-	VADDPS      Y13, Y9, Y9
-	VMOVUPS     (AX), Y14
-	VFMADD231PS Y14, Y12, Y0
-	VMOVUPS     64(AX), Y15
-	VFMADD231PS Y15, Y13, Y0
-	VFMADD231PS Y15, Y12, Y1
-	VMOVUPS     128(AX), Y14
-	VFMADD231PS Y14, Y13, Y1
-	VFMADD231PS Y14, Y12, Y2
-	VMOVUPS     192(AX), Y15
-	VFMADD231PS Y15, Y13, Y2
-	VMOVUPS     (BX), Y14
-	VFMADD231PS Y14, Y12, Y3
-	VMOVUPS     64(BX), Y15
-	VFMADD231PS Y15, Y13, Y3
-	VFMADD231PS Y15, Y12, Y4
-	VMOVUPS     128(BX), Y14
-	VFMADD231PS Y14, Y13, Y4
-	VFMADD231PS Y14, Y12, Y5
-	VMOVUPS     192(BX), Y15
-	VFMADD231PS Y15, Y13, Y5
-	VMOVUPS     (CX), Y14
-	VFMADD231PS Y14, Y12, Y6
-	VMOVUPS     64(CX), Y15
-	VFMADD231PS Y15, Y13, Y6
-	VFMADD231PS Y15, Y12, Y7
-	VMOVUPS     128(CX), Y14
-	VFMADD231PS Y14, Y13, Y7
-	VFMADD231PS Y14, Y12, Y8
-	VMOVUPS     192(CX), Y15
-	VFMADD231PS Y15, Y13, Y8
-	ADDQ        R13, AX
-	ADDQ        R13, BX
-	ADDQ        R13, CX
-	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
-	DECQ        R12
-	JNZ         col126
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
-	JNZ         half125
-	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
-	JNZ         row124
-	MOVQ        (DI), R15
-	VMOVUPS     Y0, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y1, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y2, (R15)
-	MOVQ        8(DI), R15
-	VMOVUPS     Y3, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y4, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y5, (R15)
-	MOVQ        16(DI), R15
-	VMOVUPS     Y6, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y7, (R15)
-	ADDQ        176(DI), R15
-	VMOVUPS     Y8, (R15)
-	MOVQ        48(DI), R15
-	VMOVUPS     Y9, (R15)
+	VPBROADCASTQ (R10), Y13
+	VPSHUFB      repeat<>+0(SB), Y13, Y13
+	VPSHUFB      Y13, Y10, Y12
+	VPSHUFB      Y13, Y11, Y13
+	VANDPS       (R9), Y12, Y12
+	VANDPS       (R9), Y13, Y13
+	VADDPS       Y12, Y9, Y9
+	VADDPS       Y13, Y9, Y9
+	VMOVUPS      (AX), Y14
+	VFMADD231PS  Y14, Y12, Y0
+	VMOVUPS      64(AX), Y15
+	VFMADD231PS  Y15, Y13, Y0
+	VFMADD231PS  Y15, Y12, Y1
+	VMOVUPS      128(AX), Y14
+	VFMADD231PS  Y14, Y13, Y1
+	VFMADD231PS  Y14, Y12, Y2
+	VMOVUPS      192(AX), Y15
+	VFMADD231PS  Y15, Y13, Y2
+	VMOVUPS      (BX), Y14
+	VFMADD231PS  Y14, Y12, Y3
+	VMOVUPS      64(BX), Y15
+	VFMADD231PS  Y15, Y13, Y3
+	VFMADD231PS  Y15, Y12, Y4
+	VMOVUPS      128(BX), Y14
+	VFMADD231PS  Y14, Y13, Y4
+	VFMADD231PS  Y14, Y12, Y5
+	VMOVUPS      192(BX), Y15
+	VFMADD231PS  Y15, Y13, Y5
+	VMOVUPS      (CX), Y14
+	VFMADD231PS  Y14, Y12, Y6
+	VMOVUPS      64(CX), Y15
+	VFMADD231PS  Y15, Y13, Y6
+	VFMADD231PS  Y15, Y12, Y7
+	VMOVUPS      128(CX), Y14
+	VFMADD231PS  Y14, Y13, Y7
+	VFMADD231PS  Y14, Y12, Y8
+	VMOVUPS      192(CX), Y15
+	VFMADD231PS  Y15, Y13, Y8
+	ADDQ         R13, AX
+	ADDQ         R13, BX
+	ADDQ         R13, CX
+	ADDQ         R14, R9
+	ADDQ         R11, R10
+	DECQ         R12
+	JNZ          col126
+	MOVQ         144(DI), R15
+	ADDQ         R15, 168(DI)
+	XORQ         $+64, 192(DI)
+	JNZ          half125
+	ADDQ         R15, R15
+	SUBQ         R15, 168(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 168(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 176(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 184(DI)
+	DECQ         200(DI)
+	JNZ          row124
+	MOVQ         (DI), R15
+	VMOVUPS      Y0, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y1, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y2, (R15)
+	MOVQ         8(DI), R15
+	VMOVUPS      Y3, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y4, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y5, (R15)
+	MOVQ         16(DI), R15
+	VMOVUPS      Y6, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y7, (R15)
+	ADDQ         152(DI), R15
+	VMOVUPS      Y8, (R15)
+	MOVQ         48(DI), R15
+	VMOVUPS      Y9, (R15)
 	VZEROUPPER
 	RET
 
@@ -4966,40 +4706,36 @@ TEXT ·windowGradAVX512R1N1J1S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z0
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z1
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row127:
 half128:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col129:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z2
 	VMOVUPS.Z   (R9), K3, Z3
 	VADDPS      Z2, Z1, Z1
@@ -5009,25 +4745,22 @@ col129:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col129
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half128
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row127
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
@@ -5046,47 +4779,42 @@ TEXT ·windowGradAVX512R1N1J2S0(SB), NOSPLIT, $0-8
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row130:
 half131:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col132:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z4
 	VMOVUPS.Z   (R9), K3, Z6
 	VADDPS      Z4, Z2, Z2
 	VADDPS      Z6, Z2, Z2
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z5
 	VMOVUPS.Z   64(R9), K3, Z7
 	VADDPS      Z5, Z3, Z3
@@ -5100,25 +4828,22 @@ col132:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col132
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half131
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row130
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
@@ -5135,44 +4860,40 @@ TEXT ·windowGradAVX512R1N2J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z2
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row133:
 half134:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col135:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z3
 	VMOVUPS.Z   (R9), K3, Z4
 	VADDPS      Z3, Z2, Z2
@@ -5184,29 +4905,26 @@ col135:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col135
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half134
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row133
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z2, (R15)
@@ -5220,53 +4938,48 @@ TEXT ·windowGradAVX512R1N2J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row136:
 half137:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col138:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z6
 	VMOVUPS.Z   (R9), K3, Z8
 	VADDPS      Z6, Z4, Z4
 	VADDPS      Z8, Z4, Z4
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z7
 	VMOVUPS.Z   64(R9), K3, Z9
 	VADDPS      Z7, Z5, Z5
@@ -5286,30 +4999,27 @@ col138:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col138
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half137
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row136
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
 	MOVQ        48(DI), R15
@@ -5324,46 +5034,42 @@ TEXT ·windowGradAVX512R1N3J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z3
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row139:
 half140:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col141:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z4
 	VMOVUPS.Z   (R9), K3, Z5
 	VADDPS      Z4, Z3, Z3
@@ -5377,31 +5083,28 @@ col141:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col141
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half140
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row139
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z3, (R15)
@@ -5415,56 +5118,51 @@ TEXT ·windowGradAVX512R1N3J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row142:
 half143:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col144:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z8
 	VMOVUPS.Z   (R9), K3, Z10
 	VADDPS      Z8, Z6, Z6
 	VADDPS      Z10, Z6, Z6
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z9
 	VMOVUPS.Z   64(R9), K3, Z11
 	VADDPS      Z9, Z7, Z7
@@ -5490,33 +5188,30 @@ col144:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col144
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half143
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row142
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
 	MOVQ        48(DI), R15
@@ -5531,48 +5226,44 @@ TEXT ·windowGradAVX512R1N4J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z4
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row145:
 half146:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col147:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z5
 	VMOVUPS.Z   (R9), K3, Z6
 	VADDPS      Z5, Z4, Z4
@@ -5588,33 +5279,30 @@ col147:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col147
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half146
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row145
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z4, (R15)
@@ -5628,59 +5316,54 @@ TEXT ·windowGradAVX512R1N4J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row148:
 half149:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col150:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z10
 	VMOVUPS.Z   (R9), K3, Z12
 	VADDPS      Z10, Z8, Z8
 	VADDPS      Z12, Z8, Z8
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z11
 	VMOVUPS.Z   64(R9), K3, Z13
 	VADDPS      Z11, Z9, Z9
@@ -5712,36 +5395,33 @@ col150:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col150
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half149
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row148
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
 	MOVQ        48(DI), R15
@@ -5756,50 +5436,46 @@ TEXT ·windowGradAVX512R1N5J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z5
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row151:
 half152:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col153:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z6
 	VMOVUPS.Z   (R9), K3, Z7
 	VADDPS      Z6, Z5, Z5
@@ -5817,35 +5493,32 @@ col153:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col153
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half152
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row151
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z5, (R15)
@@ -5859,62 +5532,57 @@ TEXT ·windowGradAVX512R1N5J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row154:
 half155:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col156:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z12
 	VMOVUPS.Z   (R9), K3, Z14
 	VADDPS      Z12, Z10, Z10
 	VADDPS      Z14, Z10, Z10
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z13
 	VMOVUPS.Z   64(R9), K3, Z15
 	VADDPS      Z13, Z11, Z11
@@ -5952,39 +5620,36 @@ col156:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col156
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half155
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row154
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
 	MOVQ        48(DI), R15
@@ -5999,52 +5664,48 @@ TEXT ·windowGradAVX512R1N6J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z6
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row157:
 half158:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col159:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z7
 	VMOVUPS.Z   (R9), K3, Z8
 	VADDPS      Z7, Z6, Z6
@@ -6064,37 +5725,34 @@ col159:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col159
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half158
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row157
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z6, (R15)
@@ -6108,65 +5766,60 @@ TEXT ·windowGradAVX512R1N6J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row160:
 half161:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col162:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z14
 	VMOVUPS.Z   (R9), K3, Z16
 	VADDPS      Z14, Z12, Z12
 	VADDPS      Z16, Z12, Z12
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z15
 	VMOVUPS.Z   64(R9), K3, Z17
 	VADDPS      Z15, Z13, Z13
@@ -6204,48 +5857,45 @@ col162:
 	VMOVUPS     256(DX), Z28
 	VFMADD231PS Z28, Z16, Z8
 	VFMADD231PS Z28, Z17, Z9
-	VMOVUPS     320(DX), Z18
-	VFMADD231PS Z18, Z16, Z10
-	VFMADD231PS Z18, Z17, Z11
+	VMOVUPS     320(DX), Z29
+	VFMADD231PS Z29, Z16, Z10
+	VFMADD231PS Z29, Z17, Z11
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col162
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half161
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row160
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
 	MOVQ        48(DI), R15
@@ -6260,54 +5910,50 @@ TEXT ·windowGradAVX512R1N7J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z7
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row163:
 half164:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col165:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z8
 	VMOVUPS.Z   (R9), K3, Z9
 	VADDPS      Z8, Z7, Z7
@@ -6329,39 +5975,36 @@ col165:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col165
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half164
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row163
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z7, (R15)
@@ -6375,68 +6018,63 @@ TEXT ·windowGradAVX512R1N7J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z14
 	VMOVUPS 64(R15), Z15
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row166:
 half167:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col168:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z16
 	VMOVUPS.Z   (R9), K3, Z18
 	VADDPS      Z16, Z14, Z14
 	VADDPS      Z18, Z14, Z14
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z17
 	VMOVUPS.Z   64(R9), K3, Z19
 	VADDPS      Z17, Z15, Z15
@@ -6468,63 +6106,60 @@ col168:
 	VMOVUPS     64(DX), Z28
 	VFMADD231PS Z28, Z18, Z2
 	VFMADD231PS Z28, Z19, Z3
-	VMOVUPS     128(DX), Z20
-	VFMADD231PS Z20, Z18, Z4
-	VFMADD231PS Z20, Z19, Z5
-	VMOVUPS     192(DX), Z21
-	VFMADD231PS Z21, Z18, Z6
-	VFMADD231PS Z21, Z19, Z7
-	VMOVUPS     256(DX), Z22
-	VFMADD231PS Z22, Z18, Z8
-	VFMADD231PS Z22, Z19, Z9
-	VMOVUPS     320(DX), Z23
-	VFMADD231PS Z23, Z18, Z10
-	VFMADD231PS Z23, Z19, Z11
-	VMOVUPS     384(DX), Z24
-	VFMADD231PS Z24, Z18, Z12
-	VFMADD231PS Z24, Z19, Z13
+	VMOVUPS     128(DX), Z29
+	VFMADD231PS Z29, Z18, Z4
+	VFMADD231PS Z29, Z19, Z5
+	VMOVUPS     192(DX), Z20
+	VFMADD231PS Z20, Z18, Z6
+	VFMADD231PS Z20, Z19, Z7
+	VMOVUPS     256(DX), Z21
+	VFMADD231PS Z21, Z18, Z8
+	VFMADD231PS Z21, Z19, Z9
+	VMOVUPS     320(DX), Z22
+	VFMADD231PS Z22, Z18, Z10
+	VFMADD231PS Z22, Z19, Z11
+	VMOVUPS     384(DX), Z23
+	VFMADD231PS Z23, Z18, Z12
+	VFMADD231PS Z23, Z19, Z13
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col168
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half167
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row166
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
 	MOVQ        48(DI), R15
@@ -6539,56 +6174,52 @@ TEXT ·windowGradAVX512R1N8J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z7
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z8
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row169:
 half170:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col171:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z9
 	VMOVUPS.Z   (R9), K3, Z10
 	VADDPS      Z9, Z8, Z8
@@ -6612,41 +6243,38 @@ col171:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col171
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half170
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row169
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z7, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z8, (R15)
@@ -6660,71 +6288,66 @@ TEXT ·windowGradAVX512R1N8J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z14
 	VMOVUPS 64(R15), Z15
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z16
 	VMOVUPS 64(R15), Z17
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row172:
 half173:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col174:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z18
 	VMOVUPS.Z   (R9), K3, Z20
 	VADDPS      Z18, Z16, Z16
 	VADDPS      Z20, Z16, Z16
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z19
 	VMOVUPS.Z   64(R9), K3, Z21
 	VADDPS      Z19, Z17, Z17
@@ -6750,78 +6373,75 @@ col174:
 	VMOVUPS     384(AX), Z28
 	VFMADD231PS Z28, Z18, Z12
 	VFMADD231PS Z28, Z19, Z13
-	VMOVUPS     448(AX), Z22
-	VFMADD231PS Z22, Z18, Z14
-	VFMADD231PS Z22, Z19, Z15
-	VMOVUPS     (DX), Z23
-	VFMADD231PS Z23, Z20, Z0
-	VFMADD231PS Z23, Z21, Z1
-	VMOVUPS     64(DX), Z24
-	VFMADD231PS Z24, Z20, Z2
-	VFMADD231PS Z24, Z21, Z3
-	VMOVUPS     128(DX), Z25
-	VFMADD231PS Z25, Z20, Z4
-	VFMADD231PS Z25, Z21, Z5
-	VMOVUPS     192(DX), Z26
-	VFMADD231PS Z26, Z20, Z6
-	VFMADD231PS Z26, Z21, Z7
-	VMOVUPS     256(DX), Z27
-	VFMADD231PS Z27, Z20, Z8
-	VFMADD231PS Z27, Z21, Z9
-	VMOVUPS     320(DX), Z28
-	VFMADD231PS Z28, Z20, Z10
-	VFMADD231PS Z28, Z21, Z11
-	VMOVUPS     384(DX), Z22
-	VFMADD231PS Z22, Z20, Z12
-	VFMADD231PS Z22, Z21, Z13
-	VMOVUPS     448(DX), Z23
-	VFMADD231PS Z23, Z20, Z14
-	VFMADD231PS Z23, Z21, Z15
+	VMOVUPS     448(AX), Z29
+	VFMADD231PS Z29, Z18, Z14
+	VFMADD231PS Z29, Z19, Z15
+	VMOVUPS     (DX), Z22
+	VFMADD231PS Z22, Z20, Z0
+	VFMADD231PS Z22, Z21, Z1
+	VMOVUPS     64(DX), Z23
+	VFMADD231PS Z23, Z20, Z2
+	VFMADD231PS Z23, Z21, Z3
+	VMOVUPS     128(DX), Z24
+	VFMADD231PS Z24, Z20, Z4
+	VFMADD231PS Z24, Z21, Z5
+	VMOVUPS     192(DX), Z25
+	VFMADD231PS Z25, Z20, Z6
+	VFMADD231PS Z25, Z21, Z7
+	VMOVUPS     256(DX), Z26
+	VFMADD231PS Z26, Z20, Z8
+	VFMADD231PS Z26, Z21, Z9
+	VMOVUPS     320(DX), Z27
+	VFMADD231PS Z27, Z20, Z10
+	VFMADD231PS Z27, Z21, Z11
+	VMOVUPS     384(DX), Z28
+	VFMADD231PS Z28, Z20, Z12
+	VFMADD231PS Z28, Z21, Z13
+	VMOVUPS     448(DX), Z29
+	VFMADD231PS Z29, Z20, Z14
+	VFMADD231PS Z29, Z21, Z15
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col174
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half173
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row172
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z14, (R15)
 	VMOVUPS     Z15, 64(R15)
 	MOVQ        48(DI), R15
@@ -6836,58 +6456,54 @@ TEXT ·windowGradAVX512R1N9J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z9
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row175:
 half176:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col177:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z10
 	VMOVUPS.Z   (R9), K3, Z11
 	VADDPS      Z10, Z9, Z9
@@ -6913,43 +6529,40 @@ col177:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col177
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half176
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row175
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z7, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z9, (R15)
@@ -6963,74 +6576,69 @@ TEXT ·windowGradAVX512R1N9J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z14
 	VMOVUPS 64(R15), Z15
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z16
 	VMOVUPS 64(R15), Z17
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z18
 	VMOVUPS 64(R15), Z19
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row178:
 half179:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col180:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z20
 	VMOVUPS.Z   (R9), K3, Z22
 	VADDPS      Z20, Z18, Z18
 	VADDPS      Z22, Z18, Z18
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z21
 	VMOVUPS.Z   64(R9), K3, Z23
 	VADDPS      Z21, Z19, Z19
@@ -7050,93 +6658,90 @@ col180:
 	VMOVUPS     256(AX), Z28
 	VFMADD231PS Z28, Z20, Z8
 	VFMADD231PS Z28, Z21, Z9
-	VMOVUPS     320(AX), Z24
-	VFMADD231PS Z24, Z20, Z10
-	VFMADD231PS Z24, Z21, Z11
-	VMOVUPS     384(AX), Z25
-	VFMADD231PS Z25, Z20, Z12
-	VFMADD231PS Z25, Z21, Z13
-	VMOVUPS     448(AX), Z26
-	VFMADD231PS Z26, Z20, Z14
-	VFMADD231PS Z26, Z21, Z15
-	VMOVUPS     512(AX), Z27
-	VFMADD231PS Z27, Z20, Z16
-	VFMADD231PS Z27, Z21, Z17
-	VMOVUPS     (DX), Z28
-	VFMADD231PS Z28, Z22, Z0
-	VFMADD231PS Z28, Z23, Z1
-	VMOVUPS     64(DX), Z24
-	VFMADD231PS Z24, Z22, Z2
-	VFMADD231PS Z24, Z23, Z3
-	VMOVUPS     128(DX), Z25
-	VFMADD231PS Z25, Z22, Z4
-	VFMADD231PS Z25, Z23, Z5
-	VMOVUPS     192(DX), Z26
-	VFMADD231PS Z26, Z22, Z6
-	VFMADD231PS Z26, Z23, Z7
-	VMOVUPS     256(DX), Z27
-	VFMADD231PS Z27, Z22, Z8
-	VFMADD231PS Z27, Z23, Z9
-	VMOVUPS     320(DX), Z28
-	VFMADD231PS Z28, Z22, Z10
-	VFMADD231PS Z28, Z23, Z11
-	VMOVUPS     384(DX), Z24
-	VFMADD231PS Z24, Z22, Z12
-	VFMADD231PS Z24, Z23, Z13
-	VMOVUPS     448(DX), Z25
-	VFMADD231PS Z25, Z22, Z14
-	VFMADD231PS Z25, Z23, Z15
-	VMOVUPS     512(DX), Z26
-	VFMADD231PS Z26, Z22, Z16
-	VFMADD231PS Z26, Z23, Z17
+	VMOVUPS     320(AX), Z29
+	VFMADD231PS Z29, Z20, Z10
+	VFMADD231PS Z29, Z21, Z11
+	VMOVUPS     384(AX), Z24
+	VFMADD231PS Z24, Z20, Z12
+	VFMADD231PS Z24, Z21, Z13
+	VMOVUPS     448(AX), Z25
+	VFMADD231PS Z25, Z20, Z14
+	VFMADD231PS Z25, Z21, Z15
+	VMOVUPS     512(AX), Z26
+	VFMADD231PS Z26, Z20, Z16
+	VFMADD231PS Z26, Z21, Z17
+	VMOVUPS     (DX), Z27
+	VFMADD231PS Z27, Z22, Z0
+	VFMADD231PS Z27, Z23, Z1
+	VMOVUPS     64(DX), Z28
+	VFMADD231PS Z28, Z22, Z2
+	VFMADD231PS Z28, Z23, Z3
+	VMOVUPS     128(DX), Z29
+	VFMADD231PS Z29, Z22, Z4
+	VFMADD231PS Z29, Z23, Z5
+	VMOVUPS     192(DX), Z24
+	VFMADD231PS Z24, Z22, Z6
+	VFMADD231PS Z24, Z23, Z7
+	VMOVUPS     256(DX), Z25
+	VFMADD231PS Z25, Z22, Z8
+	VFMADD231PS Z25, Z23, Z9
+	VMOVUPS     320(DX), Z26
+	VFMADD231PS Z26, Z22, Z10
+	VFMADD231PS Z26, Z23, Z11
+	VMOVUPS     384(DX), Z27
+	VFMADD231PS Z27, Z22, Z12
+	VFMADD231PS Z27, Z23, Z13
+	VMOVUPS     448(DX), Z28
+	VFMADD231PS Z28, Z22, Z14
+	VFMADD231PS Z28, Z23, Z15
+	VMOVUPS     512(DX), Z29
+	VFMADD231PS Z29, Z22, Z16
+	VFMADD231PS Z29, Z23, Z17
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col180
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half179
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row178
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z14, (R15)
 	VMOVUPS     Z15, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z16, (R15)
 	VMOVUPS     Z17, 64(R15)
 	MOVQ        48(DI), R15
@@ -7151,60 +6756,56 @@ TEXT ·windowGradAVX512R1N10J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z9
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z10
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row181:
 half182:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col183:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z11
 	VMOVUPS.Z   (R9), K3, Z12
 	VADDPS      Z11, Z10, Z10
@@ -7232,45 +6833,42 @@ col183:
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col183
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half182
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row181
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z7, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z9, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z10, (R15)
@@ -7284,77 +6882,72 @@ TEXT ·windowGradAVX512R1N10J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z14
 	VMOVUPS 64(R15), Z15
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z16
 	VMOVUPS 64(R15), Z17
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z18
 	VMOVUPS 64(R15), Z19
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z20
 	VMOVUPS 64(R15), Z21
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row184:
 half185:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col186:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z22
 	VMOVUPS.Z   (R9), K3, Z24
 	VADDPS      Z22, Z20, Z20
 	VADDPS      Z24, Z20, Z20
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z23
 	VMOVUPS.Z   64(R9), K3, Z25
 	VADDPS      Z23, Z21, Z21
@@ -7368,33 +6961,33 @@ col186:
 	VMOVUPS     128(AX), Z28
 	VFMADD231PS Z28, Z22, Z4
 	VFMADD231PS Z28, Z23, Z5
-	VMOVUPS     192(AX), Z26
-	VFMADD231PS Z26, Z22, Z6
-	VFMADD231PS Z26, Z23, Z7
-	VMOVUPS     256(AX), Z27
-	VFMADD231PS Z27, Z22, Z8
-	VFMADD231PS Z27, Z23, Z9
-	VMOVUPS     320(AX), Z28
-	VFMADD231PS Z28, Z22, Z10
-	VFMADD231PS Z28, Z23, Z11
-	VMOVUPS     384(AX), Z26
-	VFMADD231PS Z26, Z22, Z12
-	VFMADD231PS Z26, Z23, Z13
-	VMOVUPS     448(AX), Z27
-	VFMADD231PS Z27, Z22, Z14
-	VFMADD231PS Z27, Z23, Z15
-	VMOVUPS     512(AX), Z28
-	VFMADD231PS Z28, Z22, Z16
-	VFMADD231PS Z28, Z23, Z17
-	VMOVUPS     576(AX), Z26
-	VFMADD231PS Z26, Z22, Z18
-	VFMADD231PS Z26, Z23, Z19
-	VMOVUPS     (DX), Z27
-	VFMADD231PS Z27, Z24, Z0
-	VFMADD231PS Z27, Z25, Z1
-	VMOVUPS     64(DX), Z28
-	VFMADD231PS Z28, Z24, Z2
-	VFMADD231PS Z28, Z25, Z3
+	VMOVUPS     192(AX), Z29
+	VFMADD231PS Z29, Z22, Z6
+	VFMADD231PS Z29, Z23, Z7
+	VMOVUPS     256(AX), Z26
+	VFMADD231PS Z26, Z22, Z8
+	VFMADD231PS Z26, Z23, Z9
+	VMOVUPS     320(AX), Z27
+	VFMADD231PS Z27, Z22, Z10
+	VFMADD231PS Z27, Z23, Z11
+	VMOVUPS     384(AX), Z28
+	VFMADD231PS Z28, Z22, Z12
+	VFMADD231PS Z28, Z23, Z13
+	VMOVUPS     448(AX), Z29
+	VFMADD231PS Z29, Z22, Z14
+	VFMADD231PS Z29, Z23, Z15
+	VMOVUPS     512(AX), Z26
+	VFMADD231PS Z26, Z22, Z16
+	VFMADD231PS Z26, Z23, Z17
+	VMOVUPS     576(AX), Z27
+	VFMADD231PS Z27, Z22, Z18
+	VFMADD231PS Z27, Z23, Z19
+	VMOVUPS     (DX), Z28
+	VFMADD231PS Z28, Z24, Z0
+	VFMADD231PS Z28, Z25, Z1
+	VMOVUPS     64(DX), Z29
+	VFMADD231PS Z29, Z24, Z2
+	VFMADD231PS Z29, Z25, Z3
 	VMOVUPS     128(DX), Z26
 	VFMADD231PS Z26, Z24, Z4
 	VFMADD231PS Z26, Z25, Z5
@@ -7404,72 +6997,69 @@ col186:
 	VMOVUPS     256(DX), Z28
 	VFMADD231PS Z28, Z24, Z8
 	VFMADD231PS Z28, Z25, Z9
-	VMOVUPS     320(DX), Z26
-	VFMADD231PS Z26, Z24, Z10
-	VFMADD231PS Z26, Z25, Z11
-	VMOVUPS     384(DX), Z27
-	VFMADD231PS Z27, Z24, Z12
-	VFMADD231PS Z27, Z25, Z13
-	VMOVUPS     448(DX), Z28
-	VFMADD231PS Z28, Z24, Z14
-	VFMADD231PS Z28, Z25, Z15
-	VMOVUPS     512(DX), Z26
-	VFMADD231PS Z26, Z24, Z16
-	VFMADD231PS Z26, Z25, Z17
-	VMOVUPS     576(DX), Z27
-	VFMADD231PS Z27, Z24, Z18
-	VFMADD231PS Z27, Z25, Z19
+	VMOVUPS     320(DX), Z29
+	VFMADD231PS Z29, Z24, Z10
+	VFMADD231PS Z29, Z25, Z11
+	VMOVUPS     384(DX), Z26
+	VFMADD231PS Z26, Z24, Z12
+	VFMADD231PS Z26, Z25, Z13
+	VMOVUPS     448(DX), Z27
+	VFMADD231PS Z27, Z24, Z14
+	VFMADD231PS Z27, Z25, Z15
+	VMOVUPS     512(DX), Z28
+	VFMADD231PS Z28, Z24, Z16
+	VFMADD231PS Z28, Z25, Z17
+	VMOVUPS     576(DX), Z29
+	VFMADD231PS Z29, Z24, Z18
+	VFMADD231PS Z29, Z25, Z19
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col186
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half185
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row184
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z14, (R15)
 	VMOVUPS     Z15, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z16, (R15)
 	VMOVUPS     Z17, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z18, (R15)
 	VMOVUPS     Z19, 64(R15)
 	MOVQ        48(DI), R15
@@ -7488,44 +7078,40 @@ TEXT ·windowGradAVX512R2N1J1S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z1
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z2
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row187:
 half188:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col189:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z3
 	VMOVUPS.Z   (R9), K3, Z4
 	VADDPS      Z3, Z2, Z2
@@ -7539,25 +7125,22 @@ col189:
 	ADDQ        R13, BX
 	ADDQ        R13, SI
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col189
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half188
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row187
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
@@ -7581,51 +7164,46 @@ TEXT ·windowGradAVX512R2N1J2S0(SB), NOSPLIT, $0-8
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row190:
 half191:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col192:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z6
 	VMOVUPS.Z   (R9), K3, Z8
 	VADDPS      Z6, Z4, Z4
 	VADDPS      Z8, Z4, Z4
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z7
 	VMOVUPS.Z   64(R9), K3, Z9
 	VADDPS      Z7, Z5, Z5
@@ -7647,25 +7225,22 @@ col192:
 	ADDQ        R13, BX
 	ADDQ        R13, SI
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col192
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half191
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row190
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
@@ -7685,52 +7260,48 @@ TEXT ·windowGradAVX512R2N2J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z4
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row193:
 half194:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col195:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z5
 	VMOVUPS.Z   (R9), K3, Z6
 	VADDPS      Z5, Z4, Z4
@@ -7748,33 +7319,30 @@ col195:
 	ADDQ        R13, BX
 	ADDQ        R13, SI
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col195
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half194
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row193
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z2, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z4, (R15)
@@ -7788,63 +7356,58 @@ TEXT ·windowGradAVX512R2N2J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row196:
 half197:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col198:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z10
 	VMOVUPS.Z   (R9), K3, Z12
 	VADDPS      Z10, Z8, Z8
 	VADDPS      Z12, Z8, Z8
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z11
 	VMOVUPS.Z   64(R9), K3, Z13
 	VADDPS      Z11, Z9, Z9
@@ -7878,36 +7441,33 @@ col198:
 	ADDQ        R13, BX
 	ADDQ        R13, SI
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col198
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half197
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row196
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
 	MOVQ        48(DI), R15
@@ -7922,56 +7482,52 @@ TEXT ·windowGradAVX512R2N3J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z6
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row199:
 half200:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col201:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z7
 	VMOVUPS.Z   (R9), K3, Z8
 	VADDPS      Z7, Z6, Z6
@@ -7993,37 +7549,34 @@ col201:
 	ADDQ        R13, BX
 	ADDQ        R13, SI
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col201
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half200
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row199
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z3, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z6, (R15)
@@ -8037,69 +7590,64 @@ TEXT ·windowGradAVX512R2N3J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row202:
 half203:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col204:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z14
 	VMOVUPS.Z   (R9), K3, Z16
 	VADDPS      Z14, Z12, Z12
 	VADDPS      Z16, Z12, Z12
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z15
 	VMOVUPS.Z   64(R9), K3, Z17
 	VADDPS      Z15, Z13, Z13
@@ -8137,50 +7685,47 @@ col204:
 	VMOVUPS     64(SI), Z28
 	VFMADD231PS Z28, Z16, Z8
 	VFMADD231PS Z28, Z17, Z9
-	VMOVUPS     128(SI), Z18
-	VFMADD231PS Z18, Z16, Z10
-	VFMADD231PS Z18, Z17, Z11
+	VMOVUPS     128(SI), Z29
+	VFMADD231PS Z29, Z16, Z10
+	VFMADD231PS Z29, Z17, Z11
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R13, BX
 	ADDQ        R13, SI
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col204
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half203
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row202
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
 	MOVQ        48(DI), R15
@@ -8195,60 +7740,56 @@ TEXT ·windowGradAVX512R2N4J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z7
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z8
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row205:
 half206:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col207:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z9
 	VMOVUPS.Z   (R9), K3, Z10
 	VADDPS      Z9, Z8, Z8
@@ -8274,41 +7815,38 @@ col207:
 	ADDQ        R13, BX
 	ADDQ        R13, SI
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col207
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half206
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row205
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z4, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z7, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z8, (R15)
@@ -8322,75 +7860,70 @@ TEXT ·windowGradAVX512R2N4J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z14
 	VMOVUPS 64(R15), Z15
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z16
 	VMOVUPS 64(R15), Z17
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row208:
 half209:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col210:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z18
 	VMOVUPS.Z   (R9), K3, Z20
 	VADDPS      Z18, Z16, Z16
 	VADDPS      Z20, Z16, Z16
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z19
 	VMOVUPS.Z   64(R9), K3, Z21
 	VADDPS      Z19, Z17, Z17
@@ -8416,80 +7949,77 @@ col210:
 	VMOVUPS     128(BX), Z28
 	VFMADD231PS Z28, Z18, Z12
 	VFMADD231PS Z28, Z19, Z13
-	VMOVUPS     192(BX), Z22
-	VFMADD231PS Z22, Z18, Z14
-	VFMADD231PS Z22, Z19, Z15
-	VMOVUPS     (DX), Z23
-	VFMADD231PS Z23, Z20, Z0
-	VFMADD231PS Z23, Z21, Z1
-	VMOVUPS     64(DX), Z24
-	VFMADD231PS Z24, Z20, Z2
-	VFMADD231PS Z24, Z21, Z3
-	VMOVUPS     128(DX), Z25
-	VFMADD231PS Z25, Z20, Z4
-	VFMADD231PS Z25, Z21, Z5
-	VMOVUPS     192(DX), Z26
-	VFMADD231PS Z26, Z20, Z6
-	VFMADD231PS Z26, Z21, Z7
-	VMOVUPS     (SI), Z27
-	VFMADD231PS Z27, Z20, Z8
-	VFMADD231PS Z27, Z21, Z9
-	VMOVUPS     64(SI), Z28
-	VFMADD231PS Z28, Z20, Z10
-	VFMADD231PS Z28, Z21, Z11
-	VMOVUPS     128(SI), Z22
-	VFMADD231PS Z22, Z20, Z12
-	VFMADD231PS Z22, Z21, Z13
-	VMOVUPS     192(SI), Z23
-	VFMADD231PS Z23, Z20, Z14
-	VFMADD231PS Z23, Z21, Z15
+	VMOVUPS     192(BX), Z29
+	VFMADD231PS Z29, Z18, Z14
+	VFMADD231PS Z29, Z19, Z15
+	VMOVUPS     (DX), Z22
+	VFMADD231PS Z22, Z20, Z0
+	VFMADD231PS Z22, Z21, Z1
+	VMOVUPS     64(DX), Z23
+	VFMADD231PS Z23, Z20, Z2
+	VFMADD231PS Z23, Z21, Z3
+	VMOVUPS     128(DX), Z24
+	VFMADD231PS Z24, Z20, Z4
+	VFMADD231PS Z24, Z21, Z5
+	VMOVUPS     192(DX), Z25
+	VFMADD231PS Z25, Z20, Z6
+	VFMADD231PS Z25, Z21, Z7
+	VMOVUPS     (SI), Z26
+	VFMADD231PS Z26, Z20, Z8
+	VFMADD231PS Z26, Z21, Z9
+	VMOVUPS     64(SI), Z27
+	VFMADD231PS Z27, Z20, Z10
+	VFMADD231PS Z27, Z21, Z11
+	VMOVUPS     128(SI), Z28
+	VFMADD231PS Z28, Z20, Z12
+	VFMADD231PS Z28, Z21, Z13
+	VMOVUPS     192(SI), Z29
+	VFMADD231PS Z29, Z20, Z14
+	VFMADD231PS Z29, Z21, Z15
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R13, BX
 	ADDQ        R13, SI
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col210
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half209
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row208
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z14, (R15)
 	VMOVUPS     Z15, 64(R15)
 	MOVQ        48(DI), R15
@@ -8504,64 +8034,60 @@ TEXT ·windowGradAVX512R2N5J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z9
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z10
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row211:
 half212:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col213:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z11
 	VMOVUPS.Z   (R9), K3, Z12
 	VADDPS      Z11, Z10, Z10
@@ -8591,45 +8117,42 @@ col213:
 	ADDQ        R13, BX
 	ADDQ        R13, SI
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col213
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half212
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row211
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z5, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z7, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z9, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z10, (R15)
@@ -8643,81 +8166,76 @@ TEXT ·windowGradAVX512R2N5J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z14
 	VMOVUPS 64(R15), Z15
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z16
 	VMOVUPS 64(R15), Z17
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z18
 	VMOVUPS 64(R15), Z19
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z20
 	VMOVUPS 64(R15), Z21
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row214:
 half215:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col216:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z22
 	VMOVUPS.Z   (R9), K3, Z24
 	VADDPS      Z22, Z20, Z20
 	VADDPS      Z24, Z20, Z20
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z23
 	VMOVUPS.Z   64(R9), K3, Z25
 	VADDPS      Z23, Z21, Z21
@@ -8731,33 +8249,33 @@ col216:
 	VMOVUPS     128(AX), Z28
 	VFMADD231PS Z28, Z22, Z4
 	VFMADD231PS Z28, Z23, Z5
-	VMOVUPS     192(AX), Z26
-	VFMADD231PS Z26, Z22, Z6
-	VFMADD231PS Z26, Z23, Z7
-	VMOVUPS     256(AX), Z27
-	VFMADD231PS Z27, Z22, Z8
-	VFMADD231PS Z27, Z23, Z9
-	VMOVUPS     (BX), Z28
-	VFMADD231PS Z28, Z22, Z10
-	VFMADD231PS Z28, Z23, Z11
-	VMOVUPS     64(BX), Z26
-	VFMADD231PS Z26, Z22, Z12
-	VFMADD231PS Z26, Z23, Z13
-	VMOVUPS     128(BX), Z27
-	VFMADD231PS Z27, Z22, Z14
-	VFMADD231PS Z27, Z23, Z15
-	VMOVUPS     192(BX), Z28
-	VFMADD231PS Z28, Z22, Z16
-	VFMADD231PS Z28, Z23, Z17
-	VMOVUPS     256(BX), Z26
-	VFMADD231PS Z26, Z22, Z18
-	VFMADD231PS Z26, Z23, Z19
-	VMOVUPS     (DX), Z27
-	VFMADD231PS Z27, Z24, Z0
-	VFMADD231PS Z27, Z25, Z1
-	VMOVUPS     64(DX), Z28
-	VFMADD231PS Z28, Z24, Z2
-	VFMADD231PS Z28, Z25, Z3
+	VMOVUPS     192(AX), Z29
+	VFMADD231PS Z29, Z22, Z6
+	VFMADD231PS Z29, Z23, Z7
+	VMOVUPS     256(AX), Z26
+	VFMADD231PS Z26, Z22, Z8
+	VFMADD231PS Z26, Z23, Z9
+	VMOVUPS     (BX), Z27
+	VFMADD231PS Z27, Z22, Z10
+	VFMADD231PS Z27, Z23, Z11
+	VMOVUPS     64(BX), Z28
+	VFMADD231PS Z28, Z22, Z12
+	VFMADD231PS Z28, Z23, Z13
+	VMOVUPS     128(BX), Z29
+	VFMADD231PS Z29, Z22, Z14
+	VFMADD231PS Z29, Z23, Z15
+	VMOVUPS     192(BX), Z26
+	VFMADD231PS Z26, Z22, Z16
+	VFMADD231PS Z26, Z23, Z17
+	VMOVUPS     256(BX), Z27
+	VFMADD231PS Z27, Z22, Z18
+	VFMADD231PS Z27, Z23, Z19
+	VMOVUPS     (DX), Z28
+	VFMADD231PS Z28, Z24, Z0
+	VFMADD231PS Z28, Z25, Z1
+	VMOVUPS     64(DX), Z29
+	VFMADD231PS Z29, Z24, Z2
+	VFMADD231PS Z29, Z25, Z3
 	VMOVUPS     128(DX), Z26
 	VFMADD231PS Z26, Z24, Z4
 	VFMADD231PS Z26, Z25, Z5
@@ -8767,74 +8285,71 @@ col216:
 	VMOVUPS     256(DX), Z28
 	VFMADD231PS Z28, Z24, Z8
 	VFMADD231PS Z28, Z25, Z9
-	VMOVUPS     (SI), Z26
-	VFMADD231PS Z26, Z24, Z10
-	VFMADD231PS Z26, Z25, Z11
-	VMOVUPS     64(SI), Z27
-	VFMADD231PS Z27, Z24, Z12
-	VFMADD231PS Z27, Z25, Z13
-	VMOVUPS     128(SI), Z28
-	VFMADD231PS Z28, Z24, Z14
-	VFMADD231PS Z28, Z25, Z15
-	VMOVUPS     192(SI), Z26
-	VFMADD231PS Z26, Z24, Z16
-	VFMADD231PS Z26, Z25, Z17
-	VMOVUPS     256(SI), Z27
-	VFMADD231PS Z27, Z24, Z18
-	VFMADD231PS Z27, Z25, Z19
+	VMOVUPS     (SI), Z29
+	VFMADD231PS Z29, Z24, Z10
+	VFMADD231PS Z29, Z25, Z11
+	VMOVUPS     64(SI), Z26
+	VFMADD231PS Z26, Z24, Z12
+	VFMADD231PS Z26, Z25, Z13
+	VMOVUPS     128(SI), Z27
+	VFMADD231PS Z27, Z24, Z14
+	VFMADD231PS Z27, Z25, Z15
+	VMOVUPS     192(SI), Z28
+	VFMADD231PS Z28, Z24, Z16
+	VFMADD231PS Z28, Z25, Z17
+	VMOVUPS     256(SI), Z29
+	VFMADD231PS Z29, Z24, Z18
+	VFMADD231PS Z29, Z25, Z19
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R13, BX
 	ADDQ        R13, SI
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col216
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half215
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row214
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z14, (R15)
 	VMOVUPS     Z15, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z16, (R15)
 	VMOVUPS     Z17, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z18, (R15)
 	VMOVUPS     Z19, 64(R15)
 	MOVQ        48(DI), R15
@@ -8855,48 +8370,44 @@ TEXT ·windowGradAVX512R3N1J1S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z2
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z3
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row217:
 half218:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         40(DI), CX
 	ADDQ         R15, CX
-	MOVQ         160(DI), R8
+	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col219:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z4
 	VMOVUPS.Z   (R9), K3, Z5
 	VADDPS      Z4, Z3, Z3
@@ -8914,25 +8425,22 @@ col219:
 	ADDQ        R13, CX
 	ADDQ        R13, R8
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col219
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half218
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row217
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
@@ -8961,55 +8469,50 @@ TEXT ·windowGradAVX512R3N1J2S0(SB), NOSPLIT, $0-8
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row220:
 half221:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         40(DI), CX
 	ADDQ         R15, CX
-	MOVQ         160(DI), R8
+	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col222:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z8
 	VMOVUPS.Z   (R9), K3, Z10
 	VADDPS      Z8, Z6, Z6
 	VADDPS      Z10, Z6, Z6
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z9
 	VMOVUPS.Z   64(R9), K3, Z11
 	VADDPS      Z9, Z7, Z7
@@ -9039,25 +8542,22 @@ col222:
 	ADDQ        R13, CX
 	ADDQ        R13, R8
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col222
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half221
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row220
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
@@ -9080,60 +8580,56 @@ TEXT ·windowGradAVX512R3N2J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z2
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
 	MOVQ    16(DI), R15
 	VMOVUPS (R15), Z4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z6
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row223:
 half224:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         40(DI), CX
 	ADDQ         R15, CX
-	MOVQ         160(DI), R8
+	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col225:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z7
 	VMOVUPS.Z   (R9), K3, Z8
 	VADDPS      Z7, Z6, Z6
@@ -9157,37 +8653,34 @@ col225:
 	ADDQ        R13, CX
 	ADDQ        R13, R8
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col225
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half224
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row223
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z2, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
 	MOVQ        16(DI), R15
 	VMOVUPS     Z4, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z6, (R15)
@@ -9201,73 +8694,68 @@ TEXT ·windowGradAVX512R3N2J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
 	MOVQ    16(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row226:
 half227:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         40(DI), CX
 	ADDQ         R15, CX
-	MOVQ         160(DI), R8
+	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col228:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z14
 	VMOVUPS.Z   (R9), K3, Z16
 	VADDPS      Z14, Z12, Z12
 	VADDPS      Z16, Z12, Z12
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z15
 	VMOVUPS.Z   64(R9), K3, Z17
 	VADDPS      Z15, Z13, Z13
@@ -9305,9 +8793,9 @@ col228:
 	VMOVUPS     (R8), Z28
 	VFMADD231PS Z28, Z16, Z8
 	VFMADD231PS Z28, Z17, Z9
-	VMOVUPS     64(R8), Z18
-	VFMADD231PS Z18, Z16, Z10
-	VFMADD231PS Z18, Z17, Z11
+	VMOVUPS     64(R8), Z29
+	VFMADD231PS Z29, Z16, Z10
+	VFMADD231PS Z29, Z17, Z11
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R13, BX
@@ -9315,42 +8803,39 @@ col228:
 	ADDQ        R13, CX
 	ADDQ        R13, R8
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col228
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half227
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row226
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
 	MOVQ        16(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
 	MOVQ        48(DI), R15
@@ -9365,66 +8850,62 @@ TEXT ·windowGradAVX512R3N3J1S0(SB), NOSPLIT, $0-8
 	MOVQ    a+0(FP), DI
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
 	MOVQ    16(DI), R15
 	VMOVUPS (R15), Z6
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z9
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row229:
 half230:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         40(DI), CX
 	ADDQ         R15, CX
-	MOVQ         160(DI), R8
+	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col231:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z10
 	VMOVUPS.Z   (R9), K3, Z11
 	VADDPS      Z10, Z9, Z9
@@ -9454,43 +8935,40 @@ col231:
 	ADDQ        R13, CX
 	ADDQ        R13, R8
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col231
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half230
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row229
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z3, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
 	MOVQ        16(DI), R15
 	VMOVUPS     Z6, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z7, (R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	MOVQ        48(DI), R15
 	VMOVUPS     Z9, (R15)
@@ -9504,82 +8982,77 @@ TEXT ·windowGradAVX512R3N3J2S0(SB), NOSPLIT, $0-8
 	MOVQ    (DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
 	MOVQ    8(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
 	MOVQ    16(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z14
 	VMOVUPS 64(R15), Z15
-	ADDQ    176(DI), R15
+	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z16
 	VMOVUPS 64(R15), Z17
 	MOVQ    48(DI), R15
 	VMOVUPS (R15), Z18
 	VMOVUPS 64(R15), Z19
-	MOVQ    104(DI), R13
-	MOVQ    120(DI), R14
+	MOVQ    96(DI), R13
+	MOVQ    112(DI), R14
+	MOVQ    128(DI), R11
+	MOVQ    $0x00000000, 168(DI)
+	MOVQ    $0x00000000, 176(DI)
+	MOVQ    $0x00000000, 184(DI)
 	MOVQ    $0x00000000, 192(DI)
-	MOVQ    $0x00000000, 200(DI)
-	MOVQ    $0x00000000, 208(DI)
-	MOVQ    $0x00000000, 216(DI)
-	MOVQ    $0x00000000, 224(DI)
-	MOVQ    80(DI), R15
-	MOVQ    R15, 232(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 200(DI)
 
 row232:
 half233:
-	MOVQ         192(DI), R15
+	MOVQ         168(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
-	MOVQ         160(DI), DX
+	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         32(DI), BX
 	ADDQ         R15, BX
-	MOVQ         160(DI), SI
+	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         40(DI), CX
 	ADDQ         R15, CX
-	MOVQ         160(DI), R8
+	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         200(DI), R9
+	ADDQ         176(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         208(DI), R10
-	MOVQ         72(DI), R11
-	ADDQ         216(DI), R11
-	MOVQ         184(DI), R15
-	ADDQ         224(DI), R15
-	VPXORD       Z31, Z31, Z31
-	VPBROADCASTB (R15), X30
-	VPBROADCASTB 32(R15), X29
-	MOVQ         88(DI), R12
+	ADDQ         184(DI), R10
+	MOVQ         160(DI), R15
+	ADDQ         192(DI), R15
+	VPBROADCASTB (R15), X31
+	VPBROADCASTB 32(R15), X30
+	MOVQ         80(DI), R12
 
 col234:
-	VCMPPS      $0x11, (R11), Z31, K1
-	VPCMPEQB    (R10), X30, K1, K2
-	VPCMPEQB    (R10), X29, K1, K3
+	VPCMPEQB    (R10), X31, K2
+	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z20
 	VMOVUPS.Z   (R9), K3, Z22
 	VADDPS      Z20, Z18, Z18
 	VADDPS      Z22, Z18, Z18
-	VCMPPS      $0x11, 64(R11), Z31, K1
-	VPCMPEQB    16(R10), X30, K1, K2
-	VPCMPEQB    16(R10), X29, K1, K3
+	VPCMPEQB    16(R10), X31, K2
+	VPCMPEQB    16(R10), X30, K3
 	VMOVUPS.Z   64(R9), K2, Z21
 	VMOVUPS.Z   64(R9), K3, Z23
 	VADDPS      Z21, Z19, Z19
@@ -9599,45 +9072,45 @@ col234:
 	VMOVUPS     64(BX), Z28
 	VFMADD231PS Z28, Z20, Z8
 	VFMADD231PS Z28, Z21, Z9
-	VMOVUPS     128(BX), Z24
-	VFMADD231PS Z24, Z20, Z10
-	VFMADD231PS Z24, Z21, Z11
-	VMOVUPS     (CX), Z25
-	VFMADD231PS Z25, Z20, Z12
-	VFMADD231PS Z25, Z21, Z13
-	VMOVUPS     64(CX), Z26
-	VFMADD231PS Z26, Z20, Z14
-	VFMADD231PS Z26, Z21, Z15
-	VMOVUPS     128(CX), Z27
-	VFMADD231PS Z27, Z20, Z16
-	VFMADD231PS Z27, Z21, Z17
-	VMOVUPS     (DX), Z28
-	VFMADD231PS Z28, Z22, Z0
-	VFMADD231PS Z28, Z23, Z1
-	VMOVUPS     64(DX), Z24
-	VFMADD231PS Z24, Z22, Z2
-	VFMADD231PS Z24, Z23, Z3
-	VMOVUPS     128(DX), Z25
-	VFMADD231PS Z25, Z22, Z4
-	VFMADD231PS Z25, Z23, Z5
-	VMOVUPS     (SI), Z26
-	VFMADD231PS Z26, Z22, Z6
-	VFMADD231PS Z26, Z23, Z7
-	VMOVUPS     64(SI), Z27
-	VFMADD231PS Z27, Z22, Z8
-	VFMADD231PS Z27, Z23, Z9
-	VMOVUPS     128(SI), Z28
-	VFMADD231PS Z28, Z22, Z10
-	VFMADD231PS Z28, Z23, Z11
-	VMOVUPS     (R8), Z24
-	VFMADD231PS Z24, Z22, Z12
-	VFMADD231PS Z24, Z23, Z13
-	VMOVUPS     64(R8), Z25
-	VFMADD231PS Z25, Z22, Z14
-	VFMADD231PS Z25, Z23, Z15
-	VMOVUPS     128(R8), Z26
-	VFMADD231PS Z26, Z22, Z16
-	VFMADD231PS Z26, Z23, Z17
+	VMOVUPS     128(BX), Z29
+	VFMADD231PS Z29, Z20, Z10
+	VFMADD231PS Z29, Z21, Z11
+	VMOVUPS     (CX), Z24
+	VFMADD231PS Z24, Z20, Z12
+	VFMADD231PS Z24, Z21, Z13
+	VMOVUPS     64(CX), Z25
+	VFMADD231PS Z25, Z20, Z14
+	VFMADD231PS Z25, Z21, Z15
+	VMOVUPS     128(CX), Z26
+	VFMADD231PS Z26, Z20, Z16
+	VFMADD231PS Z26, Z21, Z17
+	VMOVUPS     (DX), Z27
+	VFMADD231PS Z27, Z22, Z0
+	VFMADD231PS Z27, Z23, Z1
+	VMOVUPS     64(DX), Z28
+	VFMADD231PS Z28, Z22, Z2
+	VFMADD231PS Z28, Z23, Z3
+	VMOVUPS     128(DX), Z29
+	VFMADD231PS Z29, Z22, Z4
+	VFMADD231PS Z29, Z23, Z5
+	VMOVUPS     (SI), Z24
+	VFMADD231PS Z24, Z22, Z6
+	VFMADD231PS Z24, Z23, Z7
+	VMOVUPS     64(SI), Z25
+	VFMADD231PS Z25, Z22, Z8
+	VFMADD231PS Z25, Z23, Z9
+	VMOVUPS     128(SI), Z26
+	VFMADD231PS Z26, Z22, Z10
+	VFMADD231PS Z26, Z23, Z11
+	VMOVUPS     (R8), Z27
+	VFMADD231PS Z27, Z22, Z12
+	VFMADD231PS Z27, Z23, Z13
+	VMOVUPS     64(R8), Z28
+	VFMADD231PS Z28, Z22, Z14
+	VFMADD231PS Z28, Z23, Z15
+	VMOVUPS     128(R8), Z29
+	VFMADD231PS Z29, Z22, Z16
+	VFMADD231PS Z29, Z23, Z17
 	ADDQ        R13, AX
 	ADDQ        R13, DX
 	ADDQ        R13, BX
@@ -9645,51 +9118,48 @@ col234:
 	ADDQ        R13, CX
 	ADDQ        R13, R8
 	ADDQ        R14, R9
-	ADDQ        136(DI), R10
-	ADDQ        152(DI), R11
+	ADDQ        R11, R10
 	DECQ        R12
 	JNZ         col234
-	MOVQ        168(DI), R15
-	ADDQ        R15, 192(DI)
-	XORQ        $+64, 224(DI)
+	MOVQ        144(DI), R15
+	ADDQ        R15, 168(DI)
+	XORQ        $+64, 192(DI)
 	JNZ         half233
 	ADDQ        R15, R15
-	SUBQ        R15, 192(DI)
-	MOVQ        96(DI), R15
-	ADDQ        R15, 192(DI)
-	MOVQ        112(DI), R15
-	ADDQ        R15, 200(DI)
-	MOVQ        128(DI), R15
-	ADDQ        R15, 208(DI)
-	MOVQ        144(DI), R15
-	ADDQ        R15, 216(DI)
-	DECQ        232(DI)
+	SUBQ        R15, 168(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 168(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 176(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 184(DI)
+	DECQ        200(DI)
 	JNZ         row232
 	MOVQ        (DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
 	MOVQ        8(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
 	MOVQ        16(DI), R15
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z14, (R15)
 	VMOVUPS     Z15, 64(R15)
-	ADDQ        176(DI), R15
+	ADDQ        152(DI), R15
 	VMOVUPS     Z16, (R15)
 	VMOVUPS     Z17, 64(R15)
 	MOVQ        48(DI), R15

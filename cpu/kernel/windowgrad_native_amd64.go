@@ -10,20 +10,18 @@ const windowGradTaps = 10
 
 // windowGradArgs is what the assembly reads; strides are in bytes. The generator knows the offsets.
 type windowGradArgs struct {
-	dw, x         [windowGradRuns]unsafe.Pointer
-	bias          unsafe.Pointer
-	dy, arg, relu unsafe.Pointer
-	rows, cols    int
-	xrow, xcol    int
-	yrow, ycol    int
-	argRow        int
-	argCol        int
-	reluRow       int
-	reluCol       int
-	right, down   int
-	dwrow         int
-	table         unsafe.Pointer
-	_             [6]int // the assembly's own
+	dw, x       [windowGradRuns]unsafe.Pointer
+	bias        unsafe.Pointer
+	dy, arg     unsafe.Pointer
+	rows, cols  int
+	xrow, xcol  int
+	yrow, ycol  int
+	argRow      int
+	argCol      int
+	right, down int
+	dwrow       int
+	table       unsafe.Pointer
+	_           [5]int // the assembly's own
 }
 
 // windowGradTile is a register tile: runs × taps of a run × outputs, where step is not 0 for that Right alone.
@@ -43,8 +41,8 @@ type windowGradPlan []windowGradBlock
 // setWindowGrads installs the weight gradient behind max pooling.
 func setWindowGrads(i *implementation, tiles []windowGradTile, table unsafe.Pointer, halves int) {
 	i.planWindowGrad = func(g *WindowGrad) windowGradPlan { return planWindowGrad(g, tiles) }
-	i.windowGrad = func(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, relu []float32, rows int) {
-		windowGradNative(g, acc, bias, x, dy, arg, relu, rows, table, halves)
+	i.windowGrad = func(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, rows int) {
+		windowGradNative(g, acc, bias, x, dy, arg, rows, table, halves)
 	}
 }
 
@@ -87,41 +85,30 @@ func planWindowGrad(g *WindowGrad, tiles []windowGradTile) windowGradPlan {
 	return plan
 }
 
-// windowGradOnes stands for an output that is above 0 everywhere.
-var windowGradOnes = func() (ones [2 * Lanes]float32) {
-	for i := range ones {
-		ones[i] = 1
-	}
-	return ones
-}()
-
-// windowGradMasks has for each sum the mask that an index stands for; windowGradIndices the index itself.
+// windowGradMasks has for each sum the mask of a byte that an index stands for; windowGradIndices the index itself.
 var (
-	windowGradMasks = func() (masks [windowSums][8]uint32) {
+	windowGradMasks = func() (masks [windowSums][2][16]uint8) {
 		for i := range masks {
-			masks[i][i], masks[i][i+4] = ^uint32(0), ^uint32(0)
+			masks[i][0][i], masks[i][1][i] = 255, 255
 		}
 		return masks
 	}()
 	windowGradIndices = [windowSums][32]uint8{{0}, {1}, {2}, {3}}
 )
 
-// windowGradBytes of x, dy and the output pass through all tiles before the next rows: so many stay in the first-level cache.
+// windowGradBytes of x and dy pass through all tiles before the next rows: so many stay in the first-level cache.
 const windowGradBytes = 28 << 10
 
-func windowGradNative(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, relu []float32, rows int, table unsafe.Pointer, halves int) {
+func windowGradNative(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, rows int, table unsafe.Pointer, halves int) {
 	a := windowGradArgs{
 		cols: g.Cols, xrow: g.XRow * 64, xcol: g.XCol * 64, yrow: g.YRow * 64, ycol: g.YCol * 64, argRow: g.YRow * Lanes, argCol: g.YCol * Lanes,
 		right: g.Right * 64, down: g.Down * 64, dwrow: g.Outs * 64, table: table,
 	}
 	pw, pb := unsafe.Pointer(unsafe.SliceData(acc)), unsafe.Pointer(unsafe.SliceData(bias))
 	px, py := unsafe.Pointer(unsafe.SliceData(x)), unsafe.Pointer(unsafe.SliceData(dy))
-	pa, pr := unsafe.Pointer(unsafe.SliceData(arg)), unsafe.Pointer(unsafe.SliceData(relu))
-	if pr != nil {
-		a.reluRow, a.reluCol = a.yrow, a.ycol
-	}
+	pa := unsafe.Pointer(unsafe.SliceData(arg))
 	var unwanted [2 * Lanes]float32 // sums of the bias: one tile of each output has them
-	chunk := max(1, windowGradBytes/(64*max(1, g.XRow+2*g.YRow)))
+	chunk := max(1, windowGradBytes/(64*max(1, g.XRow+g.YRow)))
 	for r := 0; r < rows; r += chunk {
 		a.rows = min(chunk, rows-r)
 		last := -1
@@ -135,10 +122,6 @@ func windowGradNative(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, re
 				}
 				at := (r*g.YRow+b.out)*Lanes + lane
 				a.dy, a.arg = unsafe.Add(py, at*4), unsafe.Add(pa, at)
-				a.relu = unsafe.Pointer(&windowGradOnes)
-				if pr != nil {
-					a.relu = unsafe.Add(pr, at*4)
-				}
 				a.bias = unsafe.Pointer(&unwanted)
 				if pb != nil && b.out != last {
 					a.bias = unsafe.Add(pb, (b.out*Lanes+lane)*4)

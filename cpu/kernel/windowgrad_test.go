@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -42,8 +43,8 @@ func windowGradCases() []windowGradCase {
 	return cases
 }
 
-// TestWindowGrad: the bound of a sum, and the bits that GradLanes and AddPositions give of what Pool.MaxGrad makes, with a ReLU and
-// without.
+// TestWindowGrad: the bound of a sum, and the bits that GradLanes and AddPositions give of what Pool.MaxGrad makes, with indices
+// that a ReLU has closed and without.
 func TestWindowGrad(t *testing.T) {
 	t.Parallel()
 	paths(t, func(t *testing.T, k *Kernels) {
@@ -57,18 +58,12 @@ func TestWindowGrad(t *testing.T) {
 				size := g.y(c.rows, g.Outs) * Lanes
 				x := data(r, g.Grid.x(c.rows, g.x)*Lanes+1, integers)[1:]
 				dy, arg := data(r, size+2, integers)[2:], make([]uint8, size+1)[1:]
-				for i := range arg {
-					arg[i] = uint8(r.IntN(windowSums))
-				}
-				var relu []float32
-				if n%2 == 0 {
-					relu = data(r, size+3, true)[3:]
-				}
+				winners(r, arg, n%2 == 0)
 				old, oldBias := data(r, g.w*g.Outs*Lanes, integers), data(r, g.Outs*Lanes, integers)
 				acc, bias := append([]float32(nil), old...), append([]float32(nil), oldBias...)
-				g.Do(acc, bias, x, dy, arg, relu, c.rows)
+				g.Do(acc, bias, x, dy, arg, c.rows)
 				alone := append([]float32(nil), old...)
-				g.Do(alone, nil, x, dy, arg, relu, c.rows)
+				g.Do(alone, nil, x, dy, arg, c.rows)
 				sameBits(t, c.name+" without bias", alone, acc)
 
 				// each calls f with the gradient of every sum of output j in lane l, and where its taps begin in x.
@@ -77,7 +72,7 @@ func TestWindowGrad(t *testing.T) {
 					for row := range c.rows {
 						for col := range g.Cols {
 							yi := (row*g.YRow+col*g.YCol+j)*Lanes + l
-							if relu == nil || relu[yi] > 0 {
+							if arg[yi] != Closed {
 								f((row*g.XRow+col*g.XCol+at[arg[yi]])*Lanes+l, dy[yi])
 							}
 						}
@@ -99,7 +94,7 @@ func TestWindowGrad(t *testing.T) {
 					}
 				}
 				if k.Path() != Portable {
-					wantAcc, wantBias := unpooled(t, k, g, c.rows, append([]float32(nil), old...), append([]float32(nil), oldBias...), x, dy, arg, relu)
+					wantAcc, wantBias := unpooled(t, k, g, c.rows, append([]float32(nil), old...), append([]float32(nil), oldBias...), x, dy, arg)
 					sameBits(t, c.name+" unpooled", acc, wantAcc)
 					sameBits(t, c.name+" unpooled: bias", bias, wantBias)
 				}
@@ -108,8 +103,17 @@ func TestWindowGrad(t *testing.T) {
 	})
 }
 
+// winners fills indices, of which some are closed behind a ReLU.
+func winners(r *rand.Rand, arg []uint8, relu bool) {
+	for i := range arg {
+		if arg[i] = uint8(r.IntN(windowSums)); relu && r.IntN(3) == 0 {
+			arg[i] = Closed
+		}
+	}
+}
+
 // unpooled is the gradient by way of the sums' gradient.
-func unpooled(t *testing.T, k *Kernels, g *WindowGrad, rows int, acc, bias, x, dy []float32, arg []uint8, relu []float32) ([]float32, []float32) {
+func unpooled(t *testing.T, k *Kernels, g *WindowGrad, rows int, acc, bias, x, dy []float32, arg []uint8) ([]float32, []float32) {
 	t.Helper()
 	outs := g.Outs
 	sumCols := 2 * g.Cols
@@ -122,7 +126,7 @@ func unpooled(t *testing.T, k *Kernels, g *WindowGrad, rows int, acc, bias, x, d
 		t.Fatal(err)
 	}
 	dz := make([]float32, 2*rows*sumCols*outs*Lanes)
-	p.MaxGrad(dz, dy, arg, relu, rows, false)
+	p.MaxGrad(dz, dy, arg, nil, rows, false)
 	k.AddPositions(bias, dz, outs, outs, 2*rows*sumCols)
 	d, err := k.NewGradLanes(GradSpec{Grid{sumCols, g.Down, g.Right, sumCols * outs, outs}, g.Taps, outs})
 	if err != nil {
@@ -143,12 +147,10 @@ func TestIdenticalWindowGrad(t *testing.T) {
 			r := seeded(uint64(n))
 			size := g.y(c.rows, g.Outs) * Lanes
 			arg := make([]uint8, size)
-			for i := range arg {
-				arg[i] = uint8(r.IntN(windowSums))
-			}
+			winners(r, arg, n%2 == 0)
 			acc := make([]float32, (g.w+1)*g.Outs*Lanes)
 			bias := acc[g.w*g.Outs*Lanes:]
-			g.Do(acc, bias, data(r, g.Grid.x(c.rows, g.x)*Lanes, false), data(r, size, false), arg, data(r, size, false), c.rows)
+			g.Do(acc, bias, data(r, g.Grid.x(c.rows, g.x)*Lanes, false), data(r, size, false), arg, c.rows)
 			return acc
 		})
 	}
@@ -181,5 +183,5 @@ func TestWindowGradSpec(t *testing.T) {
 			t.Error("a short x was accepted")
 		}
 	}()
-	g.Do(make([]float32, 16), nil, make([]float32, 63), make([]float32, 16), make([]uint8, 16), nil, 1)
+	g.Do(make([]float32, 16), nil, make([]float32, 63), make([]float32, 16), make([]uint8, 16), 1)
 }

@@ -64,7 +64,7 @@ func gemms(g *gen) {
 				name := fmt.Sprintf("%sP%dJ%d", table, t.p, t.j)
 				g.table = append(g.table, fmt.Sprintf("{%d, %d, %d},", t.p, t.j, len(names)))
 				names = append(names, name)
-				g.gemm(name, t, strided, false)
+				g.gemm(name, t, strided, false, 0)
 			}
 			g.table = append(g.table, "}")
 		}
@@ -78,8 +78,9 @@ type unit struct{ p, half int }
 
 // gemm writes a tile: for rows, for tiles of a row (for halves), for runs, for taps. The positions of a tile are neighbours in a row
 // or, of a window, two in each of two rows whose maxima are stored. The tiles of a single row may be of the same positions and follow each
-// other along the outputs: then WTile bytes of weights, and of biases, lie between them.
-func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
+// other along the outputs: then WTile bytes of weights, and of biases, lie between them. Where unrolled is not 0, all runs of a window's sums
+// have so many taps.
+func (g *gen) gemm(name string, t gemmTile, strided, window bool, unrolled int) {
 	x, xcol, xcol3, xcol5 := reg.RSI, reg.R8, reg.R9, reg.R10
 	xp, wp, n, run := reg.RAX, reg.RCX, reg.R11, reg.R12
 	y, tmp := reg.RDX, reg.RBX
@@ -100,8 +101,9 @@ func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 	acc := func(u, j int) reg.VecPhysical { return g.v(u*J + j) }
 	spare := len(g.w.regs) - U*J
 
+	tap := 0
 	xaddr := func(u int) operand.Mem {
-		d := units[u].half * 32
+		d := units[u].half*32 + tap*64
 		switch p := units[u].p; {
 		case p == 0:
 			return mem(xp, d)
@@ -121,7 +123,14 @@ func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 	}
 	waddr := func(j int) operand.Mem {
 		if !strided {
-			return mem(wp, 4*j)
+			switch tap {
+			case 0:
+				return mem(wp, 4*j)
+			case 3:
+				return at(wp, n, 1, 4*j)
+			default:
+				return at(wp, wtap, uint8(tap), 4*j)
+			}
 		}
 		base := []reg.Register{wp, wp2, wp3}[j/8]
 		switch j % 8 {
@@ -171,6 +180,9 @@ func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 		g.LEAQ(at(wout3, wout, 4, 0), wout7)
 	} else {
 		g.MOVQ(arg(gemmWTap), wtap)
+		if unrolled > 3 {
+			g.LEAQ(at(wtap, wtap, 2, 0), n)
+		}
 	}
 
 	// the running pointers are numbers of their own: past the last row they point nowhere
@@ -199,7 +211,9 @@ func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 	g.Label(runL)
 	g.MOVQ(mem(run, 0), xp)
 	g.MOVQ(mem(run, 8), wp)
-	g.MOVQ(mem(run, 16), n)
+	if unrolled == 0 {
+		g.MOVQ(mem(run, 16), n)
+	}
 	g.ADDQ(x, xp)
 	g.ADDQ(arg(gemmCurW), wp)
 	if strided && J > 8 {
@@ -208,38 +222,44 @@ func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 	if strided && J > 16 {
 		g.LEAQ(at(wp2, wout, 8, 0), wp3)
 	}
-	g.Label(tapL)
-	switch {
-	case g.w.bytes == 64 && U == 1: // each weight is used once: broadcast it in the multiplication
-		g.VMOVUPS(xaddr(0), g.v(J))
-		for j := range J {
-			g.VFMADD231PS_BCST(waddr(j), g.v(J), acc(0, j))
-		}
-	case U <= J: // x stays, weights rotate
-		for u := range U {
-			g.VMOVUPS(xaddr(u), g.v(U*J+u))
-		}
-		for j := range J {
-			b := g.v(U*J + U + j%(spare-U))
-			g.VBROADCASTSS(waddr(j), b)
-			for u := range U {
-				g.VFMADD231PS(b, g.v(U*J+u), acc(u, j))
-			}
-		}
-	default: // weights stay, x rotates
-		for j := range J {
-			g.VBROADCASTSS(waddr(j), g.v(U*J+j))
-		}
-		for u := range U {
-			b := g.v(U*J + J + u%(spare-J))
-			g.VMOVUPS(xaddr(u), b)
+	if unrolled == 0 {
+		g.Label(tapL)
+	}
+	for tap = range max(1, unrolled) {
+		switch {
+		case g.w.bytes == 64 && U == 1: // each weight is used once: broadcast it in the multiplication
+			g.VMOVUPS(xaddr(0), g.v(J))
 			for j := range J {
-				g.VFMADD231PS(b, g.v(U*J+j), acc(u, j))
+				g.VFMADD231PS_BCST(waddr(j), g.v(J), acc(0, j))
+			}
+		case U <= J: // x stays, weights rotate
+			for u := range U {
+				g.VMOVUPS(xaddr(u), g.v(U*J+u))
+			}
+			for j := range J {
+				b := g.v(U*J + U + j%(spare-U))
+				g.VBROADCASTSS(waddr(j), b)
+				for u := range U {
+					g.VFMADD231PS(b, g.v(U*J+u), acc(u, j))
+				}
+			}
+		default: // weights stay, x rotates
+			for j := range J {
+				g.VBROADCASTSS(waddr(j), g.v(U*J+j))
+			}
+			for u := range U {
+				b := g.v(U*J + J + u%(spare-J))
+				g.VMOVUPS(xaddr(u), b)
+				for j := range J {
+					g.VFMADD231PS(b, g.v(U*J+j), acc(u, j))
+				}
 			}
 		}
 	}
-	g.ADDQ(operand.I32(64), xp)
-	if strided {
+	switch {
+	case unrolled > 0:
+	case strided:
+		g.ADDQ(operand.I32(64), xp)
 		g.ADDQ(arg(gemmWTap), wp)
 		if J > 8 {
 			g.ADDQ(arg(gemmWTap), wp2)
@@ -247,11 +267,14 @@ func (g *gen) gemm(name string, t gemmTile, strided, window bool) {
 		if J > 16 {
 			g.ADDQ(arg(gemmWTap), wp3)
 		}
-	} else {
+	default:
+		g.ADDQ(operand.I32(64), xp)
 		g.ADDQ(wtap, wp)
 	}
-	g.DECQ(n)
-	g.JNZ(operand.LabelRef(tapL))
+	if unrolled == 0 {
+		g.DECQ(n)
+		g.JNZ(operand.LabelRef(tapL))
+	}
 	g.ADDQ(operand.I32(24), run)
 	g.CMPQ(run, arg(gemmRunsEnd))
 	g.JNE(operand.LabelRef(runL))

@@ -30,10 +30,10 @@ var (
 // gen writes one assembly file.
 type gen struct {
 	*build.Context
-	w      width
-	labels int
-	table  []string               // lines of the file's Go table
-	words  map[string]operand.Mem // the file's constants
+	w               width
+	labels          int
+	table           []string               // lines of the file's Go table
+	words, patterns map[string]operand.Mem // the file's constants
 }
 
 // file is a generated assembly file with its stubs and, where table is not empty, a Go file.
@@ -46,7 +46,7 @@ type file struct {
 func generate() (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for _, f := range []file{{"gemm", gemms}, {"grad", grads}, {"windowgrad", windowGrads}, {"update", gradUpdates}, {"positions", positions}, {"outputs", outputs}, {"elementwise", elementwise}, {"pool", pools}, {"transpose", transposes}, {"peak", peaks}, {"winograd", winograds}, {"lrn", lrns}} {
-		g := &gen{Context: build.NewContext(), words: map[string]operand.Mem{}}
+		g := &gen{Context: build.NewContext(), words: map[string]operand.Mem{}, patterns: map[string]operand.Mem{}}
 		g.ConstraintExpr("amd64")
 		f.write(g)
 		ir, err := g.Result()

@@ -29,6 +29,20 @@ func (g *gen) word(bits uint32) operand.Mem {
 	return m
 }
 
+// pattern is a register of AVX2 of bytes in read-only memory.
+func (g *gen) pattern(name string, b func(i int) byte) operand.Mem {
+	if m, ok := g.patterns[name]; ok {
+		return m
+	}
+	m := g.StaticGlobal(name)
+	g.DataAttributes(attr.RODATA | attr.NOPTR)
+	for i := range avx2.bytes {
+		g.AppendDatum(operand.U8(b(i)))
+	}
+	g.patterns[name] = m
+	return m
+}
+
 // broadcastConstants has the instructions of AVX-512 repeat the first word of a constant: the linker aligns data to 32 bytes, and whole
 // registers would lie on two cache lines, if not on two pages.
 func broadcastConstants(f *ir.File) {
@@ -56,6 +70,7 @@ func isConstant(op operand.Op) bool {
 // predicates of VCMPPS, all quiet.
 const (
 	greater   = 0x1e // ordered
+	notAbove  = 0x1a // or unordered
 	notLess   = 0x15 // or unordered
 	less      = 0x11 // ordered
 	unordered = 0x03

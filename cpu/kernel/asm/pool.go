@@ -66,6 +66,9 @@ var poolFour = []reg.Register{reg.RAX, reg.RCX, reg.R12, reg.R15}
 
 const poolFourIndex = 11
 
+// closed is kernel.Closed.
+const closed = 255
+
 // poolLoop writes the loops over rows, columns and channels around body, and around four for windows of four taps.
 func (g *gen) poolLoop(name, doc string, prepare, body, four func()) {
 	g.fn(name, doc)
@@ -184,6 +187,21 @@ func (g *gen) poolMax(name string) {
 		done := g.label("done")
 		g.TESTQ(poolArgBase, poolArgBase)
 		g.JZ(operand.LabelRef(done))
+		open := g.label("open")
+		g.TESTQ(poolMaskBase, poolMaskBase)
+		g.JZ(operand.LabelRef(open))
+		g.zero(5)
+		for h := range g.parts() {
+			if g.w.bytes == 64 {
+				g.VCMPPS(operand.U8(notAbove), g.v(5), best(h), reg.K1)
+				g.VPORD(g.word(closed), which(h), reg.K1, which(h))
+			} else {
+				g.VCMPPS(operand.U8(notAbove), g.v(5), best(h), g.v(6))
+				g.VPAND(g.word(closed), g.v(6), g.v(6))
+				g.VPOR(g.v(6), which(h), which(h))
+			}
+		}
+		g.Label(open)
 		g.MOVQ(poolYP, poolQuarter)
 		g.SHRQ(operand.U8(2), poolQuarter)
 		if g.w.bytes == 64 {
@@ -197,7 +215,7 @@ func (g *gen) poolMax(name string) {
 		}
 		g.Label(done)
 	}
-	g.poolLoop(name, "computes max pooling and, where there is room for them, the indices of the maxima.", func() {}, func() {
+	g.poolLoop(name, "computes max pooling and, where there is room for them, the indices of the maxima; those not above 0 are closed behind a ReLU.", func() {}, func() {
 		g.MOVQ(arg(poolTaps), poolTap)
 		g.MOVQ(mem(poolTap, 0), poolTapAddress)
 		g.VPBROADCASTD(mem(poolTap, 8), number)

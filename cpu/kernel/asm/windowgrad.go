@@ -9,17 +9,16 @@ import (
 
 // Offsets in kernel.windowGradArgs.
 const (
-	wgradDW, wgradX, wgradBias           = 0, 24, 48 // of the first two, three each
-	wgradDY, wgradArgmax, wgradReLU      = 56, 64, 72
-	wgradRows, wgradCols                 = 80, 88
-	wgradXRow, wgradXCol                 = 96, 104
-	wgradYRow, wgradYCol                 = 112, 120
-	wgradArgRow, wgradArgCol             = 128, 136
-	wgradReLURow, wgradReLUCol           = 144, 152
-	wgradRight, wgradDown, wgradDWRow    = 160, 168, 176
-	wgradTable                           = 184
-	wgradAtX, wgradAtY, wgradAtA         = 192, 200, 208
-	wgradAtReLU, wgradHalf, wgradCurRows = 216, 224, 232
+	wgradDW, wgradX, wgradBias        = 0, 24, 48 // of the first two, three each
+	wgradDY, wgradArgmax              = 56, 64
+	wgradRows, wgradCols              = 72, 80
+	wgradXRow, wgradXCol              = 88, 96
+	wgradYRow, wgradYCol              = 104, 112
+	wgradArgRow, wgradArgCol          = 120, 128
+	wgradRight, wgradDown, wgradDWRow = 136, 144, 152
+	wgradTable                        = 160
+	wgradAtX, wgradAtY, wgradAtA      = 168, 176, 184
+	wgradHalf, wgradCurRows           = 192, 200
 )
 
 const (
@@ -70,10 +69,11 @@ func (g *gen) windowGrad(name string, R, N, J, step int) {
 	if step > 0 {
 		doc += fmt.Sprintf(" and sums %d vectors apart", step)
 	}
+	repeat := g.pattern("repeat", func(i int) byte { return byte(i / 4) }) // each index four times, for its float
 	g.fn(name, doc+".")
 	left := []reg.GPPhysical{reg.RAX, reg.RBX, reg.RCX}[:R] // of x, one for each run: at the first sum, and at the one beside it
 	right := []reg.GPPhysical{reg.RDX, reg.RSI, reg.R8}[:R]
-	dy, index, relu, cols, xcol, ycol, tmp := reg.R9, reg.R10, reg.R11, reg.R12, reg.R13, reg.R14, reg.R15
+	dy, index, argcol, cols, xcol, ycol, tmp := reg.R9, reg.R10, reg.R11, reg.R12, reg.R13, reg.R14, reg.R15
 	each := func(f func(r reg.VecPhysical, m operand.Mem)) {
 		for r := range R {
 			g.MOVQ(arg(wgradDW+8*r), tmp)
@@ -95,7 +95,8 @@ func (g *gen) windowGrad(name string, R, N, J, step int) {
 	each(func(r reg.VecPhysical, m operand.Mem) { g.VMOVUPS(m, r) })
 	g.MOVQ(arg(wgradXCol), xcol)
 	g.MOVQ(arg(wgradYCol), ycol)
-	for _, at := range []int{wgradAtX, wgradAtY, wgradAtA, wgradAtReLU, wgradHalf} {
+	g.MOVQ(arg(wgradArgCol), argcol)
+	for _, at := range []int{wgradAtX, wgradAtY, wgradAtA, wgradHalf} {
 		g.MOVQ(operand.U32(0), arg(at))
 	}
 	g.MOVQ(arg(wgradRows), tmp)
@@ -115,7 +116,7 @@ func (g *gen) windowGrad(name string, R, N, J, step int) {
 	for _, p := range []struct {
 		r        reg.GPPhysical
 		base, at int
-	}{{dy, wgradDY, wgradAtY}, {index, wgradArgmax, wgradAtA}, {relu, wgradReLU, wgradAtReLU}} {
+	}{{dy, wgradDY, wgradAtY}, {index, wgradArgmax, wgradAtA}} {
 		g.MOVQ(arg(p.base), p.r)
 		g.ADDQ(arg(p.at), p.r)
 	}
@@ -123,48 +124,41 @@ func (g *gen) windowGrad(name string, R, N, J, step int) {
 	g.ADDQ(arg(wgradHalf), tmp)
 	table := [2]reg.VecPhysical{}
 	var grads [2][]reg.VecPhysical
-	var x, zero []reg.VecPhysical
+	var x []reg.VecPhysical
 	if g.w.bytes == 64 {
 		last := len(g.w.regs) - 1
-		zero = g.w.regs[last:]
-		g.zero(last)
 		for u := range table {
-			table[u] = g.v(last - 1 - u)
+			table[u] = g.v(last - u)
 			g.VPBROADCASTB(mem(tmp, 32*u), table[u].AsX())
 			for j := range J {
 				grads[u] = append(grads[u], g.v(next+u*J+j))
 			}
 		}
-		x = g.w.regs[next+2*J : last-2]
+		x = g.w.regs[next+2*J : last-1]
 	} else {
 		for u := range table {
 			table[u] = g.v(next + u)
 			g.VMOVUPS(mem(tmp, 32*u), table[u])
 			grads[u] = []reg.VecPhysical{g.v(next + 2 + u)}
 		}
-		zero = g.w.regs[next+4 : next+5]
-		x = g.w.regs[next+4:] // when the gradients are made
+		x = g.w.regs[next+4:]
 	}
 	g.MOVQ(arg(wgradCols), cols)
 	g.Label(colL)
 	for j := range J {
 		a, b := grads[0][j], grads[1][j]
 		if g.w.bytes == 64 {
-			g.VCMPPS(operand.U8(less), mem(relu, 64*j), zero[0], reg.K1)
-			g.VPCMPEQB(mem(index, 16*j), table[0].AsX(), reg.K1, reg.K2)
-			g.VPCMPEQB(mem(index, 16*j), table[1].AsX(), reg.K1, reg.K3)
+			g.VPCMPEQB(mem(index, 16*j), table[0].AsX(), reg.K2)
+			g.VPCMPEQB(mem(index, 16*j), table[1].AsX(), reg.K3)
 			g.VMOVUPS_Z(mem(dy, 64*j), reg.K2, a)
 			g.VMOVUPS_Z(mem(dy, 64*j), reg.K3, b)
-		} else { // the table maps an index to a mask, so that the multipliers' ports have nothing to do but the comparison
-			d := zero[0]
-			g.VXORPS(d, d, d)
-			g.VCMPPS(operand.U8(less), mem(relu, 0), d, d)
-			g.VANDPS(mem(dy, 0), d, d)
-			g.VPMOVZXBD(mem(index, 0), b)
-			g.VPERMILPS(b, table[0], a)
-			g.VPERMILPS(b, table[1], b)
-			g.VANDPS(d, a, a)
-			g.VANDPS(d, b, b)
+		} else { // the table maps an index to a mask: nothing but the products keeps the multipliers' ports busy
+			g.VPBROADCASTQ(mem(index, 0), b)
+			g.VPSHUFB(repeat, b, b)
+			g.VPSHUFB(b, table[0], a)
+			g.VPSHUFB(b, table[1], b)
+			g.VANDPS(mem(dy, 0), a, a)
+			g.VANDPS(mem(dy, 0), b, b)
 		}
 		g.VADDPS(a, bias(j), bias(j))
 		g.VADDPS(b, bias(j), bias(j))
@@ -205,8 +199,7 @@ func (g *gen) windowGrad(name string, R, N, J, step int) {
 		}
 	}
 	g.ADDQ(ycol, dy)
-	g.ADDQ(arg(wgradArgCol), index)
-	g.ADDQ(arg(wgradReLUCol), relu)
+	g.ADDQ(argcol, index)
 	g.DECQ(cols)
 	g.JNZ(operand.LabelRef(colL))
 
@@ -216,7 +209,7 @@ func (g *gen) windowGrad(name string, R, N, J, step int) {
 	g.JNZ(operand.LabelRef(halfL))
 	g.ADDQ(tmp, tmp)
 	g.SUBQ(tmp, arg(wgradAtX))
-	for _, step := range [][2]int{{wgradXRow, wgradAtX}, {wgradYRow, wgradAtY}, {wgradArgRow, wgradAtA}, {wgradReLURow, wgradAtReLU}} {
+	for _, step := range [][2]int{{wgradXRow, wgradAtX}, {wgradYRow, wgradAtY}, {wgradArgRow, wgradAtA}} {
 		g.MOVQ(arg(step[0]), tmp)
 		g.ADDQ(tmp, arg(step[1]))
 	}

@@ -135,19 +135,33 @@ func (g *gen) poolMax(name string) {
 				g.op3("orn", wins+h, wins+h, number+h)
 				g.op3("bit", best+h, x+h, wins+h)
 			}
-			g.op("VUZP1 V%d.H8, V%d.H8, V%d.H8", wins+1, wins, wins)
-			g.op("VUZP1 V%d.H8, V%d.H8, V%d.H8", wins+3, wins+2, wins+2)
-			g.op("VUZP1 V%d.B16, V%d.B16, V%d.B16", wins+2, wins, wins)
+			g.narrow(wins)
 			g.op3("bit", which, index, wins)
 		})
 		g.op("ADD %s, %s, %s", poolYBase, poolYP, poolTemp)
 		g.storeVector(poolTemp, best)
 		done := g.label("done")
 		g.op("CBZ %s, %s", poolArgBase, done)
+		open := g.label("open")
+		g.op("CBZ %s, %s", poolMaskBase, open)
+		g.zero(number)
+		for h := range 4 {
+			g.op3("fcmgt", wins+h, best+h, number)
+		}
+		g.narrow(wins)
+		g.op3("orn", which, which, wins) // 255 where the maximum is not above 0
+		g.at(open)
 		g.op("ADD %s>>2, %s, %s", poolYP, poolArgBase, poolTemp)
 		g.store(poolTemp, 0, which)
 		g.at(done)
 	})
+}
+
+// narrow makes a register of a byte for each lane of four masks.
+func (g *gen) narrow(masks int) {
+	g.op("VUZP1 V%d.H8, V%d.H8, V%d.H8", masks+1, masks, masks)
+	g.op("VUZP1 V%d.H8, V%d.H8, V%d.H8", masks+3, masks+2, masks+2)
+	g.op("VUZP1 V%d.B16, V%d.B16, V%d.B16", masks+2, masks, masks)
 }
 
 // poolMaxGrad sends dy to the taps that won.
