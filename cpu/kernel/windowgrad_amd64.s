@@ -41,39 +41,52 @@ GLOBL repeat<>(SB), RODATA|NOPTR, $32
 // func windowGradAVX2R1N1J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N1J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile1:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y1
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row1:
-half2:
-	MOVQ    168(DI), R15
+row2:
+half3:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y2
 	VMOVUPS 32(R15), Y3
 	MOVQ    80(DI), R12
 
-col3:
+col4:
 	VPBROADCASTQ (R10), Y5
 	VPSHUFB      repeat<>+0(SB), Y5, Y5
 	VPSHUFB      Y5, Y2, Y4
@@ -89,66 +102,88 @@ col3:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col3
+	JNZ          col4
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half2
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row1
+	XORQ         $+64, 208(DI)
+	JNZ          half3
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row2
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y1, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile1
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N2J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N2J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile5:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y2
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row4:
-half5:
-	MOVQ    168(DI), R15
+row6:
+half7:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y3
 	VMOVUPS 32(R15), Y4
 	MOVQ    80(DI), R12
 
-col6:
+col8:
 	VPBROADCASTQ (R10), Y6
 	VPSHUFB      repeat<>+0(SB), Y6, Y6
 	VPSHUFB      Y6, Y3, Y5
@@ -166,66 +201,88 @@ col6:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col6
+	JNZ          col8
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half5
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row4
+	XORQ         $+64, 208(DI)
+	JNZ          half7
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row6
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y2, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile5
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N2J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N2J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile9:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y2
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row7:
-half8:
-	MOVQ    168(DI), R15
+row10:
+half11:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y3
 	VMOVUPS 32(R15), Y4
 	MOVQ    80(DI), R12
 
-col9:
+col12:
 	VPBROADCASTQ (R10), Y6
 	VPSHUFB      repeat<>+0(SB), Y6, Y6
 	VPSHUFB      Y6, Y3, Y5
@@ -245,70 +302,92 @@ col9:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col9
+	JNZ          col12
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half8
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row7
+	XORQ         $+64, 208(DI)
+	JNZ          half11
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row10
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y2, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile9
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N3J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N3J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile13:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y3
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row10:
-half11:
-	MOVQ    168(DI), R15
+row14:
+half15:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y4
 	VMOVUPS 32(R15), Y5
 	MOVQ    80(DI), R12
 
-col12:
+col16:
 	VPBROADCASTQ (R10), Y7
 	VPSHUFB      repeat<>+0(SB), Y7, Y7
 	VPSHUFB      Y7, Y4, Y6
@@ -328,70 +407,92 @@ col12:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col12
+	JNZ          col16
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half11
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row10
+	XORQ         $+64, 208(DI)
+	JNZ          half15
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row14
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y2, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y3, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile13
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N3J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N3J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile17:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y3
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row13:
-half14:
-	MOVQ    168(DI), R15
+row18:
+half19:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y4
 	VMOVUPS 32(R15), Y5
 	MOVQ    80(DI), R12
 
-col15:
+col20:
 	VPBROADCASTQ (R10), Y7
 	VPSHUFB      repeat<>+0(SB), Y7, Y7
 	VPSHUFB      Y7, Y4, Y6
@@ -414,37 +515,59 @@ col15:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col15
+	JNZ          col20
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half14
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row13
+	XORQ         $+64, 208(DI)
+	JNZ          half19
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row18
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y2, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y3, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile17
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N4J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N4J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile21:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -453,35 +576,35 @@ TEXT ·windowGradAVX2R1N4J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y4
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row16:
-half17:
-	MOVQ    168(DI), R15
+row22:
+half23:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y5
 	VMOVUPS 32(R15), Y6
 	MOVQ    80(DI), R12
 
-col18:
+col24:
 	VPBROADCASTQ (R10), Y8
 	VPSHUFB      repeat<>+0(SB), Y8, Y8
 	VPSHUFB      Y8, Y5, Y7
@@ -503,22 +626,23 @@ col18:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col18
+	JNZ          col24
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half17
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row16
+	XORQ         $+64, 208(DI)
+	JNZ          half23
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row22
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -527,15 +651,36 @@ col18:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y3, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y4, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile21
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N4J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N4J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile25:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -544,33 +689,33 @@ TEXT ·windowGradAVX2R1N4J1S1(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y4
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row19:
-half20:
-	MOVQ    168(DI), R15
+row26:
+half27:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y5
 	VMOVUPS 32(R15), Y6
 	MOVQ    80(DI), R12
 
-col21:
+col28:
 	VPBROADCASTQ (R10), Y8
 	VPSHUFB      repeat<>+0(SB), Y8, Y8
 	VPSHUFB      Y8, Y5, Y7
@@ -596,22 +741,23 @@ col21:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col21
+	JNZ          col28
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half20
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row19
+	XORQ         $+64, 208(DI)
+	JNZ          half27
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row26
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -620,15 +766,36 @@ col21:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y3, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y4, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile25
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N4J1S3(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N4J1S3(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile29:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -637,33 +804,33 @@ TEXT ·windowGradAVX2R1N4J1S3(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y4
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row22:
-half23:
-	MOVQ    168(DI), R15
+row30:
+half31:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y5
 	VMOVUPS 32(R15), Y6
 	MOVQ    80(DI), R12
 
-col24:
+col32:
 	VPBROADCASTQ (R10), Y8
 	VPSHUFB      repeat<>+0(SB), Y8, Y8
 	VPSHUFB      Y8, Y5, Y7
@@ -691,22 +858,23 @@ col24:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col24
+	JNZ          col32
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half23
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row22
+	XORQ         $+64, 208(DI)
+	JNZ          half31
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row30
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -715,15 +883,36 @@ col24:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y3, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y4, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile29
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N5J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N5J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile33:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -734,35 +923,35 @@ TEXT ·windowGradAVX2R1N5J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y5
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row25:
-half26:
-	MOVQ    168(DI), R15
+row34:
+half35:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y6
 	VMOVUPS 32(R15), Y7
 	MOVQ    80(DI), R12
 
-col27:
+col36:
 	VPBROADCASTQ (R10), Y9
 	VPSHUFB      repeat<>+0(SB), Y9, Y9
 	VPSHUFB      Y9, Y6, Y8
@@ -786,22 +975,23 @@ col27:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col27
+	JNZ          col36
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half26
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row25
+	XORQ         $+64, 208(DI)
+	JNZ          half35
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row34
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -812,15 +1002,36 @@ col27:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y4, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y5, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile33
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N5J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N5J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile37:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -831,33 +1042,33 @@ TEXT ·windowGradAVX2R1N5J1S1(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y5
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row28:
-half29:
-	MOVQ    168(DI), R15
+row38:
+half39:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y6
 	VMOVUPS 32(R15), Y7
 	MOVQ    80(DI), R12
 
-col30:
+col40:
 	VPBROADCASTQ (R10), Y9
 	VPSHUFB      repeat<>+0(SB), Y9, Y9
 	VPSHUFB      Y9, Y6, Y8
@@ -886,22 +1097,23 @@ col30:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col30
+	JNZ          col40
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half29
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row28
+	XORQ         $+64, 208(DI)
+	JNZ          half39
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row38
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -912,15 +1124,36 @@ col30:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y4, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y5, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile37
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N5J1S3(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N5J1S3(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile41:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -931,33 +1164,33 @@ TEXT ·windowGradAVX2R1N5J1S3(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y5
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row31:
-half32:
-	MOVQ    168(DI), R15
+row42:
+half43:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y6
 	VMOVUPS 32(R15), Y7
 	MOVQ    80(DI), R12
 
-col33:
+col44:
 	VPBROADCASTQ (R10), Y9
 	VPSHUFB      repeat<>+0(SB), Y9, Y9
 	VPSHUFB      Y9, Y6, Y8
@@ -988,22 +1221,23 @@ col33:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col33
+	JNZ          col44
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half32
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row31
+	XORQ         $+64, 208(DI)
+	JNZ          half43
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row42
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -1014,15 +1248,36 @@ col33:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y4, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y5, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile41
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N6J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N6J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile45:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -1035,35 +1290,35 @@ TEXT ·windowGradAVX2R1N6J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row34:
-half35:
-	MOVQ    168(DI), R15
+row46:
+half47:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
 	MOVQ    80(DI), R12
 
-col36:
+col48:
 	VPBROADCASTQ (R10), Y10
 	VPSHUFB      repeat<>+0(SB), Y10, Y10
 	VPSHUFB      Y10, Y7, Y9
@@ -1089,22 +1344,23 @@ col36:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col36
+	JNZ          col48
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half35
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row34
+	XORQ         $+64, 208(DI)
+	JNZ          half47
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row46
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -1117,15 +1373,36 @@ col36:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y6, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile45
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N6J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N6J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile49:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -1138,33 +1415,33 @@ TEXT ·windowGradAVX2R1N6J1S1(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row37:
-half38:
-	MOVQ    168(DI), R15
+row50:
+half51:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
 	MOVQ    80(DI), R12
 
-col39:
+col52:
 	VPBROADCASTQ (R10), Y10
 	VPSHUFB      repeat<>+0(SB), Y10, Y10
 	VPSHUFB      Y10, Y7, Y9
@@ -1196,22 +1473,23 @@ col39:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col39
+	JNZ          col52
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half38
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row37
+	XORQ         $+64, 208(DI)
+	JNZ          half51
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row50
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -1224,15 +1502,36 @@ col39:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y6, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile49
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N6J1S3(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N6J1S3(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile53:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -1245,33 +1544,33 @@ TEXT ·windowGradAVX2R1N6J1S3(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row40:
-half41:
-	MOVQ    168(DI), R15
+row54:
+half55:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
 	MOVQ    80(DI), R12
 
-col42:
+col56:
 	VPBROADCASTQ (R10), Y10
 	VPSHUFB      repeat<>+0(SB), Y10, Y10
 	VPSHUFB      Y10, Y7, Y9
@@ -1305,22 +1604,23 @@ col42:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col42
+	JNZ          col56
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half41
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row40
+	XORQ         $+64, 208(DI)
+	JNZ          half55
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row54
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -1333,15 +1633,36 @@ col42:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y6, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile53
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N7J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N7J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile57:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -1356,35 +1677,35 @@ TEXT ·windowGradAVX2R1N7J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y7
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row43:
-half44:
-	MOVQ    168(DI), R15
+row58:
+half59:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y8
 	VMOVUPS 32(R15), Y9
 	MOVQ    80(DI), R12
 
-col45:
+col60:
 	VPBROADCASTQ (R10), Y11
 	VPSHUFB      repeat<>+0(SB), Y11, Y11
 	VPSHUFB      Y11, Y8, Y10
@@ -1412,22 +1733,23 @@ col45:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col45
+	JNZ          col60
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half44
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row43
+	XORQ         $+64, 208(DI)
+	JNZ          half59
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row58
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -1442,15 +1764,36 @@ col45:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y6, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y7, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile57
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N7J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N7J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile61:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -1465,33 +1808,33 @@ TEXT ·windowGradAVX2R1N7J1S1(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y7
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row46:
-half47:
-	MOVQ    168(DI), R15
+row62:
+half63:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y8
 	VMOVUPS 32(R15), Y9
 	MOVQ    80(DI), R12
 
-col48:
+col64:
 	VPBROADCASTQ (R10), Y11
 	VPSHUFB      repeat<>+0(SB), Y11, Y11
 	VPSHUFB      Y11, Y8, Y10
@@ -1526,22 +1869,23 @@ col48:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col48
+	JNZ          col64
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half47
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row46
+	XORQ         $+64, 208(DI)
+	JNZ          half63
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row62
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -1556,15 +1900,36 @@ col48:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y6, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y7, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile61
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N7J1S3(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N7J1S3(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile65:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -1579,33 +1944,33 @@ TEXT ·windowGradAVX2R1N7J1S3(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y7
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row49:
-half50:
-	MOVQ    168(DI), R15
+row66:
+half67:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y8
 	VMOVUPS 32(R15), Y9
 	MOVQ    80(DI), R12
 
-col51:
+col68:
 	VPBROADCASTQ (R10), Y11
 	VPSHUFB      repeat<>+0(SB), Y11, Y11
 	VPSHUFB      Y11, Y8, Y10
@@ -1642,22 +2007,23 @@ col51:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col51
+	JNZ          col68
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half50
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row49
+	XORQ         $+64, 208(DI)
+	JNZ          half67
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row66
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -1672,15 +2038,36 @@ col51:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y6, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y7, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile65
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N8J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N8J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile69:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -1697,35 +2084,35 @@ TEXT ·windowGradAVX2R1N8J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row52:
-half53:
-	MOVQ    168(DI), R15
+row70:
+half71:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
 	MOVQ    80(DI), R12
 
-col54:
+col72:
 	VPBROADCASTQ (R10), Y12
 	VPSHUFB      repeat<>+0(SB), Y12, Y12
 	VPSHUFB      Y12, Y9, Y11
@@ -1755,22 +2142,23 @@ col54:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col54
+	JNZ          col72
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half53
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row52
+	XORQ         $+64, 208(DI)
+	JNZ          half71
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row70
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -1787,15 +2175,36 @@ col54:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y7, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y8, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile69
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N8J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N8J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile73:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -1812,33 +2221,33 @@ TEXT ·windowGradAVX2R1N8J1S1(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row55:
-half56:
-	MOVQ    168(DI), R15
+row74:
+half75:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
 	MOVQ    80(DI), R12
 
-col57:
+col76:
 	VPBROADCASTQ (R10), Y12
 	VPSHUFB      repeat<>+0(SB), Y12, Y12
 	VPSHUFB      Y12, Y9, Y11
@@ -1876,22 +2285,23 @@ col57:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col57
+	JNZ          col76
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half56
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row55
+	XORQ         $+64, 208(DI)
+	JNZ          half75
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row74
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -1908,15 +2318,36 @@ col57:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y7, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y8, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile73
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N8J1S3(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N8J1S3(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile77:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -1933,33 +2364,33 @@ TEXT ·windowGradAVX2R1N8J1S3(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row58:
-half59:
-	MOVQ    168(DI), R15
+row78:
+half79:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
 	MOVQ    80(DI), R12
 
-col60:
+col80:
 	VPBROADCASTQ (R10), Y12
 	VPSHUFB      repeat<>+0(SB), Y12, Y12
 	VPSHUFB      Y12, Y9, Y11
@@ -1999,22 +2430,23 @@ col60:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col60
+	JNZ          col80
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half59
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row58
+	XORQ         $+64, 208(DI)
+	JNZ          half79
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row78
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -2031,15 +2463,36 @@ col60:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y7, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y8, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile77
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N9J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N9J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile81:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -2058,35 +2511,35 @@ TEXT ·windowGradAVX2R1N9J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y9
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row61:
-half62:
-	MOVQ    168(DI), R15
+row82:
+half83:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y10
 	VMOVUPS 32(R15), Y11
 	MOVQ    80(DI), R12
 
-col63:
+col84:
 	VPBROADCASTQ (R10), Y13
 	VPSHUFB      repeat<>+0(SB), Y13, Y13
 	VPSHUFB      Y13, Y10, Y12
@@ -2118,22 +2571,23 @@ col63:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col63
+	JNZ          col84
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half62
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row61
+	XORQ         $+64, 208(DI)
+	JNZ          half83
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row82
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -2152,15 +2606,36 @@ col63:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y8, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y9, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile81
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N9J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N9J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile85:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -2179,33 +2654,33 @@ TEXT ·windowGradAVX2R1N9J1S1(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y9
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row64:
-half65:
-	MOVQ    168(DI), R15
+row86:
+half87:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y10
 	VMOVUPS 32(R15), Y11
 	MOVQ    80(DI), R12
 
-col66:
+col88:
 	VPBROADCASTQ (R10), Y13
 	VPSHUFB      repeat<>+0(SB), Y13, Y13
 	VPSHUFB      Y13, Y10, Y12
@@ -2246,22 +2721,23 @@ col66:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col66
+	JNZ          col88
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half65
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row64
+	XORQ         $+64, 208(DI)
+	JNZ          half87
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row86
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -2280,15 +2756,36 @@ col66:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y8, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y9, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile85
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N9J1S3(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N9J1S3(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile89:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -2307,33 +2804,33 @@ TEXT ·windowGradAVX2R1N9J1S3(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y9
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row67:
-half68:
-	MOVQ    168(DI), R15
+row90:
+half91:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y10
 	VMOVUPS 32(R15), Y11
 	MOVQ    80(DI), R12
 
-col69:
+col92:
 	VPBROADCASTQ (R10), Y13
 	VPSHUFB      repeat<>+0(SB), Y13, Y13
 	VPSHUFB      Y13, Y10, Y12
@@ -2376,22 +2873,23 @@ col69:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col69
+	JNZ          col92
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half68
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row67
+	XORQ         $+64, 208(DI)
+	JNZ          half91
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row90
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -2410,15 +2908,36 @@ col69:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y8, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y9, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile89
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N10J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N10J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile93:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -2439,35 +2958,35 @@ TEXT ·windowGradAVX2R1N10J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row70:
-half71:
-	MOVQ    168(DI), R15
+row94:
+half95:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
 	ADDQ    AX, DX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
 	MOVQ    80(DI), R12
 
-col72:
+col96:
 	VPBROADCASTQ (R10), Y14
 	VPSHUFB      repeat<>+0(SB), Y14, Y14
 	VPSHUFB      Y14, Y11, Y13
@@ -2501,22 +3020,23 @@ col72:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col72
+	JNZ          col96
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half71
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row70
+	XORQ         $+64, 208(DI)
+	JNZ          half95
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row94
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -2537,15 +3057,36 @@ col72:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y9, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y10, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile93
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N10J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N10J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile97:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -2566,33 +3107,33 @@ TEXT ·windowGradAVX2R1N10J1S1(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row73:
-half74:
-	MOVQ    168(DI), R15
+row98:
+half99:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
 	MOVQ    80(DI), R12
 
-col75:
+col100:
 	VPBROADCASTQ (R10), Y14
 	VPSHUFB      repeat<>+0(SB), Y14, Y14
 	VPSHUFB      Y14, Y11, Y13
@@ -2636,22 +3177,23 @@ col75:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col75
+	JNZ          col100
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half74
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row73
+	XORQ         $+64, 208(DI)
+	JNZ          half99
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row98
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -2672,15 +3214,36 @@ col75:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y9, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y10, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile97
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R1N10J1S3(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R1N10J1S3(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile101:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -2701,33 +3264,33 @@ TEXT ·windowGradAVX2R1N10J1S3(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row76:
-half77:
-	MOVQ    168(DI), R15
+row102:
+half103:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
 	MOVQ    80(DI), R12
 
-col78:
+col104:
 	VPBROADCASTQ (R10), Y14
 	VPSHUFB      repeat<>+0(SB), Y14, Y14
 	VPSHUFB      Y14, Y11, Y13
@@ -2773,22 +3336,23 @@ col78:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col78
+	JNZ          col104
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half77
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row76
+	XORQ         $+64, 208(DI)
+	JNZ          half103
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row102
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -2809,33 +3373,55 @@ col78:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y9, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y10, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile101
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R2N1J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R2N1J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile105:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y2
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row79:
-half80:
-	MOVQ    168(DI), R15
+row106:
+half107:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
@@ -2845,16 +3431,16 @@ half80:
 	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y3
 	VMOVUPS 32(R15), Y4
 	MOVQ    80(DI), R12
 
-col81:
+col108:
 	VPBROADCASTQ (R10), Y6
 	VPSHUFB      repeat<>+0(SB), Y6, Y6
 	VPSHUFB      Y6, Y3, Y5
@@ -2874,57 +3460,81 @@ col81:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col81
+	JNZ          col108
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half80
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row79
+	XORQ         $+64, 208(DI)
+	JNZ          half107
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row106
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y1, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y2, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile105
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R2N2J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R2N2J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile109:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y2
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y4
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row82:
-half83:
-	MOVQ    168(DI), R15
+row110:
+half111:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
@@ -2934,16 +3544,16 @@ half83:
 	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y5
 	VMOVUPS 32(R15), Y6
 	MOVQ    80(DI), R12
 
-col84:
+col112:
 	VPBROADCASTQ (R10), Y8
 	VPSHUFB      repeat<>+0(SB), Y8, Y8
 	VPSHUFB      Y8, Y5, Y7
@@ -2967,76 +3577,100 @@ col84:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col84
+	JNZ          col112
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half83
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row82
+	XORQ         $+64, 208(DI)
+	JNZ          half111
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row110
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y2, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y3, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y4, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile109
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R2N2J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R2N2J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile113:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y2
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y4
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row85:
-half86:
-	MOVQ    168(DI), R15
+row114:
+half115:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y5
 	VMOVUPS 32(R15), Y6
 	MOVQ    80(DI), R12
 
-col87:
+col116:
 	VPBROADCASTQ (R10), Y8
 	VPSHUFB      repeat<>+0(SB), Y8, Y8
 	VPSHUFB      Y8, Y5, Y7
@@ -3064,65 +3698,89 @@ col87:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col87
+	JNZ          col116
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half86
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row85
+	XORQ         $+64, 208(DI)
+	JNZ          half115
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row114
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y2, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y3, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y4, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile113
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R2N3J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R2N3J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile117:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y3
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row88:
-half89:
-	MOVQ    168(DI), R15
+row118:
+half119:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
@@ -3132,16 +3790,16 @@ half89:
 	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
 	MOVQ    80(DI), R12
 
-col90:
+col120:
 	VPBROADCASTQ (R10), Y10
 	VPSHUFB      repeat<>+0(SB), Y10, Y10
 	VPSHUFB      Y10, Y7, Y9
@@ -3169,84 +3827,108 @@ col90:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col90
+	JNZ          col120
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half89
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row88
+	XORQ         $+64, 208(DI)
+	JNZ          half119
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row118
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y2, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y3, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y4, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y6, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile117
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R2N3J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R2N3J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile121:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y3
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row91:
-half92:
-	MOVQ    168(DI), R15
+row122:
+half123:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
 	MOVQ    80(DI), R12
 
-col93:
+col124:
 	VPBROADCASTQ (R10), Y10
 	VPSHUFB      repeat<>+0(SB), Y10, Y10
 	VPSHUFB      Y10, Y7, Y9
@@ -3280,43 +3962,66 @@ col93:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col93
+	JNZ          col124
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half92
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row91
+	XORQ         $+64, 208(DI)
+	JNZ          half123
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row122
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y2, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y3, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y4, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y6, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile121
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R2N4J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R2N4J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile125:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -3325,6 +4030,7 @@ TEXT ·windowGradAVX2R2N4J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
@@ -3333,20 +4039,20 @@ TEXT ·windowGradAVX2R2N4J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row94:
-half95:
-	MOVQ    168(DI), R15
+row126:
+half127:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
@@ -3356,16 +4062,16 @@ half95:
 	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
 	MOVQ    80(DI), R12
 
-col96:
+col128:
 	VPBROADCASTQ (R10), Y12
 	VPSHUFB      repeat<>+0(SB), Y12, Y12
 	VPSHUFB      Y12, Y9, Y11
@@ -3397,22 +4103,23 @@ col96:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col96
+	JNZ          col128
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half95
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row94
+	XORQ         $+64, 208(DI)
+	JNZ          half127
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row126
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -3421,6 +4128,7 @@ col96:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y3, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y4, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
@@ -3429,15 +4137,36 @@ col96:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y7, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y8, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile125
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R2N4J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R2N4J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile129:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -3446,6 +4175,7 @@ TEXT ·windowGradAVX2R2N4J1S1(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
@@ -3454,35 +4184,35 @@ TEXT ·windowGradAVX2R2N4J1S1(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row97:
-half98:
-	MOVQ    168(DI), R15
+row130:
+half131:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
 	MOVQ    80(DI), R12
 
-col99:
+col132:
 	VPBROADCASTQ (R10), Y12
 	VPSHUFB      repeat<>+0(SB), Y12, Y12
 	VPSHUFB      Y12, Y9, Y11
@@ -3522,22 +4252,23 @@ col99:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col99
+	JNZ          col132
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half98
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row97
+	XORQ         $+64, 208(DI)
+	JNZ          half131
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row130
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -3546,6 +4277,7 @@ col99:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y3, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y4, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
@@ -3554,15 +4286,36 @@ col99:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y7, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y8, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile129
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R2N4J1S3(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R2N4J1S3(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile133:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -3571,6 +4324,7 @@ TEXT ·windowGradAVX2R2N4J1S3(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
@@ -3579,35 +4333,35 @@ TEXT ·windowGradAVX2R2N4J1S3(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y8
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row100:
-half101:
-	MOVQ    168(DI), R15
+row134:
+half135:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y9
 	VMOVUPS 32(R15), Y10
 	MOVQ    80(DI), R12
 
-col102:
+col136:
 	VPBROADCASTQ (R10), Y12
 	VPSHUFB      repeat<>+0(SB), Y12, Y12
 	VPSHUFB      Y12, Y9, Y11
@@ -3651,22 +4405,23 @@ col102:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col102
+	JNZ          col136
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half101
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row100
+	XORQ         $+64, 208(DI)
+	JNZ          half135
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row134
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -3675,6 +4430,7 @@ col102:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y3, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y4, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
@@ -3683,15 +4439,36 @@ col102:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y7, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y8, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile133
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R2N5J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R2N5J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile137:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -3702,6 +4479,7 @@ TEXT ·windowGradAVX2R2N5J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y5
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
@@ -3712,20 +4490,20 @@ TEXT ·windowGradAVX2R2N5J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row103:
-half104:
-	MOVQ    168(DI), R15
+row138:
+half139:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
@@ -3735,16 +4513,16 @@ half104:
 	MOVQ    136(DI), SI
 	ADDQ    BX, SI
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
 	MOVQ    80(DI), R12
 
-col105:
+col140:
 	VPBROADCASTQ (R10), Y14
 	VPSHUFB      repeat<>+0(SB), Y14, Y14
 	VPSHUFB      Y14, Y11, Y13
@@ -3780,22 +4558,23 @@ col105:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col105
+	JNZ          col140
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half104
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row103
+	XORQ         $+64, 208(DI)
+	JNZ          half139
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row138
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -3806,6 +4585,7 @@ col105:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y4, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y5, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y6, (R15)
@@ -3816,15 +4596,36 @@ col105:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y9, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y10, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile137
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R2N5J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R2N5J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile141:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -3835,6 +4636,7 @@ TEXT ·windowGradAVX2R2N5J1S1(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y5
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
@@ -3845,35 +4647,35 @@ TEXT ·windowGradAVX2R2N5J1S1(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row106:
-half107:
-	MOVQ    168(DI), R15
+row142:
+half143:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
 	MOVQ    80(DI), R12
 
-col108:
+col144:
 	VPBROADCASTQ (R10), Y14
 	VPSHUFB      repeat<>+0(SB), Y14, Y14
 	VPSHUFB      Y14, Y11, Y13
@@ -3919,22 +4721,23 @@ col108:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col108
+	JNZ          col144
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half107
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row106
+	XORQ         $+64, 208(DI)
+	JNZ          half143
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row142
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -3945,6 +4748,7 @@ col108:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y4, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y5, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y6, (R15)
@@ -3955,15 +4759,36 @@ col108:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y9, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y10, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile141
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R2N5J1S3(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R2N5J1S3(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile145:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
@@ -3974,6 +4799,7 @@ TEXT ·windowGradAVX2R2N5J1S3(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y5
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y6
@@ -3984,35 +4810,35 @@ TEXT ·windowGradAVX2R2N5J1S3(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y9
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y10
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row109:
-half110:
-	MOVQ    168(DI), R15
+row146:
+half147:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
 	ADDQ    R15, BX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y11
 	VMOVUPS 32(R15), Y12
 	MOVQ    80(DI), R12
 
-col111:
+col148:
 	VPBROADCASTQ (R10), Y14
 	VPSHUFB      repeat<>+0(SB), Y14, Y14
 	VPSHUFB      Y14, Y11, Y13
@@ -4062,22 +4888,23 @@ col111:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col111
+	JNZ          col148
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half110
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row109
+	XORQ         $+64, 208(DI)
+	JNZ          half147
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row146
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
@@ -4088,6 +4915,7 @@ col111:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y4, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y5, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y6, (R15)
@@ -4098,35 +4926,58 @@ col111:
 	ADDQ         152(DI), R15
 	VMOVUPS      Y9, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y10, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile145
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R3N1J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R3N1J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile149:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    16(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y3
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row112:
-half113:
-	MOVQ    168(DI), R15
+row150:
+half151:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
@@ -4140,16 +4991,16 @@ half113:
 	MOVQ    136(DI), R8
 	ADDQ    CX, R8
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y4
 	VMOVUPS 32(R15), Y5
 	MOVQ    80(DI), R12
 
-col114:
+col152:
 	VPBROADCASTQ (R10), Y7
 	VPSHUFB      repeat<>+0(SB), Y7, Y7
 	VPSHUFB      Y7, Y4, Y6
@@ -4173,63 +5024,89 @@ col114:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col114
+	JNZ          col152
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half113
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row112
+	XORQ         $+64, 208(DI)
+	JNZ          half151
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row150
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y1, (R15)
 	MOVQ         16(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y2, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y3, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile149
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R3N2J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R3N2J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile153:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y2
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    16(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row115:
-half116:
-	MOVQ    168(DI), R15
+row154:
+half155:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
@@ -4243,16 +5120,16 @@ half116:
 	MOVQ    136(DI), R8
 	ADDQ    CX, R8
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
 	MOVQ    80(DI), R12
 
-col117:
+col156:
 	VPBROADCASTQ (R10), Y10
 	VPSHUFB      repeat<>+0(SB), Y10, Y10
 	VPSHUFB      Y10, Y7, Y9
@@ -4282,69 +5159,95 @@ col117:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col117
+	JNZ          col156
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half116
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row115
+	XORQ         $+64, 208(DI)
+	JNZ          half155
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row154
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y2, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y3, (R15)
 	MOVQ         16(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y4, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y6, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile153
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R3N2J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R3N2J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile157:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y2
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y3
 	MOVQ    16(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y6
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row118:
-half119:
-	MOVQ    168(DI), R15
+row158:
+half159:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
@@ -4352,16 +5255,16 @@ half119:
 	MOVQ    40(DI), CX
 	ADDQ    R15, CX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y7
 	VMOVUPS 32(R15), Y8
 	MOVQ    80(DI), R12
 
-col120:
+col160:
 	VPBROADCASTQ (R10), Y10
 	VPSHUFB      repeat<>+0(SB), Y10, Y10
 	VPSHUFB      Y10, Y7, Y9
@@ -4397,75 +5300,101 @@ col120:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col120
+	JNZ          col160
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half119
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row118
+	XORQ         $+64, 208(DI)
+	JNZ          half159
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row158
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y2, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y3, (R15)
 	MOVQ         16(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y4, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y6, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile157
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R3N3J1S0(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R3N3J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile161:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y3
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    16(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y6
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y9
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row121:
-half122:
-	MOVQ    168(DI), R15
+row162:
+half163:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    136(DI), DX
@@ -4479,16 +5408,16 @@ half122:
 	MOVQ    136(DI), R8
 	ADDQ    CX, R8
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y10
 	VMOVUPS 32(R15), Y11
 	MOVQ    80(DI), R12
 
-col123:
+col164:
 	VPBROADCASTQ (R10), Y13
 	VPSHUFB      repeat<>+0(SB), Y13, Y13
 	VPSHUFB      Y13, Y10, Y12
@@ -4524,81 +5453,107 @@ col123:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col123
+	JNZ          col164
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half122
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row121
+	XORQ         $+64, 208(DI)
+	JNZ          half163
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row162
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y2, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y3, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y4, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
 	MOVQ         16(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y6, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y7, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y8, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y9, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile161
 	VZEROUPPER
 	RET
 
 // func windowGradAVX2R3N3J1S1(a *byte)
 // Requires: AVX, AVX2, FMA3
 TEXT ·windowGradAVX2R3N3J1S1(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile165:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y2
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y3
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y5
 	MOVQ    16(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Y6
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y7
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Y8
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Y9
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row124:
-half125:
-	MOVQ    168(DI), R15
+row166:
+half167:
+	MOVQ    184(DI), R15
 	MOVQ    24(DI), AX
 	ADDQ    R15, AX
 	MOVQ    32(DI), BX
@@ -4606,16 +5561,16 @@ half125:
 	MOVQ    40(DI), CX
 	ADDQ    R15, CX
 	MOVQ    56(DI), R9
-	ADDQ    176(DI), R9
+	ADDQ    192(DI), R9
 	MOVQ    64(DI), R10
-	ADDQ    184(DI), R10
+	ADDQ    200(DI), R10
 	MOVQ    160(DI), R15
-	ADDQ    192(DI), R15
+	ADDQ    208(DI), R15
 	VMOVUPS (R15), Y10
 	VMOVUPS 32(R15), Y11
 	MOVQ    80(DI), R12
 
-col126:
+col168:
 	VPBROADCASTQ (R10), Y13
 	VPSHUFB      repeat<>+0(SB), Y13, Y13
 	VPSHUFB      Y13, Y10, Y12
@@ -4660,80 +5615,104 @@ col126:
 	ADDQ         R14, R9
 	ADDQ         R11, R10
 	DECQ         R12
-	JNZ          col126
+	JNZ          col168
 	MOVQ         144(DI), R15
-	ADDQ         R15, 168(DI)
-	XORQ         $+64, 192(DI)
-	JNZ          half125
-	ADDQ         R15, R15
-	SUBQ         R15, 168(DI)
-	MOVQ         88(DI), R15
-	ADDQ         R15, 168(DI)
-	MOVQ         104(DI), R15
-	ADDQ         R15, 176(DI)
-	MOVQ         120(DI), R15
 	ADDQ         R15, 184(DI)
-	DECQ         200(DI)
-	JNZ          row124
+	XORQ         $+64, 208(DI)
+	JNZ          half167
+	ADDQ         R15, R15
+	SUBQ         R15, 184(DI)
+	MOVQ         88(DI), R15
+	ADDQ         R15, 184(DI)
+	MOVQ         104(DI), R15
+	ADDQ         R15, 192(DI)
+	MOVQ         120(DI), R15
+	ADDQ         R15, 200(DI)
+	DECQ         216(DI)
+	JNZ          row166
 	MOVQ         (DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y0, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y1, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y2, (R15)
 	MOVQ         8(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y3, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y4, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y5, (R15)
 	MOVQ         16(DI), R15
+	ADDQ         232(DI), R15
 	VMOVUPS      Y6, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y7, (R15)
 	ADDQ         152(DI), R15
 	VMOVUPS      Y8, (R15)
 	MOVQ         48(DI), R15
+	ADDQ         248(DI), R15
 	VMOVUPS      Y9, (R15)
+	ADDQ         $+32, 232(DI)
+	ADDQ         $+8, 240(DI)
+	XORQ         $+32, 224(DI)
+	MOVQ         176(DI), R15
+	ADDQ         R15, 248(DI)
+	DECQ         256(DI)
+	JNZ          tile165
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N1J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N1J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile169:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z1
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row127:
-half128:
-	MOVQ         168(DI), R15
+row170:
+half171:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col129:
+col172:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z2
@@ -4747,66 +5726,87 @@ col129:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col129
+	JNZ         col172
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half128
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row127
+	XORQ        $+64, 208(DI)
+	JNZ         half171
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row170
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z1, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile169
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N1J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N1J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile173:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row130:
-half131:
-	MOVQ         168(DI), R15
+row174:
+half175:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col132:
+col176:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z4
@@ -4830,68 +5830,89 @@ col132:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col132
+	JNZ         col176
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half131
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row130
+	XORQ        $+64, 208(DI)
+	JNZ         half175
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row174
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile173
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N2J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N2J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile177:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z2
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row133:
-half134:
-	MOVQ         168(DI), R15
+row178:
+half179:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col135:
+col180:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z3
@@ -4907,71 +5928,92 @@ col135:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col135
+	JNZ         col180
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half134
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row133
+	XORQ        $+64, 208(DI)
+	JNZ         half179
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row178
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z2, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile177
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N2J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N2J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile181:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row136:
-half137:
-	MOVQ         168(DI), R15
+row182:
+half183:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col138:
+col184:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z6
@@ -5001,73 +6043,94 @@ col138:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col138
+	JNZ         col184
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half137
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row136
+	XORQ        $+64, 208(DI)
+	JNZ         half183
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row182
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile181
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N3J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N3J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile185:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z3
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row139:
-half140:
-	MOVQ         168(DI), R15
+row186:
+half187:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col141:
+col188:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z4
@@ -5085,37 +6148,58 @@ col141:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col141
+	JNZ         col188
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half140
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row139
+	XORQ        $+64, 208(DI)
+	JNZ         half187
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row186
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z3, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile185
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N3J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N3J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile189:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -5125,36 +6209,36 @@ TEXT ·windowGradAVX512R1N3J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row142:
-half143:
-	MOVQ         168(DI), R15
+row190:
+half191:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col144:
+col192:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z8
@@ -5190,22 +6274,23 @@ col144:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col144
+	JNZ         col192
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half143
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row142
+	XORQ        $+64, 208(DI)
+	JNZ         half191
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row190
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -5215,16 +6300,36 @@ col144:
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile189
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N4J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N4J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile193:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
@@ -5233,35 +6338,35 @@ TEXT ·windowGradAVX512R1N4J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z4
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row145:
-half146:
-	MOVQ         168(DI), R15
+row194:
+half195:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col147:
+col196:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z5
@@ -5281,22 +6386,23 @@ col147:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col147
+	JNZ         col196
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half146
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row145
+	XORQ        $+64, 208(DI)
+	JNZ         half195
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row194
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
@@ -5305,15 +6411,35 @@ col147:
 	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z4, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile193
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N4J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N4J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile197:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -5326,36 +6452,36 @@ TEXT ·windowGradAVX512R1N4J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row148:
-half149:
-	MOVQ         168(DI), R15
+row198:
+half199:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col150:
+col200:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z10
@@ -5397,22 +6523,23 @@ col150:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col150
+	JNZ         col200
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half149
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row148
+	XORQ        $+64, 208(DI)
+	JNZ         half199
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row198
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -5425,16 +6552,36 @@ col150:
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile197
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N5J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N5J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile201:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
@@ -5445,35 +6592,35 @@ TEXT ·windowGradAVX512R1N5J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z5
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row151:
-half152:
-	MOVQ         168(DI), R15
+row202:
+half203:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col153:
+col204:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z6
@@ -5495,22 +6642,23 @@ col153:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col153
+	JNZ         col204
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half152
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row151
+	XORQ        $+64, 208(DI)
+	JNZ         half203
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row202
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
@@ -5521,15 +6669,35 @@ col153:
 	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z5, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile201
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N5J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N5J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile205:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -5545,36 +6713,36 @@ TEXT ·windowGradAVX512R1N5J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row154:
-half155:
-	MOVQ         168(DI), R15
+row206:
+half207:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col156:
+col208:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z12
@@ -5622,22 +6790,23 @@ col156:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col156
+	JNZ         col208
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half155
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row154
+	XORQ        $+64, 208(DI)
+	JNZ         half207
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row206
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -5653,16 +6822,36 @@ col156:
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile205
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N6J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N6J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile209:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
@@ -5675,35 +6864,35 @@ TEXT ·windowGradAVX512R1N6J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z6
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row157:
-half158:
-	MOVQ         168(DI), R15
+row210:
+half211:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col159:
+col212:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z7
@@ -5727,22 +6916,23 @@ col159:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col159
+	JNZ         col212
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half158
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row157
+	XORQ        $+64, 208(DI)
+	JNZ         half211
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row210
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
@@ -5755,15 +6945,35 @@ col159:
 	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z6, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile209
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N6J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N6J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile213:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -5782,36 +6992,36 @@ TEXT ·windowGradAVX512R1N6J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row160:
-half161:
-	MOVQ         168(DI), R15
+row214:
+half215:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col162:
+col216:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z14
@@ -5865,22 +7075,23 @@ col162:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col162
+	JNZ         col216
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half161
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row160
+	XORQ        $+64, 208(DI)
+	JNZ         half215
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row214
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -5899,16 +7110,36 @@ col162:
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile213
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N7J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N7J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile217:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
@@ -5923,35 +7154,35 @@ TEXT ·windowGradAVX512R1N7J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z7
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row163:
-half164:
-	MOVQ         168(DI), R15
+row218:
+half219:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col165:
+col220:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z8
@@ -5977,22 +7208,23 @@ col165:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col165
+	JNZ         col220
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half164
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row163
+	XORQ        $+64, 208(DI)
+	JNZ         half219
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row218
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
@@ -6007,15 +7239,35 @@ col165:
 	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z7, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile217
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N7J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N7J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile221:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -6037,36 +7289,36 @@ TEXT ·windowGradAVX512R1N7J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z14
 	VMOVUPS 64(R15), Z15
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row166:
-half167:
-	MOVQ         168(DI), R15
+row222:
+half223:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col168:
+col224:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z16
@@ -6126,22 +7378,23 @@ col168:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col168
+	JNZ         col224
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half167
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row166
+	XORQ        $+64, 208(DI)
+	JNZ         half223
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row222
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -6163,16 +7416,36 @@ col168:
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z14, (R15)
 	VMOVUPS     Z15, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile221
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N8J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N8J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile225:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
@@ -6189,35 +7462,35 @@ TEXT ·windowGradAVX512R1N8J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z7
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z8
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row169:
-half170:
-	MOVQ         168(DI), R15
+row226:
+half227:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col171:
+col228:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z9
@@ -6245,22 +7518,23 @@ col171:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col171
+	JNZ         col228
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half170
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row169
+	XORQ        $+64, 208(DI)
+	JNZ         half227
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row226
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
@@ -6277,15 +7551,35 @@ col171:
 	ADDQ        152(DI), R15
 	VMOVUPS     Z7, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z8, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile225
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N8J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N8J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile229:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -6310,36 +7604,36 @@ TEXT ·windowGradAVX512R1N8J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z14
 	VMOVUPS 64(R15), Z15
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z16
 	VMOVUPS 64(R15), Z17
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row172:
-half173:
-	MOVQ         168(DI), R15
+row230:
+half231:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col174:
+col232:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z18
@@ -6405,22 +7699,23 @@ col174:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col174
+	JNZ         col232
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half173
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row172
+	XORQ        $+64, 208(DI)
+	JNZ         half231
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row230
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -6445,16 +7740,36 @@ col174:
 	VMOVUPS     Z14, (R15)
 	VMOVUPS     Z15, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z16, (R15)
 	VMOVUPS     Z17, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile229
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N9J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N9J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile233:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
@@ -6473,35 +7788,35 @@ TEXT ·windowGradAVX512R1N9J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z9
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row175:
-half176:
-	MOVQ         168(DI), R15
+row234:
+half235:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col177:
+col236:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z10
@@ -6531,22 +7846,23 @@ col177:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col177
+	JNZ         col236
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half176
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row175
+	XORQ        $+64, 208(DI)
+	JNZ         half235
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row234
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
@@ -6565,15 +7881,35 @@ col177:
 	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z9, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile233
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N9J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N9J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile237:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -6601,36 +7937,36 @@ TEXT ·windowGradAVX512R1N9J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z16
 	VMOVUPS 64(R15), Z17
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z18
 	VMOVUPS 64(R15), Z19
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row178:
-half179:
-	MOVQ         168(DI), R15
+row238:
+half239:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col180:
+col240:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z20
@@ -6702,22 +8038,23 @@ col180:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col180
+	JNZ         col240
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half179
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row178
+	XORQ        $+64, 208(DI)
+	JNZ         half239
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row238
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -6745,16 +8082,36 @@ col180:
 	VMOVUPS     Z16, (R15)
 	VMOVUPS     Z17, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z18, (R15)
 	VMOVUPS     Z19, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile237
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N10J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N10J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile241:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
@@ -6775,35 +8132,35 @@ TEXT ·windowGradAVX512R1N10J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z9
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z10
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row181:
-half182:
-	MOVQ         168(DI), R15
+row242:
+half243:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col183:
+col244:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z11
@@ -6835,22 +8192,23 @@ col183:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col183
+	JNZ         col244
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half182
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row181
+	XORQ        $+64, 208(DI)
+	JNZ         half243
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row242
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
@@ -6871,15 +8229,35 @@ col183:
 	ADDQ        152(DI), R15
 	VMOVUPS     Z9, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z10, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile241
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R1N10J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R1N10J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile245:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -6910,36 +8288,36 @@ TEXT ·windowGradAVX512R1N10J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z18
 	VMOVUPS 64(R15), Z19
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z20
 	VMOVUPS 64(R15), Z21
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row184:
-half185:
-	MOVQ         168(DI), R15
+row246:
+half247:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
 	ADDQ         AX, DX
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col186:
+col248:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z22
@@ -7017,22 +8395,23 @@ col186:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col186
+	JNZ         col248
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half185
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row184
+	XORQ        $+64, 208(DI)
+	JNZ         half247
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row246
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -7063,34 +8442,55 @@ col186:
 	VMOVUPS     Z18, (R15)
 	VMOVUPS     Z19, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z20, (R15)
 	VMOVUPS     Z21, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile245
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R2N1J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R2N1J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile249:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z1
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z2
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row187:
-half188:
-	MOVQ         168(DI), R15
+row250:
+half251:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -7100,16 +8500,16 @@ half188:
 	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col189:
+col252:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z3
@@ -7127,56 +8527,79 @@ col189:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col189
+	JNZ         col252
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half188
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row187
+	XORQ        $+64, 208(DI)
+	JNZ         half251
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row250
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z1, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z2, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile249
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R2N1J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R2N1J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile253:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row190:
-half191:
-	MOVQ         168(DI), R15
+row254:
+half255:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -7186,16 +8609,16 @@ half191:
 	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col192:
+col256:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z6
@@ -7227,60 +8650,83 @@ col192:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col192
+	JNZ         col256
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half191
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row190
+	XORQ        $+64, 208(DI)
+	JNZ         half255
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row254
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile253
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R2N2J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R2N2J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile257:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z2
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z4
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row193:
-half194:
-	MOVQ         168(DI), R15
+row258:
+half259:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -7290,16 +8736,16 @@ half194:
 	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col195:
+col260:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z5
@@ -7321,66 +8767,89 @@ col195:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col195
+	JNZ         col260
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half194
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row193
+	XORQ        $+64, 208(DI)
+	JNZ         half259
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row258
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z2, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z4, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile257
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R2N2J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R2N2J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile261:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row196:
-half197:
-	MOVQ         168(DI), R15
+row262:
+half263:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -7390,16 +8859,16 @@ half197:
 	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col198:
+col264:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z10
@@ -7443,70 +8912,93 @@ col198:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col198
+	JNZ         col264
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half197
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row196
+	XORQ        $+64, 208(DI)
+	JNZ         half263
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row262
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile261
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R2N3J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R2N3J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile265:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z3
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z6
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row199:
-half200:
-	MOVQ         168(DI), R15
+row266:
+half267:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -7516,16 +9008,16 @@ half200:
 	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col201:
+col268:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z7
@@ -7551,43 +9043,65 @@ col201:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col201
+	JNZ         col268
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half200
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row199
+	XORQ        $+64, 208(DI)
+	JNZ         half267
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row266
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z3, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z6, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile265
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R2N3J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R2N3J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile269:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -7597,6 +9111,7 @@ TEXT ·windowGradAVX512R2N3J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
 	ADDQ    152(DI), R15
@@ -7606,21 +9121,21 @@ TEXT ·windowGradAVX512R2N3J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row202:
-half203:
-	MOVQ         168(DI), R15
+row270:
+half271:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -7630,16 +9145,16 @@ half203:
 	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col204:
+col272:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z14
@@ -7695,22 +9210,23 @@ col204:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col204
+	JNZ         col272
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half203
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row202
+	XORQ        $+64, 208(DI)
+	JNZ         half271
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row270
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -7720,6 +9236,7 @@ col204:
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
 	ADDQ        152(DI), R15
@@ -7729,16 +9246,36 @@ col204:
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile269
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R2N4J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R2N4J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile273:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
@@ -7747,6 +9284,7 @@ TEXT ·windowGradAVX512R2N4J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
@@ -7755,20 +9293,20 @@ TEXT ·windowGradAVX512R2N4J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z7
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z8
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row205:
-half206:
-	MOVQ         168(DI), R15
+row274:
+half275:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -7778,16 +9316,16 @@ half206:
 	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col207:
+col276:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z9
@@ -7817,22 +9355,23 @@ col207:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col207
+	JNZ         col276
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half206
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row205
+	XORQ        $+64, 208(DI)
+	JNZ         half275
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row274
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
@@ -7841,6 +9380,7 @@ col207:
 	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z4, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
@@ -7849,15 +9389,35 @@ col207:
 	ADDQ        152(DI), R15
 	VMOVUPS     Z7, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z8, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile273
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R2N4J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R2N4J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile277:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -7870,6 +9430,7 @@ TEXT ·windowGradAVX512R2N4J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
 	ADDQ    152(DI), R15
@@ -7882,21 +9443,21 @@ TEXT ·windowGradAVX512R2N4J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z14
 	VMOVUPS 64(R15), Z15
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z16
 	VMOVUPS 64(R15), Z17
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row208:
-half209:
-	MOVQ         168(DI), R15
+row278:
+half279:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -7906,16 +9467,16 @@ half209:
 	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col210:
+col280:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z18
@@ -7983,22 +9544,23 @@ col210:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col210
+	JNZ         col280
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half209
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row208
+	XORQ        $+64, 208(DI)
+	JNZ         half279
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row278
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -8011,6 +9573,7 @@ col210:
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
 	ADDQ        152(DI), R15
@@ -8023,16 +9586,36 @@ col210:
 	VMOVUPS     Z14, (R15)
 	VMOVUPS     Z15, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z16, (R15)
 	VMOVUPS     Z17, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile277
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R2N5J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R2N5J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile281:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
@@ -8043,6 +9626,7 @@ TEXT ·windowGradAVX512R2N5J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z5
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
@@ -8053,20 +9637,20 @@ TEXT ·windowGradAVX512R2N5J1S0(SB), NOSPLIT, $0-8
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z9
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z10
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row211:
-half212:
-	MOVQ         168(DI), R15
+row282:
+half283:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -8076,16 +9660,16 @@ half212:
 	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col213:
+col284:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z11
@@ -8119,22 +9703,23 @@ col213:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col213
+	JNZ         col284
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half212
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row211
+	XORQ        $+64, 208(DI)
+	JNZ         half283
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row282
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
@@ -8145,6 +9730,7 @@ col213:
 	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z5, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
@@ -8155,15 +9741,35 @@ col213:
 	ADDQ        152(DI), R15
 	VMOVUPS     Z9, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z10, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile281
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R2N5J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R2N5J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile285:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -8179,6 +9785,7 @@ TEXT ·windowGradAVX512R2N5J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
 	ADDQ    152(DI), R15
@@ -8194,21 +9801,21 @@ TEXT ·windowGradAVX512R2N5J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z18
 	VMOVUPS 64(R15), Z19
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z20
 	VMOVUPS 64(R15), Z21
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row214:
-half215:
-	MOVQ         168(DI), R15
+row286:
+half287:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -8218,16 +9825,16 @@ half215:
 	MOVQ         136(DI), SI
 	ADDQ         BX, SI
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col216:
+col288:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z22
@@ -8307,22 +9914,23 @@ col216:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col216
+	JNZ         col288
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half215
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row214
+	XORQ        $+64, 208(DI)
+	JNZ         half287
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row286
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -8338,6 +9946,7 @@ col216:
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
 	ADDQ        152(DI), R15
@@ -8353,36 +9962,58 @@ col216:
 	VMOVUPS     Z18, (R15)
 	VMOVUPS     Z19, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z20, (R15)
 	VMOVUPS     Z21, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile285
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R3N1J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R3N1J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile289:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z1
 	MOVQ    16(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z2
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z3
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row217:
-half218:
-	MOVQ         168(DI), R15
+row290:
+half291:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -8396,16 +10027,16 @@ half218:
 	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col219:
+col292:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z4
@@ -8427,61 +10058,86 @@ col219:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col219
+	JNZ         col292
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half218
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row217
+	XORQ        $+64, 208(DI)
+	JNZ         half291
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row290
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z1, (R15)
 	MOVQ        16(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z2, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z3, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile289
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R3N1J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R3N1J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile293:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
 	MOVQ    16(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row220:
-half221:
-	MOVQ         168(DI), R15
+row294:
+half295:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -8495,16 +10151,16 @@ half221:
 	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col222:
+col296:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z8
@@ -8544,67 +10200,92 @@ col222:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col222
+	JNZ         col296
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half221
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row220
+	XORQ        $+64, 208(DI)
+	JNZ         half295
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row294
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
 	MOVQ        16(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile293
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R3N2J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R3N2J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile297:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z2
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z3
 	MOVQ    16(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z6
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row223:
-half224:
-	MOVQ         168(DI), R15
+row298:
+half299:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -8618,16 +10299,16 @@ half224:
 	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col225:
+col300:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z7
@@ -8655,76 +10336,101 @@ col225:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col225
+	JNZ         col300
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half224
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row223
+	XORQ        $+64, 208(DI)
+	JNZ         half299
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row298
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z2, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z3, (R15)
 	MOVQ        16(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z4, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z6, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile297
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R3N2J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R3N2J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile301:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	VMOVUPS 64(R15), Z3
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
 	MOVQ    16(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z8
 	VMOVUPS 64(R15), Z9
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row226:
-half227:
-	MOVQ         168(DI), R15
+row302:
+half303:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -8738,16 +10444,16 @@ half227:
 	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col228:
+col304:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z14
@@ -8805,82 +10511,107 @@ col228:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col228
+	JNZ         col304
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half227
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row226
+	XORQ        $+64, 208(DI)
+	JNZ         half303
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row302
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	VMOVUPS     Z3, 64(R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
 	MOVQ        16(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z8, (R15)
 	VMOVUPS     Z9, 64(R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile301
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R3N3J1S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R3N3J1S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile305:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z1
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z2
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z3
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z4
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z5
 	MOVQ    16(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z6
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z7
 	ADDQ    152(DI), R15
 	VMOVUPS (R15), Z8
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z9
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row229:
-half230:
-	MOVQ         168(DI), R15
+row306:
+half307:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -8894,16 +10625,16 @@ half230:
 	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col231:
+col308:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z10
@@ -8937,49 +10668,72 @@ col231:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col231
+	JNZ         col308
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half230
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row229
+	XORQ        $+64, 208(DI)
+	JNZ         half307
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row306
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z1, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z2, (R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z3, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z4, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z5, (R15)
 	MOVQ        16(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z6, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z7, (R15)
 	ADDQ        152(DI), R15
 	VMOVUPS     Z8, (R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z9, (R15)
+	ADDQ        $+64, 232(DI)
+	ADDQ        $+16, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile305
 	VZEROUPPER
 	RET
 
 // func windowGradAVX512R3N3J2S0(a *byte)
 // Requires: AVX, AVX2, AVX512BW, AVX512F, AVX512VL
 TEXT ·windowGradAVX512R3N3J2S0(SB), NOSPLIT, $0-8
-	MOVQ    a+0(FP), DI
+	MOVQ a+0(FP), DI
+	MOVQ $0x00000000, 224(DI)
+	MOVQ $0x00000000, 232(DI)
+	MOVQ $0x00000000, 240(DI)
+	MOVQ $0x00000000, 248(DI)
+	MOVQ $0x00000000, 208(DI)
+	MOVQ 96(DI), R13
+	MOVQ 112(DI), R14
+	MOVQ 128(DI), R11
+	MOVQ 168(DI), R15
+	MOVQ R15, 256(DI)
+
+tile309:
 	MOVQ    (DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z0
 	VMOVUPS 64(R15), Z1
 	ADDQ    152(DI), R15
@@ -8989,6 +10743,7 @@ TEXT ·windowGradAVX512R3N3J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z4
 	VMOVUPS 64(R15), Z5
 	MOVQ    8(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z6
 	VMOVUPS 64(R15), Z7
 	ADDQ    152(DI), R15
@@ -8998,6 +10753,7 @@ TEXT ·windowGradAVX512R3N3J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z10
 	VMOVUPS 64(R15), Z11
 	MOVQ    16(DI), R15
+	ADDQ    232(DI), R15
 	VMOVUPS (R15), Z12
 	VMOVUPS 64(R15), Z13
 	ADDQ    152(DI), R15
@@ -9007,21 +10763,21 @@ TEXT ·windowGradAVX512R3N3J2S0(SB), NOSPLIT, $0-8
 	VMOVUPS (R15), Z16
 	VMOVUPS 64(R15), Z17
 	MOVQ    48(DI), R15
+	ADDQ    248(DI), R15
 	VMOVUPS (R15), Z18
 	VMOVUPS 64(R15), Z19
-	MOVQ    96(DI), R13
-	MOVQ    112(DI), R14
-	MOVQ    128(DI), R11
-	MOVQ    $0x00000000, 168(DI)
-	MOVQ    $0x00000000, 176(DI)
-	MOVQ    $0x00000000, 184(DI)
-	MOVQ    $0x00000000, 192(DI)
-	MOVQ    72(DI), R15
+	MOVQ    224(DI), R15
+	MOVQ    R15, 184(DI)
+	MOVQ    232(DI), R15
+	MOVQ    R15, 192(DI)
+	MOVQ    240(DI), R15
 	MOVQ    R15, 200(DI)
+	MOVQ    72(DI), R15
+	MOVQ    R15, 216(DI)
 
-row232:
-half233:
-	MOVQ         168(DI), R15
+row310:
+half311:
+	MOVQ         184(DI), R15
 	MOVQ         24(DI), AX
 	ADDQ         R15, AX
 	MOVQ         136(DI), DX
@@ -9035,16 +10791,16 @@ half233:
 	MOVQ         136(DI), R8
 	ADDQ         CX, R8
 	MOVQ         56(DI), R9
-	ADDQ         176(DI), R9
+	ADDQ         192(DI), R9
 	MOVQ         64(DI), R10
-	ADDQ         184(DI), R10
+	ADDQ         200(DI), R10
 	MOVQ         160(DI), R15
-	ADDQ         192(DI), R15
+	ADDQ         208(DI), R15
 	VPBROADCASTB (R15), X31
 	VPBROADCASTB 32(R15), X30
 	MOVQ         80(DI), R12
 
-col234:
+col312:
 	VPCMPEQB    (R10), X31, K2
 	VPCMPEQB    (R10), X30, K3
 	VMOVUPS.Z   (R9), K2, Z20
@@ -9120,22 +10876,23 @@ col234:
 	ADDQ        R14, R9
 	ADDQ        R11, R10
 	DECQ        R12
-	JNZ         col234
+	JNZ         col312
 	MOVQ        144(DI), R15
-	ADDQ        R15, 168(DI)
-	XORQ        $+64, 192(DI)
-	JNZ         half233
-	ADDQ        R15, R15
-	SUBQ        R15, 168(DI)
-	MOVQ        88(DI), R15
-	ADDQ        R15, 168(DI)
-	MOVQ        104(DI), R15
-	ADDQ        R15, 176(DI)
-	MOVQ        120(DI), R15
 	ADDQ        R15, 184(DI)
-	DECQ        200(DI)
-	JNZ         row232
+	XORQ        $+64, 208(DI)
+	JNZ         half311
+	ADDQ        R15, R15
+	SUBQ        R15, 184(DI)
+	MOVQ        88(DI), R15
+	ADDQ        R15, 184(DI)
+	MOVQ        104(DI), R15
+	ADDQ        R15, 192(DI)
+	MOVQ        120(DI), R15
+	ADDQ        R15, 200(DI)
+	DECQ        216(DI)
+	JNZ         row310
 	MOVQ        (DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z0, (R15)
 	VMOVUPS     Z1, 64(R15)
 	ADDQ        152(DI), R15
@@ -9145,6 +10902,7 @@ col234:
 	VMOVUPS     Z4, (R15)
 	VMOVUPS     Z5, 64(R15)
 	MOVQ        8(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z6, (R15)
 	VMOVUPS     Z7, 64(R15)
 	ADDQ        152(DI), R15
@@ -9154,6 +10912,7 @@ col234:
 	VMOVUPS     Z10, (R15)
 	VMOVUPS     Z11, 64(R15)
 	MOVQ        16(DI), R15
+	ADDQ        232(DI), R15
 	VMOVUPS     Z12, (R15)
 	VMOVUPS     Z13, 64(R15)
 	ADDQ        152(DI), R15
@@ -9163,7 +10922,14 @@ col234:
 	VMOVUPS     Z16, (R15)
 	VMOVUPS     Z17, 64(R15)
 	MOVQ        48(DI), R15
+	ADDQ        248(DI), R15
 	VMOVUPS     Z18, (R15)
 	VMOVUPS     Z19, 64(R15)
+	ADDQ        $+128, 232(DI)
+	ADDQ        $+32, 240(DI)
+	MOVQ        176(DI), R15
+	ADDQ        R15, 248(DI)
+	DECQ        256(DI)
+	JNZ         tile309
 	VZEROUPPER
 	RET

@@ -21,18 +21,22 @@ type windowGradArgs struct {
 	right, down int
 	dwrow       int
 	table       unsafe.Pointer
-	_           [5]int // the assembly's own
+	tiles       int     // that follow each other
+	biasStep    int     // from one to the next
+	_           [10]int // the assembly's own
 }
 
 // windowGradTile is a register tile: runs × taps of a run × outputs, where step is not 0 for that Right alone.
 type windowGradTile struct{ runs, taps, outs, step, id int }
 
-// windowGradBlock is a tile and its place: in x and in the rows of dw, one of each for a run.
+// windowGradBlock is a tile and its place: in x and in the rows of dw, one of each for a run. Others for the next outputs follow it.
 type windowGradBlock struct {
 	id     int
 	runs   int
 	x, row [windowGradRuns]int
 	out    int
+	outs   int // of a tile
+	tiles  int
 }
 
 // windowGradPlan is what a path prepares for a WindowGrad.
@@ -65,7 +69,7 @@ func planWindowGrad(g *WindowGrad, tiles []windowGradTile) windowGradPlan {
 				runs++
 			}
 			for at := 0; at < int(n); at += size {
-				b := windowGradBlock{runs: runs, out: out}
+				b := windowGradBlock{runs: runs, out: out, outs: outs, tiles: 1}
 				for r := range runs {
 					t := g.Taps[i+r]
 					b.x[r], b.row[r] = int(t.X)+at, int(t.W)+at
@@ -76,6 +80,10 @@ func planWindowGrad(g *WindowGrad, tiles []windowGradTile) windowGradPlan {
 						b.id = t.id
 					}
 				}
+				if n := len(plan); n > 0 && plan[n-1].goesOn(b) {
+					plan[n-1].tiles++
+					continue
+				}
 				plan = append(plan, b)
 			}
 			i += runs
@@ -83,6 +91,11 @@ func planWindowGrad(g *WindowGrad, tiles []windowGradTile) windowGradPlan {
 		out += outs
 	}
 	return plan
+}
+
+// goesOn reports whether tile n is the block's next.
+func (b windowGradBlock) goesOn(n windowGradBlock) bool {
+	return n.id == b.id && n.x == b.x && n.row == b.row && n.out == b.out+b.tiles*b.outs
 }
 
 // windowGradMasks has for each sum the mask of a byte that an index stands for; windowGradIndices the index itself.
@@ -114,20 +127,18 @@ func windowGradNative(g *WindowGrad, acc, bias, x, dy []float32, arg []uint8, ro
 		last := -1
 		for i := range g.aux {
 			b := &g.aux[i]
-			for h := range halves {
-				lane := 8 * h
-				for k := range b.runs {
-					a.dw[k] = unsafe.Add(pw, ((b.row[k]*g.Outs+b.out)*Lanes+lane)*4)
-					a.x[k] = unsafe.Add(px, ((r*g.XRow+b.x[k])*Lanes+lane)*4)
-				}
-				at := (r*g.YRow+b.out)*Lanes + lane
-				a.dy, a.arg = unsafe.Add(py, at*4), unsafe.Add(pa, at)
-				a.bias = unsafe.Pointer(&unwanted)
-				if pb != nil && b.out != last {
-					a.bias = unsafe.Add(pb, (b.out*Lanes+lane)*4)
-				}
-				windowGradCall(b.id, (*byte)(unsafe.Pointer(&a)))
+			for k := range b.runs {
+				a.dw[k] = unsafe.Add(pw, (b.row[k]*g.Outs+b.out)*Lanes*4)
+				a.x[k] = unsafe.Add(px, (r*g.XRow+b.x[k])*Lanes*4)
 			}
+			at := (r*g.YRow + b.out) * Lanes
+			a.dy, a.arg = unsafe.Add(py, at*4), unsafe.Add(pa, at)
+			a.tiles = b.tiles * halves
+			a.bias, a.biasStep = unsafe.Pointer(&unwanted), 0
+			if pb != nil && b.out != last {
+				a.bias, a.biasStep = unsafe.Add(pb, b.out*Lanes*4), b.outs*Lanes*4/halves
+			}
+			windowGradCall(b.id, (*byte)(unsafe.Pointer(&a)))
 			last = b.out
 		}
 	}

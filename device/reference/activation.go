@@ -95,9 +95,9 @@ func (a activation) value(z Ball) Ball {
 	case model.ReLU6:
 		return increasing(z, relu6)
 	case model.HardSigmoid:
-		return increasing(z, hardSigmoid).rounded(3)
+		return increasing(z, hardSigmoid).rounded(3).wider(hardArgument(z) / 6)
 	case model.HardSiLU:
-		return Ball{z.V * hardSigmoid(z.V), maxHardSlope * z.R}.rounded(4)
+		return Ball{z.V * hardSigmoid(z.V), maxHardSlope * z.R}.rounded(4).wider(hardArgument(z) * maxHardSlope)
 	}
 	return Ball{math.NaN(), math.NaN()}
 }
@@ -214,6 +214,15 @@ func sigmoid(x float64) float64 {
 }
 
 func relu6(x float64) float64 { return min(max(x, 0), 6) }
+
+// hardArgument is the rounding of z where the hard activations bend: z+3 cancels near −3, so that a z which was rounded to a float32
+// before it was given, as the one of a trace is, shows in the result by more than the result's own rounding.
+func hardArgument(z Ball) float64 {
+	if math.Abs(z.V)-z.R > 3 {
+		return 0
+	}
+	return z.magnitude() * u
+}
 
 func hardSigmoid(x float64) float64 { return relu6(x+3) / 6 }
 

@@ -9,16 +9,19 @@ import (
 
 // Offsets in kernel.windowGradArgs.
 const (
-	wgradDW, wgradX, wgradBias        = 0, 24, 48 // of the first two, three each
-	wgradDY, wgradArgmax              = 56, 64
-	wgradRows, wgradCols              = 72, 80
-	wgradXRow, wgradXCol              = 88, 96
-	wgradYRow, wgradYCol              = 104, 112
-	wgradArgRow, wgradArgCol          = 120, 128
-	wgradRight, wgradDown, wgradDWRow = 136, 144, 152
-	wgradTable                        = 160
-	wgradAtX, wgradAtY, wgradAtA      = 168, 176, 184
-	wgradHalf, wgradCurRows           = 192, 200
+	wgradDW, wgradX, wgradBias         = 0, 24, 48 // of the first two, three each
+	wgradDY, wgradArgmax               = 56, 64
+	wgradRows, wgradCols               = 72, 80
+	wgradXRow, wgradXCol               = 88, 96
+	wgradYRow, wgradYCol               = 104, 112
+	wgradArgRow, wgradArgCol           = 120, 128
+	wgradRight, wgradDown, wgradDWRow  = 136, 144, 152
+	wgradTable                         = 160
+	wgradTiles, wgradBiasStep          = 168, 176
+	wgradAtX, wgradAtY, wgradAtA       = 184, 192, 200
+	wgradHalf, wgradCurRows            = 208, 216
+	wgradTileX, wgradTileY, wgradTileA = 224, 232, 240 // of a tile, from the first
+	wgradTileBias, wgradCurTiles       = 248, 256
 )
 
 const (
@@ -59,7 +62,7 @@ func windowGrads(g *gen) {
 // windowGrad writes a tile whose sums, one vector for each tap and output and one for each bias, stay in registers: for rows of windows,
 // for the two rows of sums, for windows, for the two sums, for taps. A sum's gradient is made of the window's as it is needed: it is
 // zero but where the sum won. Where step is not 0, the second sum's taps are the first's so many vectors further. AVX2 does half of the
-// lanes.
+// lanes. Tiles follow each other: the next has the other half of the lanes or the next outputs.
 func (g *gen) windowGrad(name string, R, N, J, step int) {
 	T := R * N
 	acc := func(t, j int) reg.VecPhysical { return g.v(t*J + j) }
@@ -77,6 +80,7 @@ func (g *gen) windowGrad(name string, R, N, J, step int) {
 	each := func(f func(r reg.VecPhysical, m operand.Mem)) {
 		for r := range R {
 			g.MOVQ(arg(wgradDW+8*r), tmp)
+			g.ADDQ(arg(wgradTileY), tmp)
 			for n := range N {
 				for j := range J {
 					f(acc(r*N+n, j), mem(tmp, 64*j))
@@ -87,20 +91,30 @@ func (g *gen) windowGrad(name string, R, N, J, step int) {
 			}
 		}
 		g.MOVQ(arg(wgradBias), tmp)
+		g.ADDQ(arg(wgradTileBias), tmp)
 		for j := range J {
 			f(bias(j), mem(tmp, 64*j))
 		}
 	}
-	rowL, halfL, colL := g.label("row"), g.label("half"), g.label("col")
-	each(func(r reg.VecPhysical, m operand.Mem) { g.VMOVUPS(m, r) })
+	tileL, rowL, halfL, colL := g.label("tile"), g.label("row"), g.label("half"), g.label("col")
+	for _, at := range []int{wgradTileX, wgradTileY, wgradTileA, wgradTileBias, wgradHalf} {
+		g.MOVQ(operand.U32(0), arg(at))
+	}
 	g.MOVQ(arg(wgradXCol), xcol)
 	g.MOVQ(arg(wgradYCol), ycol)
 	g.MOVQ(arg(wgradArgCol), argcol)
-	for _, at := range []int{wgradAtX, wgradAtY, wgradAtA, wgradHalf} {
-		g.MOVQ(operand.U32(0), arg(at))
+	set := func(from, to int) {
+		g.MOVQ(arg(from), tmp)
+		g.MOVQ(tmp, arg(to))
 	}
-	g.MOVQ(arg(wgradRows), tmp)
-	g.MOVQ(tmp, arg(wgradCurRows))
+	set(wgradTiles, wgradCurTiles)
+
+	g.Label(tileL)
+	each(func(r reg.VecPhysical, m operand.Mem) { g.VMOVUPS(m, r) })
+	set(wgradTileX, wgradAtX)
+	set(wgradTileY, wgradAtY)
+	set(wgradTileA, wgradAtA)
+	set(wgradRows, wgradCurRows)
 
 	g.Label(rowL)
 	g.Label(halfL)
@@ -216,5 +230,18 @@ func (g *gen) windowGrad(name string, R, N, J, step int) {
 	g.DECQ(arg(wgradCurRows))
 	g.JNZ(operand.LabelRef(rowL))
 	each(func(r reg.VecPhysical, m operand.Mem) { g.VMOVUPS(r, m) })
+
+	if g.w.bytes == 64 {
+		g.ADDQ(operand.I32(64*J), arg(wgradTileY))
+		g.ADDQ(operand.I32(16*J), arg(wgradTileA))
+	} else {
+		g.ADDQ(operand.I8(32), arg(wgradTileY))
+		g.ADDQ(operand.I8(8), arg(wgradTileA))
+		g.XORQ(operand.I8(32), arg(wgradTileX))
+	}
+	g.MOVQ(arg(wgradBiasStep), tmp)
+	g.ADDQ(tmp, arg(wgradTileBias))
+	g.DECQ(arg(wgradCurTiles))
+	g.JNZ(operand.LabelRef(tileL))
 	g.end()
 }
