@@ -141,7 +141,8 @@ func start(root, python, dir string, w workload.Workload, o options) (torch, onn
 	if err == nil {
 		request := w.Peer(root)
 		request["do"], request["file"], request["threads"] = "setup", file, o.workers
-		delete(request, "model")
+		delete(request, "model") // it has a file, and each prediction its batch
+		delete(request, "batch")
 		_, err = onnx.Ask(request)
 	}
 	if err != nil {
