@@ -122,9 +122,9 @@ func (c *compiler) maxPoolBackward(i int, _ model.Size, _ windowsFunc) {
 			for k := range s.calls {
 				q := &s.calls[k]
 				if s.wide {
-					q.p.MaxGradWide(dst[q.x:], src[q.y:], int32sOf(s.arg.at(w, g))[q.y:], nil, q.rows, s.overlap)
+					q.p.MaxGradWide(dst[q.x:], src[q.y:], int32sOf(s.arg.at(w, g))[q.y:], q.rows, s.overlap)
 				} else {
-					q.p.MaxGrad(dst[q.x:], src[q.y:], bytesOf(s.arg.at(w, g), n)[q.y:], nil, q.rows, s.overlap)
+					q.p.MaxGrad(dst[q.x:], src[q.y:], bytesOf(s.arg.at(w, g), n)[q.y:], q.rows, s.overlap)
 				}
 			}
 		})
@@ -260,7 +260,7 @@ func (b *bandPool) maxGrad(dx, dy []float32, arg []uint8) {
 	if !b.covers {
 		clear(dx)
 	}
-	b.p.MaxGrad(dx[b.left:], dy, arg, nil, 1, false)
+	b.p.MaxGrad(dx[b.left:], dy, arg, 1, false)
 }
 
 func (b *bandPool) averageGrad(dx, dy []float32) {

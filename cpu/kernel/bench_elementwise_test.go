@@ -59,7 +59,7 @@ func BenchmarkPool(b *testing.B) {
 				case "max":
 					return func() { p.Max(y, arg, x, c.rows) }
 				case "max-grad":
-					return func() { p.MaxGrad(x, y, arg, y, c.rows, false) }
+					return func() { p.MaxGrad(x, y, arg, c.rows, false) }
 				case "average":
 					return func() { p.Average(y, x, c.rows) }
 				default:

@@ -303,7 +303,7 @@ func BenchmarkConvMaxPoolGrad(b *testing.B) {
 				return int64(oh) * g.Flops(2), func() {
 					for r := range oh {
 						at := r * ow * s.f * Lanes
-						p.MaxGrad(dz, dy[at:], arg[at:], nil, 1, false)
+						p.MaxGrad(dz, dy[at:], arg[at:], 1, false)
 						k.AddPositions(bias, dz, s.f, s.f, 4*ow)
 						g.Do(acc, x[r*row:], dz, 2)
 					}

@@ -30,7 +30,7 @@ type implementation struct {
 	gatherBytes    func(dst []float32, images []byte, size, lo, hi int, index *[Lanes]int32, norm *Normalizer)
 	planPool       func(p *Pool) poolPlan
 	maxPool        func(p *Pool, y []float32, arg []uint8, x []float32, rows int)
-	maxPoolGrad    func(p *Pool, dx, dy []float32, arg []uint8, relu []float32, rows int, add bool)
+	maxPoolGrad    func(p *Pool, dx, dy []float32, arg []uint8, rows int, add bool)
 	avgPool        func(p *Pool, y, x []float32, rows int)
 	avgPoolGrad    func(p *Pool, dx, dy []float32, rows int, add bool)
 	averageOf      bool // the next two are one pass each

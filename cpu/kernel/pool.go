@@ -72,22 +72,19 @@ func (p *Pool) MaxWide(y []float32, arg []int32, x []float32, rows int) {
 	maxPoolPortable(p, y, arg, x, rows)
 }
 
-// MaxGrad sends dy to the elements that won: with add to dx += dy, without to dx = dy or 0, for windows that do not overlap. Where relu is
-// not nil it is y, or any tensor at y's place, and dy counts only where it is above 0: the gradient through a ReLU before or after the pool.
-func (p *Pool) MaxGrad(dx, dy []float32, arg []uint8, relu []float32, rows int, add bool) {
+// MaxGrad sends dy to the elements that won: with add to dx += dy, without to dx = dy or 0, for windows that do not overlap. No element
+// has the gradient of a window whose index is Closed.
+func (p *Pool) MaxGrad(dx, dy []float32, arg []uint8, rows int, add bool) {
 	if rows <= 0 {
 		return
 	}
 	dy, dx = vectors(dy, p.y(rows, p.Channels)), vectors(dx, p.Grid.x(rows, p.x))
-	if relu != nil {
-		relu = relu[:len(dy)]
-	}
-	p.impl.maxPoolGrad(p, dx, dy, arg[:len(dy)], relu, rows, add)
+	p.impl.maxPoolGrad(p, dx, dy, arg[:len(dy)], rows, add)
 }
 
 // MaxGradWide is MaxGrad with wide indices.
-func (p *Pool) MaxGradWide(dx, dy []float32, arg []int32, relu []float32, rows int, add bool) {
-	maxPoolGradPortable(p, dx, dy, arg, relu, rows, add)
+func (p *Pool) MaxGradWide(dx, dy []float32, arg []int32, rows int, add bool) {
+	maxPoolGradPortable(p, dx, dy, arg, rows, add)
 }
 
 // Average computes y = (Σ taps)/len(Taps), taps in order.
@@ -191,7 +188,7 @@ func maxPoolPortable[I ArgIndex](p *Pool, y []float32, arg []I, x []float32, row
 	}
 }
 
-func maxPoolGradPortable[I ArgIndex](p *Pool, dx, dy []float32, arg []I, relu []float32, rows int, add bool) {
+func maxPoolGradPortable[I ArgIndex](p *Pool, dx, dy []float32, arg []I, rows int, add bool) {
 	for r := range rows {
 		for c := range p.Cols {
 			for ch := range p.Channels {
@@ -199,13 +196,6 @@ func maxPoolGradPortable[I ArgIndex](p *Pool, dx, dy []float32, arg []I, relu []
 				yi := (r*p.YRow + c*p.YCol + ch) * Lanes
 				d := *vec(dy, yi)
 				at := (*[Lanes]I)(arg[yi : yi+Lanes])
-				if relu != nil {
-					for l, v := range vec(relu, yi) {
-						if !(v > 0) {
-							d[l] = 0
-						}
-					}
-				}
 				for _, t := range p.Taps {
 					o := vec(dx, xi+int(t.X)*Lanes)
 					for l := range o {

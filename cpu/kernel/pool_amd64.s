@@ -237,20 +237,19 @@ GLOBL word_000000ff<>(SB), RODATA|NOPTR, $32
 // func poolMaxGradAVX2(a *byte)
 // Requires: AVX, AVX2
 TEXT ·poolMaxGradAVX2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), DI
-	MOVQ   8(DI), R8
-	MOVQ   16(DI), R9
-	MOVQ   24(DI), R10
-	MOVQ   40(DI), R12
-	VXORPS Y15, Y15, Y15
-	MOVQ   32(DI), CX
-	MOVQ   R12, BX
-	SUBQ   CX, BX
-	CMPQ   BX, $+64
-	JEQ    four14
-	MOVQ   (DI), BX
-	MOVQ   BX, 112(DI)
-	MOVQ   $0x00000000, 128(DI)
+	MOVQ a+0(FP), DI
+	MOVQ 8(DI), R8
+	MOVQ 16(DI), R9
+	MOVQ 24(DI), R10
+	MOVQ 40(DI), R12
+	MOVQ 32(DI), CX
+	MOVQ R12, BX
+	SUBQ CX, BX
+	CMPQ BX, $+64
+	JEQ  four14
+	MOVQ (DI), BX
+	MOVQ BX, 112(DI)
+	MOVQ $0x00000000, 128(DI)
 
 row15:
 	MOVQ 112(DI), SI
@@ -272,19 +271,9 @@ channel17:
 	VPMOVZXBD (R9)(R13*1), Y2
 	VMOVUPS   32(R8)(DX*1), Y1
 	VPMOVZXBD 8(R9)(R13*1), Y3
-	TESTQ     R10, R10
-	JZ        free18
-	VMOVUPS   (R10)(DX*1), Y4
-	VCMPPS    $0x1e, Y15, Y4, Y5
-	VANDPS    Y0, Y5, Y0
-	VMOVUPS   32(R10)(DX*1), Y4
-	VCMPPS    $0x1e, Y15, Y4, Y5
-	VANDPS    Y1, Y5, Y1
+	MOVQ      32(DI), CX
 
-free18:
-	MOVQ 32(DI), CX
-
-tap19:
+tap18:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Y4
@@ -296,7 +285,7 @@ tap19:
 	VMOVUPS      Y5, 32(AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap19
+	JNE          tap18
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
@@ -330,7 +319,7 @@ four14:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row21:
+row20:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -338,90 +327,79 @@ row21:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col22:
+col21:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel23:
+channel22:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Y0
 	VPMOVZXBD (R9)(R13*1), Y2
 	VMOVUPS   32(R8)(DX*1), Y1
 	VPMOVZXBD 8(R9)(R13*1), Y3
-	TESTQ     R10, R10
-	JZ        free24
-	VMOVUPS   (R10)(DX*1), Y4
-	VCMPPS    $0x1e, Y15, Y4, Y5
-	VANDPS    Y0, Y5, Y0
-	VMOVUPS   32(R10)(DX*1), Y4
-	VCMPPS    $0x1e, Y15, Y4, Y5
-	VANDPS    Y1, Y5, Y1
-
-free24:
-	VPCMPEQD Y11, Y2, Y5
-	VANDPS   Y0, Y5, Y5
-	VMOVUPS  Y5, (SI)(AX*1)
-	VPCMPEQD Y11, Y3, Y5
-	VANDPS   Y1, Y5, Y5
-	VMOVUPS  Y5, 32(SI)(AX*1)
-	VPCMPEQD Y12, Y2, Y5
-	VANDPS   Y0, Y5, Y5
-	VMOVUPS  Y5, (SI)(CX*1)
-	VPCMPEQD Y12, Y3, Y5
-	VANDPS   Y1, Y5, Y5
-	VMOVUPS  Y5, 32(SI)(CX*1)
-	VPCMPEQD Y13, Y2, Y5
-	VANDPS   Y0, Y5, Y5
-	VMOVUPS  Y5, (SI)(R12*1)
-	VPCMPEQD Y13, Y3, Y5
-	VANDPS   Y1, Y5, Y5
-	VMOVUPS  Y5, 32(SI)(R12*1)
-	VPCMPEQD Y14, Y2, Y5
-	VANDPS   Y0, Y5, Y5
-	VMOVUPS  Y5, (SI)(R15*1)
-	VPCMPEQD Y14, Y3, Y5
-	VANDPS   Y1, Y5, Y5
-	VMOVUPS  Y5, 32(SI)(R15*1)
-	ADDQ     $+64, SI
-	ADDQ     $+64, DX
-	DECQ     R11
-	JNZ      channel23
-	MOVQ     80(DI), BX
-	ADDQ     BX, 120(DI)
-	MOVQ     96(DI), BX
-	ADDQ     BX, 136(DI)
-	DECQ     104(DI)
-	JNZ      col22
-	MOVQ     72(DI), BX
-	ADDQ     BX, 112(DI)
-	MOVQ     88(DI), BX
-	ADDQ     BX, 128(DI)
-	DECQ     48(DI)
-	JNZ      row21
+	VPCMPEQD  Y11, Y2, Y5
+	VANDPS    Y0, Y5, Y5
+	VMOVUPS   Y5, (SI)(AX*1)
+	VPCMPEQD  Y11, Y3, Y5
+	VANDPS    Y1, Y5, Y5
+	VMOVUPS   Y5, 32(SI)(AX*1)
+	VPCMPEQD  Y12, Y2, Y5
+	VANDPS    Y0, Y5, Y5
+	VMOVUPS   Y5, (SI)(CX*1)
+	VPCMPEQD  Y12, Y3, Y5
+	VANDPS    Y1, Y5, Y5
+	VMOVUPS   Y5, 32(SI)(CX*1)
+	VPCMPEQD  Y13, Y2, Y5
+	VANDPS    Y0, Y5, Y5
+	VMOVUPS   Y5, (SI)(R12*1)
+	VPCMPEQD  Y13, Y3, Y5
+	VANDPS    Y1, Y5, Y5
+	VMOVUPS   Y5, 32(SI)(R12*1)
+	VPCMPEQD  Y14, Y2, Y5
+	VANDPS    Y0, Y5, Y5
+	VMOVUPS   Y5, (SI)(R15*1)
+	VPCMPEQD  Y14, Y3, Y5
+	VANDPS    Y1, Y5, Y5
+	VMOVUPS   Y5, 32(SI)(R15*1)
+	ADDQ      $+64, SI
+	ADDQ      $+64, DX
+	DECQ      R11
+	JNZ       channel22
+	MOVQ      80(DI), BX
+	ADDQ      BX, 120(DI)
+	MOVQ      96(DI), BX
+	ADDQ      BX, 136(DI)
+	DECQ      104(DI)
+	JNZ       col21
+	MOVQ      72(DI), BX
+	ADDQ      BX, 112(DI)
+	MOVQ      88(DI), BX
+	ADDQ      BX, 128(DI)
+	DECQ      48(DI)
+	JNZ       row20
 	VZEROUPPER
 	RET
 
 // func poolMaxGradAddAVX2(a *byte)
 // Requires: AVX, AVX2
 TEXT ·poolMaxGradAddAVX2(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), DI
-	MOVQ   8(DI), R8
-	MOVQ   16(DI), R9
-	MOVQ   24(DI), R10
-	MOVQ   40(DI), R12
-	VXORPS Y15, Y15, Y15
-	MOVQ   32(DI), CX
-	MOVQ   R12, BX
-	SUBQ   CX, BX
-	CMPQ   BX, $+64
-	JEQ    four25
-	MOVQ   (DI), BX
-	MOVQ   BX, 112(DI)
-	MOVQ   $0x00000000, 128(DI)
+	MOVQ a+0(FP), DI
+	MOVQ 8(DI), R8
+	MOVQ 16(DI), R9
+	MOVQ 24(DI), R10
+	MOVQ 40(DI), R12
+	MOVQ 32(DI), CX
+	MOVQ R12, BX
+	SUBQ CX, BX
+	CMPQ BX, $+64
+	JEQ  four23
+	MOVQ (DI), BX
+	MOVQ BX, 112(DI)
+	MOVQ $0x00000000, 128(DI)
 
-row26:
+row24:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -429,31 +407,21 @@ row26:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col27:
+col25:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel28:
+channel26:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Y0
 	VPMOVZXBD (R9)(R13*1), Y2
 	VMOVUPS   32(R8)(DX*1), Y1
 	VPMOVZXBD 8(R9)(R13*1), Y3
-	TESTQ     R10, R10
-	JZ        free29
-	VMOVUPS   (R10)(DX*1), Y4
-	VCMPPS    $0x1e, Y15, Y4, Y5
-	VANDPS    Y0, Y5, Y0
-	VMOVUPS   32(R10)(DX*1), Y4
-	VCMPPS    $0x1e, Y15, Y4, Y5
-	VANDPS    Y1, Y5, Y1
+	MOVQ      32(DI), CX
 
-free29:
-	MOVQ 32(DI), CX
-
-tap30:
+tap27:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Y4
@@ -467,27 +435,27 @@ tap30:
 	VMOVUPS      Y5, 32(AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap30
+	JNE          tap27
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel28
+	JNZ          channel26
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col27
+	JNZ          col25
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row26
+	JNZ          row24
 	VZEROUPPER
 	RET
 
-four25:
+four23:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -501,7 +469,7 @@ four25:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row32:
+row29:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -509,76 +477,66 @@ row32:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col33:
+col30:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel34:
+channel31:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Y0
 	VPMOVZXBD (R9)(R13*1), Y2
 	VMOVUPS   32(R8)(DX*1), Y1
 	VPMOVZXBD 8(R9)(R13*1), Y3
-	TESTQ     R10, R10
-	JZ        free35
-	VMOVUPS   (R10)(DX*1), Y4
-	VCMPPS    $0x1e, Y15, Y4, Y5
-	VANDPS    Y0, Y5, Y0
-	VMOVUPS   32(R10)(DX*1), Y4
-	VCMPPS    $0x1e, Y15, Y4, Y5
-	VANDPS    Y1, Y5, Y1
-
-free35:
-	VPCMPEQD Y11, Y2, Y5
-	VANDPS   Y0, Y5, Y5
-	VADDPS   (SI)(AX*1), Y5, Y5
-	VMOVUPS  Y5, (SI)(AX*1)
-	VPCMPEQD Y11, Y3, Y5
-	VANDPS   Y1, Y5, Y5
-	VADDPS   32(SI)(AX*1), Y5, Y5
-	VMOVUPS  Y5, 32(SI)(AX*1)
-	VPCMPEQD Y12, Y2, Y5
-	VANDPS   Y0, Y5, Y5
-	VADDPS   (SI)(CX*1), Y5, Y5
-	VMOVUPS  Y5, (SI)(CX*1)
-	VPCMPEQD Y12, Y3, Y5
-	VANDPS   Y1, Y5, Y5
-	VADDPS   32(SI)(CX*1), Y5, Y5
-	VMOVUPS  Y5, 32(SI)(CX*1)
-	VPCMPEQD Y13, Y2, Y5
-	VANDPS   Y0, Y5, Y5
-	VADDPS   (SI)(R12*1), Y5, Y5
-	VMOVUPS  Y5, (SI)(R12*1)
-	VPCMPEQD Y13, Y3, Y5
-	VANDPS   Y1, Y5, Y5
-	VADDPS   32(SI)(R12*1), Y5, Y5
-	VMOVUPS  Y5, 32(SI)(R12*1)
-	VPCMPEQD Y14, Y2, Y5
-	VANDPS   Y0, Y5, Y5
-	VADDPS   (SI)(R15*1), Y5, Y5
-	VMOVUPS  Y5, (SI)(R15*1)
-	VPCMPEQD Y14, Y3, Y5
-	VANDPS   Y1, Y5, Y5
-	VADDPS   32(SI)(R15*1), Y5, Y5
-	VMOVUPS  Y5, 32(SI)(R15*1)
-	ADDQ     $+64, SI
-	ADDQ     $+64, DX
-	DECQ     R11
-	JNZ      channel34
-	MOVQ     80(DI), BX
-	ADDQ     BX, 120(DI)
-	MOVQ     96(DI), BX
-	ADDQ     BX, 136(DI)
-	DECQ     104(DI)
-	JNZ      col33
-	MOVQ     72(DI), BX
-	ADDQ     BX, 112(DI)
-	MOVQ     88(DI), BX
-	ADDQ     BX, 128(DI)
-	DECQ     48(DI)
-	JNZ      row32
+	VPCMPEQD  Y11, Y2, Y5
+	VANDPS    Y0, Y5, Y5
+	VADDPS    (SI)(AX*1), Y5, Y5
+	VMOVUPS   Y5, (SI)(AX*1)
+	VPCMPEQD  Y11, Y3, Y5
+	VANDPS    Y1, Y5, Y5
+	VADDPS    32(SI)(AX*1), Y5, Y5
+	VMOVUPS   Y5, 32(SI)(AX*1)
+	VPCMPEQD  Y12, Y2, Y5
+	VANDPS    Y0, Y5, Y5
+	VADDPS    (SI)(CX*1), Y5, Y5
+	VMOVUPS   Y5, (SI)(CX*1)
+	VPCMPEQD  Y12, Y3, Y5
+	VANDPS    Y1, Y5, Y5
+	VADDPS    32(SI)(CX*1), Y5, Y5
+	VMOVUPS   Y5, 32(SI)(CX*1)
+	VPCMPEQD  Y13, Y2, Y5
+	VANDPS    Y0, Y5, Y5
+	VADDPS    (SI)(R12*1), Y5, Y5
+	VMOVUPS   Y5, (SI)(R12*1)
+	VPCMPEQD  Y13, Y3, Y5
+	VANDPS    Y1, Y5, Y5
+	VADDPS    32(SI)(R12*1), Y5, Y5
+	VMOVUPS   Y5, 32(SI)(R12*1)
+	VPCMPEQD  Y14, Y2, Y5
+	VANDPS    Y0, Y5, Y5
+	VADDPS    (SI)(R15*1), Y5, Y5
+	VMOVUPS   Y5, (SI)(R15*1)
+	VPCMPEQD  Y14, Y3, Y5
+	VANDPS    Y1, Y5, Y5
+	VADDPS    32(SI)(R15*1), Y5, Y5
+	VMOVUPS   Y5, 32(SI)(R15*1)
+	ADDQ      $+64, SI
+	ADDQ      $+64, DX
+	DECQ      R11
+	JNZ       channel31
+	MOVQ      80(DI), BX
+	ADDQ      BX, 120(DI)
+	MOVQ      96(DI), BX
+	ADDQ      BX, 136(DI)
+	DECQ      104(DI)
+	JNZ       col30
+	MOVQ      72(DI), BX
+	ADDQ      BX, 112(DI)
+	MOVQ      88(DI), BX
+	ADDQ      BX, 128(DI)
+	DECQ      48(DI)
+	JNZ       row29
 	VZEROUPPER
 	RET
 
@@ -595,12 +553,12 @@ TEXT ·poolAverageAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four36
+	JEQ          four32
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row37:
+row33:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -608,12 +566,12 @@ row37:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col38:
+col34:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel39:
+channel35:
 	MOVQ    32(DI), CX
 	MOVQ    (CX), AX
 	VMOVUPS (SI)(AX*1), Y0
@@ -621,18 +579,18 @@ channel39:
 	MOVQ    32(DI), CX
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JEQ     taps41
+	JEQ     taps37
 
-tap40:
+tap36:
 	MOVQ   (CX), AX
 	ADDQ   SI, AX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 	ADDQ   $+16, CX
 	CMPQ   CX, R12
-	JNE    tap40
+	JNE    tap36
 
-taps41:
+taps37:
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS Y0, (R8)(DX*1)
 	VDIVPS  Y15, Y1, Y1
@@ -640,23 +598,23 @@ taps41:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel39
+	JNZ     channel35
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col38
+	JNZ     col34
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row37
+	JNZ     row33
 	VZEROUPPER
 	RET
 
-four36:
+four32:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -670,7 +628,7 @@ four36:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row42:
+row38:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -678,12 +636,12 @@ row42:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col43:
+col39:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel44:
+channel40:
 	VMOVUPS (SI)(AX*1), Y0
 	VMOVUPS 32(SI)(AX*1), Y1
 	VADDPS  (SI)(CX*1), Y0, Y0
@@ -699,19 +657,19 @@ channel44:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel44
+	JNZ     channel40
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col43
+	JNZ     col39
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row42
+	JNZ     row38
 	VZEROUPPER
 	RET
 
@@ -738,12 +696,12 @@ TEXT ·poolAverageGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four45
+	JEQ          four41
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row46:
+row42:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -751,46 +709,46 @@ row46:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col47:
+col43:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel48:
+channel44:
 	VMOVUPS (R8)(DX*1), Y0
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
 	VDIVPS  Y15, Y1, Y1
 	MOVQ    32(DI), CX
 
-tap49:
+tap45:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap49
+	JNE     tap45
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel48
+	JNZ     channel44
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col47
+	JNZ     col43
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row46
+	JNZ     row42
 	VZEROUPPER
 	RET
 
-four45:
+four41:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -800,6 +758,69 @@ four45:
 	MOVQ         32(BX), R12
 	VPBROADCASTD 56(BX), Y14
 	MOVQ         48(BX), R15
+	MOVQ         (DI), BX
+	MOVQ         BX, 112(DI)
+	MOVQ         $0x00000000, 128(DI)
+
+row47:
+	MOVQ 112(DI), SI
+	MOVQ SI, 120(DI)
+	MOVQ 128(DI), DX
+	MOVQ DX, 136(DI)
+	MOVQ 56(DI), BX
+	MOVQ BX, 104(DI)
+
+col48:
+	MOVQ 120(DI), SI
+	MOVQ 136(DI), DX
+	MOVQ 64(DI), R11
+
+channel49:
+	VMOVUPS (R8)(DX*1), Y0
+	VMULPS  word_3e800000<>+0(SB), Y0, Y0
+	VMOVUPS 32(R8)(DX*1), Y1
+	VMULPS  word_3e800000<>+0(SB), Y1, Y1
+	VMOVUPS Y0, (SI)(AX*1)
+	VMOVUPS Y1, 32(SI)(AX*1)
+	VMOVUPS Y0, (SI)(CX*1)
+	VMOVUPS Y1, 32(SI)(CX*1)
+	VMOVUPS Y0, (SI)(R12*1)
+	VMOVUPS Y1, 32(SI)(R12*1)
+	VMOVUPS Y0, (SI)(R15*1)
+	VMOVUPS Y1, 32(SI)(R15*1)
+	ADDQ    $+64, SI
+	ADDQ    $+64, DX
+	DECQ    R11
+	JNZ     channel49
+	MOVQ    80(DI), BX
+	ADDQ    BX, 120(DI)
+	MOVQ    96(DI), BX
+	ADDQ    BX, 136(DI)
+	DECQ    104(DI)
+	JNZ     col48
+	MOVQ    72(DI), BX
+	ADDQ    BX, 112(DI)
+	MOVQ    88(DI), BX
+	ADDQ    BX, 128(DI)
+	DECQ    48(DI)
+	JNZ     row47
+	VZEROUPPER
+	RET
+
+// func poolAverageGradAddAVX2(a *byte)
+// Requires: AVX, AVX2
+TEXT ·poolAverageGradAddAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), DI
+	MOVQ         8(DI), R8
+	MOVQ         16(DI), R9
+	MOVQ         24(DI), R10
+	MOVQ         40(DI), R12
+	VBROADCASTSS 144(DI), Y15
+	MOVQ         32(DI), CX
+	MOVQ         R12, BX
+	SUBQ         CX, BX
+	CMPQ         BX, $+64
+	JEQ          four50
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
@@ -819,17 +840,21 @@ col52:
 
 channel53:
 	VMOVUPS (R8)(DX*1), Y0
-	VMULPS  word_3e800000<>+0(SB), Y0, Y0
+	VDIVPS  Y15, Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
-	VMULPS  word_3e800000<>+0(SB), Y1, Y1
-	VMOVUPS Y0, (SI)(AX*1)
-	VMOVUPS Y1, 32(SI)(AX*1)
-	VMOVUPS Y0, (SI)(CX*1)
-	VMOVUPS Y1, 32(SI)(CX*1)
-	VMOVUPS Y0, (SI)(R12*1)
-	VMOVUPS Y1, 32(SI)(R12*1)
-	VMOVUPS Y0, (SI)(R15*1)
-	VMOVUPS Y1, 32(SI)(R15*1)
+	VDIVPS  Y15, Y1, Y1
+	MOVQ    32(DI), CX
+
+tap54:
+	MOVQ    (CX), AX
+	ADDQ    SI, AX
+	VADDPS  (AX), Y0, Y2
+	VMOVUPS Y2, (AX)
+	VADDPS  32(AX), Y1, Y3
+	VMOVUPS Y3, 32(AX)
+	ADDQ    $+16, CX
+	CMPQ    CX, R12
+	JNE     tap54
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
@@ -849,74 +874,7 @@ channel53:
 	VZEROUPPER
 	RET
 
-// func poolAverageGradAddAVX2(a *byte)
-// Requires: AVX, AVX2
-TEXT ·poolAverageGradAddAVX2(SB), NOSPLIT, $0-8
-	MOVQ         a+0(FP), DI
-	MOVQ         8(DI), R8
-	MOVQ         16(DI), R9
-	MOVQ         24(DI), R10
-	MOVQ         40(DI), R12
-	VBROADCASTSS 144(DI), Y15
-	MOVQ         32(DI), CX
-	MOVQ         R12, BX
-	SUBQ         CX, BX
-	CMPQ         BX, $+64
-	JEQ          four54
-	MOVQ         (DI), BX
-	MOVQ         BX, 112(DI)
-	MOVQ         $0x00000000, 128(DI)
-
-row55:
-	MOVQ 112(DI), SI
-	MOVQ SI, 120(DI)
-	MOVQ 128(DI), DX
-	MOVQ DX, 136(DI)
-	MOVQ 56(DI), BX
-	MOVQ BX, 104(DI)
-
-col56:
-	MOVQ 120(DI), SI
-	MOVQ 136(DI), DX
-	MOVQ 64(DI), R11
-
-channel57:
-	VMOVUPS (R8)(DX*1), Y0
-	VDIVPS  Y15, Y0, Y0
-	VMOVUPS 32(R8)(DX*1), Y1
-	VDIVPS  Y15, Y1, Y1
-	MOVQ    32(DI), CX
-
-tap58:
-	MOVQ    (CX), AX
-	ADDQ    SI, AX
-	VADDPS  (AX), Y0, Y2
-	VMOVUPS Y2, (AX)
-	VADDPS  32(AX), Y1, Y3
-	VMOVUPS Y3, 32(AX)
-	ADDQ    $+16, CX
-	CMPQ    CX, R12
-	JNE     tap58
-	ADDQ    $+64, SI
-	ADDQ    $+64, DX
-	DECQ    R11
-	JNZ     channel57
-	MOVQ    80(DI), BX
-	ADDQ    BX, 120(DI)
-	MOVQ    96(DI), BX
-	ADDQ    BX, 136(DI)
-	DECQ    104(DI)
-	JNZ     col56
-	MOVQ    72(DI), BX
-	ADDQ    BX, 112(DI)
-	MOVQ    88(DI), BX
-	ADDQ    BX, 128(DI)
-	DECQ    48(DI)
-	JNZ     row55
-	VZEROUPPER
-	RET
-
-four54:
+four50:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -930,7 +888,7 @@ four54:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row60:
+row56:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -938,12 +896,12 @@ row60:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col61:
+col57:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel62:
+channel58:
 	VMOVUPS (R8)(DX*1), Y0
 	VMULPS  word_3e800000<>+0(SB), Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
@@ -967,19 +925,19 @@ channel62:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel62
+	JNZ     channel58
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col61
+	JNZ     col57
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row60
+	JNZ     row56
 	VZEROUPPER
 	RET
 
@@ -996,12 +954,12 @@ TEXT ·poolAverageOfTanhAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four63
+	JEQ          four59
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row64:
+row60:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1009,12 +967,12 @@ row64:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col65:
+col61:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel66:
+channel62:
 	MOVQ        32(DI), CX
 	MOVQ        (CX), AX
 	VMOVUPS     (SI)(AX*1), Y2
@@ -1072,9 +1030,9 @@ channel66:
 	MOVQ        32(DI), CX
 	ADDQ        $+16, CX
 	CMPQ        CX, R12
-	JEQ         taps68
+	JEQ         taps64
 
-tap67:
+tap63:
 	MOVQ        (CX), AX
 	ADDQ        SI, AX
 	VMOVUPS     (AX), Y2
@@ -1131,9 +1089,9 @@ tap67:
 	VADDPS      Y2, Y1, Y1
 	ADDQ        $+16, CX
 	CMPQ        CX, R12
-	JNE         tap67
+	JNE         tap63
 
-taps68:
+taps64:
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS Y0, (R8)(DX*1)
 	VDIVPS  Y15, Y1, Y1
@@ -1141,23 +1099,23 @@ taps68:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel66
+	JNZ     channel62
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col65
+	JNZ     col61
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row64
+	JNZ     row60
 	VZEROUPPER
 	RET
 
-four63:
+four59:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -1171,7 +1129,7 @@ four63:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row69:
+row65:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1179,12 +1137,12 @@ row69:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col70:
+col66:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel71:
+channel67:
 	VMOVUPS     (SI)(AX*1), Y2
 	VANDPS      word_7fffffff<>+0(SB), Y2, Y3
 	VMOVUPS     word_411051ec<>+0(SB), Y4
@@ -1400,19 +1358,19 @@ channel71:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel71
+	JNZ         channel67
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col70
+	JNZ         col66
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row69
+	JNZ         row65
 	VZEROUPPER
 	RET
 
@@ -1559,12 +1517,12 @@ TEXT ·poolAverageOfSigmoidAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four72
+	JEQ          four68
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row73:
+row69:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1572,12 +1530,12 @@ row73:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col74:
+col70:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel75:
+channel71:
 	MOVQ         32(DI), CX
 	MOVQ         (CX), AX
 	VMOVUPS      (SI)(AX*1), Y2
@@ -1655,9 +1613,9 @@ channel75:
 	MOVQ         32(DI), CX
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JEQ          taps77
+	JEQ          taps73
 
-tap76:
+tap72:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VMOVUPS      (AX), Y2
@@ -1734,9 +1692,9 @@ tap76:
 	VADDPS       Y2, Y1, Y1
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap76
+	JNE          tap72
 
-taps77:
+taps73:
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS Y0, (R8)(DX*1)
 	VDIVPS  Y15, Y1, Y1
@@ -1744,23 +1702,23 @@ taps77:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel75
+	JNZ     channel71
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col74
+	JNZ     col70
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row73
+	JNZ     row69
 	VZEROUPPER
 	RET
 
-four72:
+four68:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -1774,7 +1732,7 @@ four72:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row78:
+row74:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -1782,12 +1740,12 @@ row78:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col79:
+col75:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel80:
+channel76:
 	VMOVUPS      (SI)(AX*1), Y2
 	VXORPS       word_80000000<>+0(SB), Y2, Y2
 	VMOVUPS      word_42b20000<>+0(SB), Y3
@@ -2083,19 +2041,19 @@ channel80:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel80
+	JNZ          channel76
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col79
+	JNZ          col75
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row78
+	JNZ          row74
 	VZEROUPPER
 	RET
 
@@ -2233,12 +2191,12 @@ TEXT ·poolAverageGradOfReLUAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four81
+	JEQ          four77
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row82:
+row78:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2246,19 +2204,19 @@ row82:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col83:
+col79:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel84:
+channel80:
 	VMOVUPS (R8)(DX*1), Y0
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
 	VDIVPS  Y15, Y1, Y1
 	MOVQ    32(DI), CX
 
-tap85:
+tap81:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VMOVUPS (AX)(R10*1), Y3
@@ -2275,27 +2233,27 @@ tap85:
 	VMOVUPS Y2, 32(AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap85
+	JNE     tap81
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel84
+	JNZ     channel80
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col83
+	JNZ     col79
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row82
+	JNZ     row78
 	VZEROUPPER
 	RET
 
-four81:
+four77:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -2309,7 +2267,7 @@ four81:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row87:
+row83:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2317,12 +2275,12 @@ row87:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col88:
+col84:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel89:
+channel85:
 	VMOVUPS (R8)(DX*1), Y0
 	VMULPS  word_3e800000<>+0(SB), Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
@@ -2379,19 +2337,19 @@ channel89:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel89
+	JNZ     channel85
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col88
+	JNZ     col84
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row87
+	JNZ     row83
 	VZEROUPPER
 	RET
 
@@ -2409,12 +2367,12 @@ TEXT ·poolAverageGradOfTanhAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four90
+	JEQ          four86
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row91:
+row87:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2422,19 +2380,19 @@ row91:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col92:
+col88:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel93:
+channel89:
 	VMOVUPS (R8)(DX*1), Y0
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
 	VDIVPS  Y15, Y1, Y1
 	MOVQ    32(DI), CX
 
-tap94:
+tap90:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VMOVUPS      (AX)(R10*1), Y3
@@ -2451,27 +2409,27 @@ tap94:
 	VMOVUPS      Y2, 32(AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap94
+	JNE          tap90
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel93
+	JNZ          channel89
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col92
+	JNZ          col88
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row91
+	JNZ          row87
 	VZEROUPPER
 	RET
 
-four90:
+four86:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -2485,7 +2443,7 @@ four90:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row96:
+row92:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2493,12 +2451,12 @@ row96:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col97:
+col93:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel98:
+channel94:
 	VMOVUPS      (R8)(DX*1), Y0
 	VMULPS       word_3e800000<>+0(SB), Y0, Y0
 	VMOVUPS      32(R8)(DX*1), Y1
@@ -2555,19 +2513,19 @@ channel98:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel98
+	JNZ          channel94
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col97
+	JNZ          col93
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row96
+	JNZ          row92
 	VZEROUPPER
 	RET
 
@@ -2585,12 +2543,12 @@ TEXT ·poolAverageGradOfSigmoidAVX2(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four99
+	JEQ          four95
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row100:
+row96:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2598,19 +2556,19 @@ row100:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col101:
+col97:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel102:
+channel98:
 	VMOVUPS (R8)(DX*1), Y0
 	VDIVPS  Y15, Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
 	VDIVPS  Y15, Y1, Y1
 	MOVQ    32(DI), CX
 
-tap103:
+tap99:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VMOVUPS (AX)(R10*1), Y3
@@ -2629,27 +2587,27 @@ tap103:
 	VMOVUPS Y2, 32(AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap103
+	JNE     tap99
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel102
+	JNZ     channel98
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col101
+	JNZ     col97
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row100
+	JNZ     row96
 	VZEROUPPER
 	RET
 
-four99:
+four95:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Y11
 	MOVQ         (BX), AX
@@ -2663,7 +2621,7 @@ four99:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row105:
+row101:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2671,12 +2629,12 @@ row105:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col106:
+col102:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel107:
+channel103:
 	VMOVUPS (R8)(DX*1), Y0
 	VMULPS  word_3e800000<>+0(SB), Y0, Y0
 	VMOVUPS 32(R8)(DX*1), Y1
@@ -2741,19 +2699,19 @@ channel107:
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel107
+	JNZ     channel103
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col106
+	JNZ     col102
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row105
+	JNZ     row101
 	VZEROUPPER
 	RET
 
@@ -2769,12 +2727,12 @@ TEXT ·poolMaxAVX512(SB), NOSPLIT, $0-8
 	MOVQ R12, BX
 	SUBQ CX, BX
 	CMPQ BX, $+64
-	JEQ  four108
+	JEQ  four104
 	MOVQ (DI), BX
 	MOVQ BX, 112(DI)
 	MOVQ $0x00000000, 128(DI)
 
-row109:
+row105:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2782,12 +2740,12 @@ row109:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col110:
+col106:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel111:
+channel107:
 	MOVQ         32(DI), CX
 	MOVQ         (CX), AX
 	VPBROADCASTD 8(CX), Z4
@@ -2796,9 +2754,9 @@ channel111:
 	MOVQ         32(DI), CX
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JEQ          taps113
+	JEQ          taps109
 
-tap112:
+tap108:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Z4
@@ -2810,44 +2768,44 @@ tap112:
 	VMOVAPS      Z4, K1, Z2
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap112
+	JNE          tap108
 
-taps113:
+taps109:
 	VMOVUPS    Z0, (R8)(DX*1)
 	TESTQ      R9, R9
-	JZ         done114
+	JZ         done110
 	TESTQ      R10, R10
-	JZ         open115
+	JZ         open111
 	VPXORD     Z5, Z5, Z5
 	VCMPPS     $0x1a, Z5, Z0, K1
 	VPORD.BCST word_000000ff<>+0(SB), Z2, K1, Z2
 
-open115:
+open111:
 	MOVQ    DX, R13
 	SHRQ    $0x02, R13
 	VPMOVDB Z2, (R9)(R13*1)
 
-done114:
+done110:
 	ADDQ $+64, SI
 	ADDQ $+64, DX
 	DECQ R11
-	JNZ  channel111
+	JNZ  channel107
 	MOVQ 80(DI), BX
 	ADDQ BX, 120(DI)
 	MOVQ 96(DI), BX
 	ADDQ BX, 136(DI)
 	DECQ 104(DI)
-	JNZ  col110
+	JNZ  col106
 	MOVQ 72(DI), BX
 	ADDQ BX, 112(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 128(DI)
 	DECQ 48(DI)
-	JNZ  row109
+	JNZ  row105
 	VZEROUPPER
 	RET
 
-four108:
+four104:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -2861,7 +2819,7 @@ four108:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row116:
+row112:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2869,12 +2827,12 @@ row116:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col117:
+col113:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel118:
+channel114:
 	VMOVUPS    (SI)(AX*1), Z0
 	VMOVAPS    Z11, Z2
 	VMOVUPS    (SI)(CX*1), Z6
@@ -2898,57 +2856,56 @@ channel118:
 	VMOVAPS    Z5, K1, Z2
 	VMOVUPS    Z0, (R8)(DX*1)
 	TESTQ      R9, R9
-	JZ         done119
+	JZ         done115
 	TESTQ      R10, R10
-	JZ         open120
+	JZ         open116
 	VPXORD     Z5, Z5, Z5
 	VCMPPS     $0x1a, Z5, Z0, K1
 	VPORD.BCST word_000000ff<>+0(SB), Z2, K1, Z2
 
-open120:
+open116:
 	MOVQ    DX, R13
 	SHRQ    $0x02, R13
 	VPMOVDB Z2, (R9)(R13*1)
 
-done119:
+done115:
 	ADDQ $+64, SI
 	ADDQ $+64, DX
 	DECQ R11
-	JNZ  channel118
+	JNZ  channel114
 	MOVQ 80(DI), BX
 	ADDQ BX, 120(DI)
 	MOVQ 96(DI), BX
 	ADDQ BX, 136(DI)
 	DECQ 104(DI)
-	JNZ  col117
+	JNZ  col113
 	MOVQ 72(DI), BX
 	ADDQ BX, 112(DI)
 	MOVQ 88(DI), BX
 	ADDQ BX, 128(DI)
 	DECQ 48(DI)
-	JNZ  row116
+	JNZ  row112
 	VZEROUPPER
 	RET
 
 // func poolMaxGradAVX512(a *byte)
 // Requires: AVX, AVX512F
 TEXT ·poolMaxGradAVX512(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), DI
-	MOVQ   8(DI), R8
-	MOVQ   16(DI), R9
-	MOVQ   24(DI), R10
-	MOVQ   40(DI), R12
-	VPXORD Z15, Z15, Z15
-	MOVQ   32(DI), CX
-	MOVQ   R12, BX
-	SUBQ   CX, BX
-	CMPQ   BX, $+64
-	JEQ    four121
-	MOVQ   (DI), BX
-	MOVQ   BX, 112(DI)
-	MOVQ   $0x00000000, 128(DI)
+	MOVQ a+0(FP), DI
+	MOVQ 8(DI), R8
+	MOVQ 16(DI), R9
+	MOVQ 24(DI), R10
+	MOVQ 40(DI), R12
+	MOVQ 32(DI), CX
+	MOVQ R12, BX
+	SUBQ CX, BX
+	CMPQ BX, $+64
+	JEQ  four117
+	MOVQ (DI), BX
+	MOVQ BX, 112(DI)
+	MOVQ $0x00000000, 128(DI)
 
-row122:
+row118:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -2956,26 +2913,19 @@ row122:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col123:
+col119:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel124:
+channel120:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
-	TESTQ     R10, R10
-	JZ        free125
-	VMOVUPS   (R10)(DX*1), Z4
-	VCMPPS    $0x1e, Z15, Z4, K1
-	VMOVAPS.Z Z0, K1, Z0
+	MOVQ      32(DI), CX
 
-free125:
-	MOVQ 32(DI), CX
-
-tap126:
+tap121:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Z4
@@ -2984,27 +2934,27 @@ tap126:
 	VMOVUPS      Z5, (AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap126
+	JNE          tap121
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel124
+	JNZ          channel120
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col123
+	JNZ          col119
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row122
+	JNZ          row118
 	VZEROUPPER
 	RET
 
-four121:
+four117:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3018,7 +2968,7 @@ four121:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row128:
+row123:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3026,23 +2976,16 @@ row128:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col129:
+col124:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel130:
+channel125:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
-	TESTQ     R10, R10
-	JZ        free131
-	VMOVUPS   (R10)(DX*1), Z4
-	VCMPPS    $0x1e, Z15, Z4, K1
-	VMOVAPS.Z Z0, K1, Z0
-
-free131:
 	VPCMPEQD  Z11, Z2, K1
 	VMOVAPS.Z Z0, K1, Z5
 	VMOVUPS   Z5, (SI)(AX*1)
@@ -3058,41 +3001,40 @@ free131:
 	ADDQ      $+64, SI
 	ADDQ      $+64, DX
 	DECQ      R11
-	JNZ       channel130
+	JNZ       channel125
 	MOVQ      80(DI), BX
 	ADDQ      BX, 120(DI)
 	MOVQ      96(DI), BX
 	ADDQ      BX, 136(DI)
 	DECQ      104(DI)
-	JNZ       col129
+	JNZ       col124
 	MOVQ      72(DI), BX
 	ADDQ      BX, 112(DI)
 	MOVQ      88(DI), BX
 	ADDQ      BX, 128(DI)
 	DECQ      48(DI)
-	JNZ       row128
+	JNZ       row123
 	VZEROUPPER
 	RET
 
 // func poolMaxGradAddAVX512(a *byte)
 // Requires: AVX, AVX512F
 TEXT ·poolMaxGradAddAVX512(SB), NOSPLIT, $0-8
-	MOVQ   a+0(FP), DI
-	MOVQ   8(DI), R8
-	MOVQ   16(DI), R9
-	MOVQ   24(DI), R10
-	MOVQ   40(DI), R12
-	VPXORD Z15, Z15, Z15
-	MOVQ   32(DI), CX
-	MOVQ   R12, BX
-	SUBQ   CX, BX
-	CMPQ   BX, $+64
-	JEQ    four132
-	MOVQ   (DI), BX
-	MOVQ   BX, 112(DI)
-	MOVQ   $0x00000000, 128(DI)
+	MOVQ a+0(FP), DI
+	MOVQ 8(DI), R8
+	MOVQ 16(DI), R9
+	MOVQ 24(DI), R10
+	MOVQ 40(DI), R12
+	MOVQ 32(DI), CX
+	MOVQ R12, BX
+	SUBQ CX, BX
+	CMPQ BX, $+64
+	JEQ  four126
+	MOVQ (DI), BX
+	MOVQ BX, 112(DI)
+	MOVQ $0x00000000, 128(DI)
 
-row133:
+row127:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3100,26 +3042,19 @@ row133:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col134:
+col128:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel135:
+channel129:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
-	TESTQ     R10, R10
-	JZ        free136
-	VMOVUPS   (R10)(DX*1), Z4
-	VCMPPS    $0x1e, Z15, Z4, K1
-	VMOVAPS.Z Z0, K1, Z0
+	MOVQ      32(DI), CX
 
-free136:
-	MOVQ 32(DI), CX
-
-tap137:
+tap130:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VPBROADCASTD 8(CX), Z4
@@ -3129,27 +3064,27 @@ tap137:
 	VMOVUPS      Z5, (AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap137
+	JNE          tap130
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel135
+	JNZ          channel129
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col134
+	JNZ          col128
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row133
+	JNZ          row127
 	VZEROUPPER
 	RET
 
-four132:
+four126:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3163,7 +3098,7 @@ four132:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row139:
+row132:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3171,23 +3106,16 @@ row139:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col140:
+col133:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel141:
+channel134:
 	MOVQ      DX, R13
 	SHRQ      $0x02, R13
 	VMOVUPS   (R8)(DX*1), Z0
 	VPMOVZXBD (R9)(R13*1), Z2
-	TESTQ     R10, R10
-	JZ        free142
-	VMOVUPS   (R10)(DX*1), Z4
-	VCMPPS    $0x1e, Z15, Z4, K1
-	VMOVAPS.Z Z0, K1, Z0
-
-free142:
 	VPCMPEQD  Z11, Z2, K1
 	VMOVAPS.Z Z0, K1, Z5
 	VADDPS    (SI)(AX*1), Z5, Z5
@@ -3207,19 +3135,19 @@ free142:
 	ADDQ      $+64, SI
 	ADDQ      $+64, DX
 	DECQ      R11
-	JNZ       channel141
+	JNZ       channel134
 	MOVQ      80(DI), BX
 	ADDQ      BX, 120(DI)
 	MOVQ      96(DI), BX
 	ADDQ      BX, 136(DI)
 	DECQ      104(DI)
-	JNZ       col140
+	JNZ       col133
 	MOVQ      72(DI), BX
 	ADDQ      BX, 112(DI)
 	MOVQ      88(DI), BX
 	ADDQ      BX, 128(DI)
 	DECQ      48(DI)
-	JNZ       row139
+	JNZ       row132
 	VZEROUPPER
 	RET
 
@@ -3236,12 +3164,12 @@ TEXT ·poolAverageAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four143
+	JEQ          four135
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row144:
+row136:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3249,51 +3177,51 @@ row144:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col145:
+col137:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel146:
+channel138:
 	MOVQ    32(DI), CX
 	MOVQ    (CX), AX
 	VMOVUPS (SI)(AX*1), Z0
 	MOVQ    32(DI), CX
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JEQ     taps148
+	JEQ     taps140
 
-tap147:
+tap139:
 	MOVQ   (CX), AX
 	ADDQ   SI, AX
 	VADDPS (AX), Z0, Z0
 	ADDQ   $+16, CX
 	CMPQ   CX, R12
-	JNE    tap147
+	JNE    tap139
 
-taps148:
+taps140:
 	VDIVPS  Z15, Z0, Z0
 	VMOVUPS Z0, (R8)(DX*1)
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel146
+	JNZ     channel138
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col145
+	JNZ     col137
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row144
+	JNZ     row136
 	VZEROUPPER
 	RET
 
-four143:
+four135:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3307,7 +3235,7 @@ four143:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row149:
+row141:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3315,12 +3243,12 @@ row149:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col150:
+col142:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel151:
+channel143:
 	VMOVUPS     (SI)(AX*1), Z0
 	VADDPS      (SI)(CX*1), Z0, Z0
 	VADDPS      (SI)(R12*1), Z0, Z0
@@ -3330,19 +3258,19 @@ channel151:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel151
+	JNZ         channel143
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col150
+	JNZ         col142
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row149
+	JNZ         row141
 	VZEROUPPER
 	RET
 
@@ -3359,12 +3287,12 @@ TEXT ·poolAverageGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four152
+	JEQ          four144
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row153:
+row145:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3372,43 +3300,43 @@ row153:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col154:
+col146:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel155:
+channel147:
 	VMOVUPS (R8)(DX*1), Z0
 	VDIVPS  Z15, Z0, Z0
 	MOVQ    32(DI), CX
 
-tap156:
+tap148:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VMOVUPS Z0, (AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap156
+	JNE     tap148
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel155
+	JNZ     channel147
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col154
+	JNZ     col146
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row153
+	JNZ     row145
 	VZEROUPPER
 	RET
 
-four152:
+four144:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3422,7 +3350,7 @@ four152:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row158:
+row150:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3430,12 +3358,12 @@ row158:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col159:
+col151:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel160:
+channel152:
 	VMOVUPS     (R8)(DX*1), Z0
 	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
 	VMOVUPS     Z0, (SI)(AX*1)
@@ -3445,19 +3373,19 @@ channel160:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel160
+	JNZ         channel152
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col159
+	JNZ         col151
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row158
+	JNZ         row150
 	VZEROUPPER
 	RET
 
@@ -3474,12 +3402,12 @@ TEXT ·poolAverageGradAddAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four161
+	JEQ          four153
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row162:
+row154:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3487,44 +3415,44 @@ row162:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col163:
+col155:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel164:
+channel156:
 	VMOVUPS (R8)(DX*1), Z0
 	VDIVPS  Z15, Z0, Z0
 	MOVQ    32(DI), CX
 
-tap165:
+tap157:
 	MOVQ    (CX), AX
 	ADDQ    SI, AX
 	VADDPS  (AX), Z0, Z2
 	VMOVUPS Z2, (AX)
 	ADDQ    $+16, CX
 	CMPQ    CX, R12
-	JNE     tap165
+	JNE     tap157
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel164
+	JNZ     channel156
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col163
+	JNZ     col155
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row162
+	JNZ     row154
 	VZEROUPPER
 	RET
 
-four161:
+four153:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3538,7 +3466,7 @@ four161:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row167:
+row159:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3546,12 +3474,12 @@ row167:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col168:
+col160:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel169:
+channel161:
 	VMOVUPS     (R8)(DX*1), Z0
 	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
 	VADDPS      (SI)(AX*1), Z0, Z2
@@ -3565,19 +3493,19 @@ channel169:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel169
+	JNZ         channel161
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col168
+	JNZ         col160
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row167
+	JNZ         row159
 	VZEROUPPER
 	RET
 
@@ -3602,12 +3530,12 @@ TEXT ·poolAverageOfTanhAVX512(SB), NOSPLIT, $0-8
 	MOVQ            R12, BX
 	SUBQ            CX, BX
 	CMPQ            BX, $+64
-	JEQ             four170
+	JEQ             four162
 	MOVQ            (DI), BX
 	MOVQ            BX, 112(DI)
 	MOVQ            $0x00000000, 128(DI)
 
-row171:
+row163:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3615,12 +3543,12 @@ row171:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col172:
+col164:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel173:
+channel165:
 	MOVQ             32(DI), CX
 	MOVQ             (CX), AX
 	VMOVUPS          (SI)(AX*1), Z2
@@ -3651,9 +3579,9 @@ channel173:
 	MOVQ             32(DI), CX
 	ADDQ             $+16, CX
 	CMPQ             CX, R12
-	JEQ              taps175
+	JEQ              taps167
 
-tap174:
+tap166:
 	MOVQ             (CX), AX
 	ADDQ             SI, AX
 	VMOVUPS          (AX), Z2
@@ -3683,31 +3611,31 @@ tap174:
 	VADDPS           Z2, Z0, Z0
 	ADDQ             $+16, CX
 	CMPQ             CX, R12
-	JNE              tap174
+	JNE              tap166
 
-taps175:
+taps167:
 	VDIVPS  Z15, Z0, Z0
 	VMOVUPS Z0, (R8)(DX*1)
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel173
+	JNZ     channel165
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col172
+	JNZ     col164
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row171
+	JNZ     row163
 	VZEROUPPER
 	RET
 
-four170:
+four162:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3721,7 +3649,7 @@ four170:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row176:
+row168:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3729,12 +3657,12 @@ row176:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col177:
+col169:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel178:
+channel170:
 	VMOVUPS          (SI)(AX*1), Z2
 	VANDPS.BCST      word_7fffffff<>+0(SB), Z2, Z3
 	VBROADCASTSS     word_411051ec<>+0(SB), Z4
@@ -3840,19 +3768,19 @@ channel178:
 	ADDQ             $+64, SI
 	ADDQ             $+64, DX
 	DECQ             R11
-	JNZ              channel178
+	JNZ              channel170
 	MOVQ             80(DI), BX
 	ADDQ             BX, 120(DI)
 	MOVQ             96(DI), BX
 	ADDQ             BX, 136(DI)
 	DECQ             104(DI)
-	JNZ              col177
+	JNZ              col169
 	MOVQ             72(DI), BX
 	ADDQ             BX, 112(DI)
 	MOVQ             88(DI), BX
 	ADDQ             BX, 128(DI)
 	DECQ             48(DI)
-	JNZ              row176
+	JNZ              row168
 	VZEROUPPER
 	RET
 
@@ -3869,12 +3797,12 @@ TEXT ·poolAverageOfSigmoidAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four179
+	JEQ          four171
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row180:
+row172:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -3882,12 +3810,12 @@ row180:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col181:
+col173:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel182:
+channel174:
 	MOVQ              32(DI), CX
 	MOVQ              (CX), AX
 	VMOVUPS           (SI)(AX*1), Z2
@@ -3921,9 +3849,9 @@ channel182:
 	MOVQ              32(DI), CX
 	ADDQ              $+16, CX
 	CMPQ              CX, R12
-	JEQ               taps184
+	JEQ               taps176
 
-tap183:
+tap175:
 	MOVQ              (CX), AX
 	ADDQ              SI, AX
 	VMOVUPS           (AX), Z2
@@ -3956,31 +3884,31 @@ tap183:
 	VADDPS            Z2, Z0, Z0
 	ADDQ              $+16, CX
 	CMPQ              CX, R12
-	JNE               tap183
+	JNE               tap175
 
-taps184:
+taps176:
 	VDIVPS  Z15, Z0, Z0
 	VMOVUPS Z0, (R8)(DX*1)
 	ADDQ    $+64, SI
 	ADDQ    $+64, DX
 	DECQ    R11
-	JNZ     channel182
+	JNZ     channel174
 	MOVQ    80(DI), BX
 	ADDQ    BX, 120(DI)
 	MOVQ    96(DI), BX
 	ADDQ    BX, 136(DI)
 	DECQ    104(DI)
-	JNZ     col181
+	JNZ     col173
 	MOVQ    72(DI), BX
 	ADDQ    BX, 112(DI)
 	MOVQ    88(DI), BX
 	ADDQ    BX, 128(DI)
 	DECQ    48(DI)
-	JNZ     row180
+	JNZ     row172
 	VZEROUPPER
 	RET
 
-four179:
+four171:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -3994,7 +3922,7 @@ four179:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row185:
+row177:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4002,12 +3930,12 @@ row185:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col186:
+col178:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel187:
+channel179:
 	VMOVUPS           (SI)(AX*1), Z2
 	VXORPS.BCST       word_80000000<>+0(SB), Z2, Z2
 	VBROADCASTSS      word_42b20000<>+0(SB), Z3
@@ -4125,19 +4053,19 @@ channel187:
 	ADDQ              $+64, SI
 	ADDQ              $+64, DX
 	DECQ              R11
-	JNZ               channel187
+	JNZ               channel179
 	MOVQ              80(DI), BX
 	ADDQ              BX, 120(DI)
 	MOVQ              96(DI), BX
 	ADDQ              BX, 136(DI)
 	DECQ              104(DI)
-	JNZ               col186
+	JNZ               col178
 	MOVQ              72(DI), BX
 	ADDQ              BX, 112(DI)
 	MOVQ              88(DI), BX
 	ADDQ              BX, 128(DI)
 	DECQ              48(DI)
-	JNZ               row185
+	JNZ               row177
 	VZEROUPPER
 	RET
 
@@ -4155,12 +4083,12 @@ TEXT ·poolAverageGradOfReLUAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four188
+	JEQ          four180
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row189:
+row181:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4168,17 +4096,17 @@ row189:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col190:
+col182:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel191:
+channel183:
 	VMOVUPS (R8)(DX*1), Z0
 	VDIVPS  Z15, Z0, Z0
 	MOVQ    32(DI), CX
 
-tap192:
+tap184:
 	MOVQ      (CX), AX
 	ADDQ      SI, AX
 	VMOVUPS   (AX)(R10*1), Z3
@@ -4189,27 +4117,27 @@ tap192:
 	VMOVUPS   Z2, (AX)
 	ADDQ      $+16, CX
 	CMPQ      CX, R12
-	JNE       tap192
+	JNE       tap184
 	ADDQ      $+64, SI
 	ADDQ      $+64, DX
 	DECQ      R11
-	JNZ       channel191
+	JNZ       channel183
 	MOVQ      80(DI), BX
 	ADDQ      BX, 120(DI)
 	MOVQ      96(DI), BX
 	ADDQ      BX, 136(DI)
 	DECQ      104(DI)
-	JNZ       col190
+	JNZ       col182
 	MOVQ      72(DI), BX
 	ADDQ      BX, 112(DI)
 	MOVQ      88(DI), BX
 	ADDQ      BX, 128(DI)
 	DECQ      48(DI)
-	JNZ       row189
+	JNZ       row181
 	VZEROUPPER
 	RET
 
-four188:
+four180:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -4223,7 +4151,7 @@ four188:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row194:
+row186:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4231,12 +4159,12 @@ row194:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col195:
+col187:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel196:
+channel188:
 	VMOVUPS     (R8)(DX*1), Z0
 	VMULPS.BCST word_3e800000<>+0(SB), Z0, Z0
 	LEAQ        (SI)(R10*1), BX
@@ -4267,19 +4195,19 @@ channel196:
 	ADDQ        $+64, SI
 	ADDQ        $+64, DX
 	DECQ        R11
-	JNZ         channel196
+	JNZ         channel188
 	MOVQ        80(DI), BX
 	ADDQ        BX, 120(DI)
 	MOVQ        96(DI), BX
 	ADDQ        BX, 136(DI)
 	DECQ        104(DI)
-	JNZ         col195
+	JNZ         col187
 	MOVQ        72(DI), BX
 	ADDQ        BX, 112(DI)
 	MOVQ        88(DI), BX
 	ADDQ        BX, 128(DI)
 	DECQ        48(DI)
-	JNZ         row194
+	JNZ         row186
 	VZEROUPPER
 	RET
 
@@ -4297,12 +4225,12 @@ TEXT ·poolAverageGradOfTanhAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four197
+	JEQ          four189
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row198:
+row190:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4310,17 +4238,17 @@ row198:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col199:
+col191:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel200:
+channel192:
 	VMOVUPS (R8)(DX*1), Z0
 	VDIVPS  Z15, Z0, Z0
 	MOVQ    32(DI), CX
 
-tap201:
+tap193:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VMOVUPS      (AX)(R10*1), Z3
@@ -4331,27 +4259,27 @@ tap201:
 	VMOVUPS      Z2, (AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap201
+	JNE          tap193
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel200
+	JNZ          channel192
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col199
+	JNZ          col191
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row198
+	JNZ          row190
 	VZEROUPPER
 	RET
 
-four197:
+four189:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -4365,7 +4293,7 @@ four197:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row203:
+row195:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4373,12 +4301,12 @@ row203:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col204:
+col196:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel205:
+channel197:
 	VMOVUPS      (R8)(DX*1), Z0
 	VMULPS.BCST  word_3e800000<>+0(SB), Z0, Z0
 	LEAQ         (SI)(R10*1), BX
@@ -4409,19 +4337,19 @@ channel205:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel205
+	JNZ          channel197
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col204
+	JNZ          col196
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row203
+	JNZ          row195
 	VZEROUPPER
 	RET
 
@@ -4439,12 +4367,12 @@ TEXT ·poolAverageGradOfSigmoidAVX512(SB), NOSPLIT, $0-8
 	MOVQ         R12, BX
 	SUBQ         CX, BX
 	CMPQ         BX, $+64
-	JEQ          four206
+	JEQ          four198
 	MOVQ         (DI), BX
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row207:
+row199:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4452,17 +4380,17 @@ row207:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col208:
+col200:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel209:
+channel201:
 	VMOVUPS (R8)(DX*1), Z0
 	VDIVPS  Z15, Z0, Z0
 	MOVQ    32(DI), CX
 
-tap210:
+tap202:
 	MOVQ         (CX), AX
 	ADDQ         SI, AX
 	VMOVUPS      (AX)(R10*1), Z3
@@ -4474,27 +4402,27 @@ tap210:
 	VMOVUPS      Z2, (AX)
 	ADDQ         $+16, CX
 	CMPQ         CX, R12
-	JNE          tap210
+	JNE          tap202
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel209
+	JNZ          channel201
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col208
+	JNZ          col200
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row207
+	JNZ          row199
 	VZEROUPPER
 	RET
 
-four206:
+four198:
 	MOVQ         CX, BX
 	VPBROADCASTD 8(BX), Z11
 	MOVQ         (BX), AX
@@ -4508,7 +4436,7 @@ four206:
 	MOVQ         BX, 112(DI)
 	MOVQ         $0x00000000, 128(DI)
 
-row212:
+row204:
 	MOVQ 112(DI), SI
 	MOVQ SI, 120(DI)
 	MOVQ 128(DI), DX
@@ -4516,12 +4444,12 @@ row212:
 	MOVQ 56(DI), BX
 	MOVQ BX, 104(DI)
 
-col213:
+col205:
 	MOVQ 120(DI), SI
 	MOVQ 136(DI), DX
 	MOVQ 64(DI), R11
 
-channel214:
+channel206:
 	VMOVUPS      (R8)(DX*1), Z0
 	VMULPS.BCST  word_3e800000<>+0(SB), Z0, Z0
 	LEAQ         (SI)(R10*1), BX
@@ -4556,18 +4484,18 @@ channel214:
 	ADDQ         $+64, SI
 	ADDQ         $+64, DX
 	DECQ         R11
-	JNZ          channel214
+	JNZ          channel206
 	MOVQ         80(DI), BX
 	ADDQ         BX, 120(DI)
 	MOVQ         96(DI), BX
 	ADDQ         BX, 136(DI)
 	DECQ         104(DI)
-	JNZ          col213
+	JNZ          col205
 	MOVQ         72(DI), BX
 	ADDQ         BX, 112(DI)
 	MOVQ         88(DI), BX
 	ADDQ         BX, 128(DI)
 	DECQ         48(DI)
-	JNZ          row212
+	JNZ          row204
 	VZEROUPPER
 	RET

@@ -128,22 +128,8 @@ channel10:
 	FLDPQ 32(R9), (F2, F3)
 	ADD R2>>2, R7, R9
 	FMOVQ 0(R9), F4
-	CBZ R8, free11
-	ADD R8, R2, R9
-	FLDPQ 0(R9), (F8, F9)
-	FLDPQ 32(R9), (F10, F11)
-	VEOR V31.B16, V31.B16, V31.B16
-	WORD $0x6ebfe508 // fcmgt v8.4s, v8.4s, v31.4s
-	VAND V8.B16, V0.B16, V0.B16
-	WORD $0x6ebfe529 // fcmgt v9.4s, v9.4s, v31.4s
-	VAND V9.B16, V1.B16, V1.B16
-	WORD $0x6ebfe54a // fcmgt v10.4s, v10.4s, v31.4s
-	VAND V10.B16, V2.B16, V2.B16
-	WORD $0x6ebfe56b // fcmgt v11.4s, v11.4s, v31.4s
-	VAND V11.B16, V3.B16, V3.B16
-free11:
 	MOVD R10, R3
-tap12:
+tap11:
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	VDUP R5, V5.B16
@@ -161,8 +147,8 @@ tap12:
 	FSTPQ (F16, F17), 0(R4)
 	FSTPQ (F18, F19), 32(R4)
 	CMP R11, R3
-	BNE tap12
-taps13:
+	BNE tap11
+taps12:
 	ADD $64, R1, R1
 	ADD $64, R2, R2
 	SUBS $1, R14, R14
@@ -194,36 +180,22 @@ TEXT ·poolMaxGradAddNEON(SB), NOSPLIT, $0-8
 	VLD1R (R9), [V31.S4]
 	MOVD ZR, R16
 	MOVD 48(R0), R12
-row14:
+row13:
 	MOVD R15, R17
 	MOVD R16, R19
 	MOVD 56(R0), R13
-col15:
+col14:
 	MOVD R17, R1
 	MOVD R19, R2
 	MOVD 64(R0), R14
-channel16:
+channel15:
 	ADD R6, R2, R9
 	FLDPQ 0(R9), (F0, F1)
 	FLDPQ 32(R9), (F2, F3)
 	ADD R2>>2, R7, R9
 	FMOVQ 0(R9), F4
-	CBZ R8, free17
-	ADD R8, R2, R9
-	FLDPQ 0(R9), (F8, F9)
-	FLDPQ 32(R9), (F10, F11)
-	VEOR V31.B16, V31.B16, V31.B16
-	WORD $0x6ebfe508 // fcmgt v8.4s, v8.4s, v31.4s
-	VAND V8.B16, V0.B16, V0.B16
-	WORD $0x6ebfe529 // fcmgt v9.4s, v9.4s, v31.4s
-	VAND V9.B16, V1.B16, V1.B16
-	WORD $0x6ebfe54a // fcmgt v10.4s, v10.4s, v31.4s
-	VAND V10.B16, V2.B16, V2.B16
-	WORD $0x6ebfe56b // fcmgt v11.4s, v11.4s, v31.4s
-	VAND V11.B16, V3.B16, V3.B16
-free17:
 	MOVD R10, R3
-tap18:
+tap16:
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	VDUP R5, V5.B16
@@ -247,20 +219,20 @@ tap18:
 	FSTPQ (F16, F17), 0(R4)
 	FSTPQ (F18, F19), 32(R4)
 	CMP R11, R3
-	BNE tap18
-taps19:
+	BNE tap16
+taps17:
 	ADD $64, R1, R1
 	ADD $64, R2, R2
 	SUBS $1, R14, R14
-	BNE channel16
+	BNE channel15
 	ADD R22, R17, R17
 	ADD R23, R19, R19
 	SUBS $1, R13, R13
-	BNE col15
+	BNE col14
 	ADD R20, R15, R15
 	ADD R21, R16, R16
 	SUBS $1, R12, R12
-	BNE row14
+	BNE row13
 	RET
 
 // func poolAverageNEON(a *byte)
@@ -280,23 +252,23 @@ TEXT ·poolAverageNEON(SB), NOSPLIT, $0-8
 	VLD1R (R9), [V31.S4]
 	MOVD ZR, R16
 	MOVD 48(R0), R12
-row20:
+row18:
 	MOVD R15, R17
 	MOVD R16, R19
 	MOVD 56(R0), R13
-col21:
+col19:
 	MOVD R17, R1
 	MOVD R19, R2
 	MOVD 64(R0), R14
-channel22:
+channel20:
 	MOVD R10, R3
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	FLDPQ 0(R4), (F0, F1)
 	FLDPQ 32(R4), (F2, F3)
 	CMP R11, R3
-	BEQ taps24
-tap23:
+	BEQ taps22
+tap21:
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	FLDPQ 0(R4), (F4, F5)
@@ -306,8 +278,8 @@ tap23:
 	WORD $0x4e26d442 // fadd v2.4s, v2.4s, v6.4s
 	WORD $0x4e27d463 // fadd v3.4s, v3.4s, v7.4s
 	CMP R11, R3
-	BNE tap23
-taps24:
+	BNE tap21
+taps22:
 	WORD $0x6e3ffc00 // fdiv v0.4s, v0.4s, v31.4s
 	WORD $0x6e3ffc21 // fdiv v1.4s, v1.4s, v31.4s
 	WORD $0x6e3ffc42 // fdiv v2.4s, v2.4s, v31.4s
@@ -318,15 +290,15 @@ taps24:
 	ADD $64, R1, R1
 	ADD $64, R2, R2
 	SUBS $1, R14, R14
-	BNE channel22
+	BNE channel20
 	ADD R22, R17, R17
 	ADD R23, R19, R19
 	SUBS $1, R13, R13
-	BNE col21
+	BNE col19
 	ADD R20, R15, R15
 	ADD R21, R16, R16
 	SUBS $1, R12, R12
-	BNE row20
+	BNE row18
 	RET
 
 // func poolAverageGradNEON(a *byte)
@@ -346,15 +318,15 @@ TEXT ·poolAverageGradNEON(SB), NOSPLIT, $0-8
 	VLD1R (R9), [V31.S4]
 	MOVD ZR, R16
 	MOVD 48(R0), R12
-row25:
+row23:
 	MOVD R15, R17
 	MOVD R16, R19
 	MOVD 56(R0), R13
-col26:
+col24:
 	MOVD R17, R1
 	MOVD R19, R2
 	MOVD 64(R0), R14
-channel27:
+channel25:
 	ADD R6, R2, R9
 	FLDPQ 0(R9), (F0, F1)
 	FLDPQ 32(R9), (F2, F3)
@@ -363,26 +335,26 @@ channel27:
 	WORD $0x6e3ffc42 // fdiv v2.4s, v2.4s, v31.4s
 	WORD $0x6e3ffc63 // fdiv v3.4s, v3.4s, v31.4s
 	MOVD R10, R3
-tap28:
+tap26:
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	FSTPQ (F0, F1), 0(R4)
 	FSTPQ (F2, F3), 32(R4)
 	CMP R11, R3
-	BNE tap28
-taps29:
+	BNE tap26
+taps27:
 	ADD $64, R1, R1
 	ADD $64, R2, R2
 	SUBS $1, R14, R14
-	BNE channel27
+	BNE channel25
 	ADD R22, R17, R17
 	ADD R23, R19, R19
 	SUBS $1, R13, R13
-	BNE col26
+	BNE col24
 	ADD R20, R15, R15
 	ADD R21, R16, R16
 	SUBS $1, R12, R12
-	BNE row25
+	BNE row23
 	RET
 
 // func poolAverageGradAddNEON(a *byte)
@@ -402,15 +374,15 @@ TEXT ·poolAverageGradAddNEON(SB), NOSPLIT, $0-8
 	VLD1R (R9), [V31.S4]
 	MOVD ZR, R16
 	MOVD 48(R0), R12
-row30:
+row28:
 	MOVD R15, R17
 	MOVD R16, R19
 	MOVD 56(R0), R13
-col31:
+col29:
 	MOVD R17, R1
 	MOVD R19, R2
 	MOVD 64(R0), R14
-channel32:
+channel30:
 	ADD R6, R2, R9
 	FLDPQ 0(R9), (F0, F1)
 	FLDPQ 32(R9), (F2, F3)
@@ -419,7 +391,7 @@ channel32:
 	WORD $0x6e3ffc42 // fdiv v2.4s, v2.4s, v31.4s
 	WORD $0x6e3ffc63 // fdiv v3.4s, v3.4s, v31.4s
 	MOVD R10, R3
-tap33:
+tap31:
 	LDP.P 16(R3), (R4, R5)
 	ADD R1, R4, R4
 	FLDPQ 0(R4), (F4, F5)
@@ -431,18 +403,18 @@ tap33:
 	FSTPQ (F4, F5), 0(R4)
 	FSTPQ (F6, F7), 32(R4)
 	CMP R11, R3
-	BNE tap33
-taps34:
+	BNE tap31
+taps32:
 	ADD $64, R1, R1
 	ADD $64, R2, R2
 	SUBS $1, R14, R14
-	BNE channel32
+	BNE channel30
 	ADD R22, R17, R17
 	ADD R23, R19, R19
 	SUBS $1, R13, R13
-	BNE col31
+	BNE col29
 	ADD R20, R15, R15
 	ADD R21, R16, R16
 	SUBS $1, R12, R12
-	BNE row30
+	BNE row28
 	RET

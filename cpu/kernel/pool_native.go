@@ -9,7 +9,7 @@ import (
 
 // poolArgs is what the assembly of pooling reads; strides are in bytes. The generator knows the offsets.
 type poolArgs struct {
-	x, y, arg, mask      unsafe.Pointer // of the maxima's indices a mask that is not nil says that those not above 0 are Closed
+	x, y, arg, mask      unsafe.Pointer // mask is the values of AverageGradOf's activation, or y where the index of a maximum not above 0 is Closed
 	taps                 unsafe.Pointer
 	tapsEnd              uintptr // one past the end is no pointer
 	rows, cols, channels int
@@ -54,12 +54,12 @@ func setPools(i *implementation, kind int) {
 		}
 		poolNative(off+poolMax, p, x, y, mask, arg, rows)
 	}
-	i.maxPoolGrad = func(p *Pool, dx, dy []float32, arg []uint8, relu []float32, rows int, add bool) {
+	i.maxPoolGrad = func(p *Pool, dx, dy []float32, arg []uint8, rows int, add bool) {
 		id := poolMaxGrad
 		if add {
 			id = poolMaxGradAdd
 		}
-		poolNative(off+id, p, dx, dy, relu, arg, rows)
+		poolNative(off+id, p, dx, dy, nil, arg, rows)
 	}
 	i.avgPool = func(p *Pool, y, x []float32, rows int) { poolNative(off+poolAverage, p, x, y, nil, nil, rows) }
 	i.avgPoolGrad = func(p *Pool, dx, dy []float32, rows int, add bool) {

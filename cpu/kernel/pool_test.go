@@ -50,8 +50,10 @@ func TestMaxPool(t *testing.T) {
 			if last := behind.Taps[len(behind.Taps)-1].Index; (err != nil) != (last >= Closed) {
 				t.Fatalf("%s behind a ReLU, indices up to %d: %v", c.name, last, err)
 			}
+			indices := [][]uint8{arg}
 			if err == nil {
 				closed := make([]uint8, size)
+				indices = append(indices, closed)
 				q.Max(y2, closed, x, c.rows)
 				sameBits(t, c.name+" behind a ReLU", y2, y)
 				for i, v := range y {
@@ -64,12 +66,17 @@ func TestMaxPool(t *testing.T) {
 			sameBits(t, c.name+" without indices", y2, y)
 			p.MaxWide(y2, wide, x, c.rows)
 			sameBits(t, c.name+" with wide indices", y2, y)
-			dy, dx, relu := data(r, size, true), data(r, len(x), true), data(r, size, true)
-			for _, mask := range [][]float32{nil, relu} {
+			dy, dx := data(r, size, true), data(r, len(x), true)
+			for behind, arg := range indices { // without a ReLU, and with
 				old := append([]float32(nil), dx...)
-				p.MaxGrad(dx, dy, arg, mask, c.rows, c.overlap)
+				p.MaxGrad(dx, dy, arg, c.rows, c.overlap)
 				dx2 := append([]float32(nil), old...)
-				p.MaxGradWide(dx2, dy, wide, mask, c.rows, c.overlap)
+				for i, at := range arg {
+					if wide[i] = int32(at); behind == 1 && at == Closed {
+						wide[i] = -1
+					}
+				}
+				p.MaxGradWide(dx2, dy, wide, c.rows, c.overlap)
 				sameBits(t, c.name+" gradient with wide indices", dx2, dx)
 				want := old
 				if !c.overlap {
@@ -87,10 +94,10 @@ func TestMaxPool(t *testing.T) {
 								best, at = v, tap
 							}
 						}
-						if got := y[yi+l]; got != best && (got == got || best == best) || int32(arg[yi+l]) != at.Index {
-							t.Fatalf("%s: %v at %d, want %v at %d", c.name, got, arg[yi+l], best, at.Index)
+						if got := y[yi+l]; got != best && (got == got || best == best) || int32(indices[0][yi+l]) != at.Index {
+							t.Fatalf("%s: %v at %d, want %v at %d", c.name, got, indices[0][yi+l], best, at.Index)
 						}
-						if mask == nil || mask[yi+l] > 0 {
+						if behind == 0 || best > 0 {
 							want[xi+int(at.X)*Lanes+l] += dy[yi+l]
 						}
 					}

@@ -58,7 +58,8 @@ func (k *Kernels) NewWindow(s WindowSpec) (*Window, error) {
 }
 
 // Do computes rows rows of windows and, where arg is not nil, which sum of each is its maximum, 0 to 3 by rows: one index for each
-// float of y, at the same place, and Closed where a ReLU is asked for and y is not above 0. Of equal sums the first wins; a NaN wins over numbers. y, x, weights and bias are as Gemm.Do takes them.
+// float of y, at the same place, and Closed where a ReLU is asked for and y is not above 0. Of equal sums the first wins; a NaN wins
+// over numbers. y, x, weights and bias are as Gemm.Do takes them.
 func (w *Window) Do(y []float32, arg []uint8, x, weights, bias []float32, rows int) {
 	if rows <= 0 {
 		return

@@ -126,7 +126,7 @@ func unpooled(t *testing.T, k *Kernels, g *WindowGrad, rows int, acc, bias, x, d
 		t.Fatal(err)
 	}
 	dz := make([]float32, 2*rows*sumCols*outs*Lanes)
-	p.MaxGrad(dz, dy, arg, nil, rows, false)
+	p.MaxGrad(dz, dy, arg, rows, false)
 	k.AddPositions(bias, dz, outs, outs, 2*rows*sumCols)
 	d, err := k.NewGradLanes(GradSpec{Grid{sumCols, g.Down, g.Right, sumCols * outs, outs}, g.Taps, outs})
 	if err != nil {

@@ -174,8 +174,11 @@ func activationOf(v any) (a model.ActivationFunc, err error) {
 	return a, a.UnmarshalText([]byte(name))
 }
 
-// checkCommon reports options that no layer of gcnn has.
-func (c *layerConfig) checkCommon() error {
+// checkCommon reports options that no layer of gcnn has, in a model of a version of Keras before 3 or, where that is empty, of Keras 3.
+func (c *layerConfig) checkCommon(version string) error {
+	if f, err := activationOf(c.Activation); version != "" && err == nil && f == model.HardSigmoid {
+		return fmt.Errorf("the hard_sigmoid of Keras %s is another: 0.2·x + 0.5 within 0 and 1", version)
+	}
 	if c.DataFormat != "" && c.DataFormat != "channels_last" {
 		return fmt.Errorf("data_format is %s, want channels_last", c.DataFormat)
 	}

@@ -81,10 +81,7 @@ func Import(text []byte, arrays map[string]*tensor.Dense, o ImportOptions) (*Imp
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, fmt.Errorf("%w: there is more after the model", ErrFormat)
 	}
-	if d.Version != "" && strings.Contains(string(text), model.HardSigmoid.String()) {
-		return nil, fmt.Errorf("%w: the hard_sigmoid of Keras %s is another: 0.2·x + 0.5 within 0 and 1", ErrUnsupported, d.Version)
-	}
-	r := &reader{weights: map[string]*tensor.Dense{}, outputs: map[string]output{}, found: map[string]*tensor.Dense{}}
+	r := &reader{version: d.Version, weights: map[string]*tensor.Dense{}, outputs: map[string]output{}, found: map[string]*tensor.Dense{}}
 	for path, t := range arrays {
 		if d.Class == "Sequential" { // Keras puts its name before those of the layers
 			path = strings.TrimPrefix(path, d.Config.Name+"/")
@@ -218,6 +215,7 @@ const (
 
 // reader makes the network.
 type reader struct {
+	version string                   // of a Keras before 3, which wrote it, or empty
 	weights map[string]*tensor.Dense // those that no layer has taken
 	found   map[string]*tensor.Dense // by gcnn's names
 	outputs map[string]output        // by Keras' layer

@@ -30,7 +30,7 @@ func (r *reader) layer(l *layerText) error {
 	if r.input == nil {
 		return fmt.Errorf("%w: the model has no InputLayer before it: build the model before it is written", ErrUnsupported)
 	}
-	if err := c.checkCommon(); err != nil {
+	if err := c.checkCommon(r.version); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
 	var inputs []output

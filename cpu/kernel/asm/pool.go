@@ -258,7 +258,6 @@ func (g *gen) poolMax(name string) {
 func (g *gen) poolMaxGrad(name string, add bool) {
 	d := func(h int) reg.VecPhysical { return g.v(h) }
 	which := func(h int) reg.VecPhysical { return g.v(2 + h) }
-	zero := g.v(poolLastNumber)
 	load := func() {
 		g.MOVQ(poolYP, poolQuarter)
 		g.SHRQ(operand.U8(2), poolQuarter)
@@ -266,14 +265,6 @@ func (g *gen) poolMaxGrad(name string, add bool) {
 			g.VMOVUPS(at(poolYBase, poolYP, 1, g.w.bytes*h), d(h))
 			g.VPMOVZXBD(at(poolArgBase, poolQuarter, 1, g.w.bytes/4*h), which(h))
 		}
-		free := g.label("free")
-		g.TESTQ(poolMaskBase, poolMaskBase)
-		g.JZ(operand.LabelRef(free))
-		for h := range g.parts() {
-			g.VMOVUPS(at(poolMaskBase, poolYP, 1, g.w.bytes*h), g.v(4))
-			g.keep(d(h), g.v(5), greater, zero, g.v(4))
-		}
-		g.Label(free)
 	}
 	send := func(h int, index reg.Register, out operand.Mem) {
 		if g.w.bytes == 64 {
@@ -288,7 +279,7 @@ func (g *gen) poolMaxGrad(name string, add bool) {
 		}
 		g.VMOVUPS(g.v(5), out)
 	}
-	g.poolLoop(name, "sends the gradient of max pooling to the maxima.", func() { g.zero(poolLastNumber) }, func() {
+	g.poolLoop(name, "sends the gradient of max pooling to the maxima.", func() {}, func() {
 		load()
 		g.eachTap(0, func() {
 			g.VPBROADCASTD(mem(poolTap, 8), g.v(4))

@@ -172,16 +172,6 @@ func (g *gen) poolMaxGrad(name string, add bool) {
 		g.loadVector(poolTemp, d)
 		g.op("ADD %s>>2, %s, %s", poolYP, poolArgBase, poolTemp)
 		g.load(poolTemp, 0, which)
-		free := g.label("free")
-		g.op("CBZ %s, %s", poolMaskBase, free)
-		g.op("ADD %s, %s, %s", poolMaskBase, poolYP, poolTemp)
-		g.loadVector(poolTemp, mask)
-		g.zero(poolNumber)
-		for h := range 4 {
-			g.op3("fcmgt", mask+h, mask+h, poolNumber)
-			g.op("VAND V%d.B16, V%d.B16, V%d.B16", mask+h, d+h, d+h)
-		}
-		g.at(free)
 		g.eachTap(true, func() {
 			g.op("VDUP %s, V%d.B16", poolIndex, index)
 			g.op("VCMEQ V%d.B16, V%d.B16, V%d.B16", index, which, mask)
